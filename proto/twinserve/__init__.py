@@ -1,0 +1,1 @@
+"""The contract: protobuf messages and gRPC stubs, generated from ``proto/`` at build time."""

@@ -1,0 +1,102 @@
+"""What can go wrong, in the core's own terms. The transports map each kind to a status, in one table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class FieldViolation:
+    """One field of a request that broke a rule: which, and how (value and limit included)."""
+
+    field: str
+    description: str
+
+
+class TwinserveError(Exception):
+    """The root of every error that the server raises on purpose."""
+
+    #: Names the kind in logs, metrics and the ``reason`` of the gRPC error details.
+    reason = "INTERNAL"
+
+    def __init__(self, message: str, *violations: FieldViolation) -> None:
+        super().__init__(message)
+        self.message = message
+        self.violations = violations
+
+
+class InvalidInputError(TwinserveError):
+    """The request itself is wrong, whatever the state of the server."""
+
+    reason = "INVALID_INPUT"
+
+    @classmethod
+    def of(cls, field: str, description: str) -> InvalidInputError:
+        """One violated field; the message repeats it for clients that do not read details."""
+        return cls(f"{field}: {description}", FieldViolation(field, description))
+
+
+class UnknownModelError(TwinserveError):
+    """No such model or variant is served here."""
+
+    reason = "UNKNOWN_MODEL"
+
+
+class UnknownRequestError(TwinserveError):
+    """Feedback names a request that was never answered here, or is forgotten by now."""
+
+    reason = "UNKNOWN_REQUEST"
+
+
+class RepeatedFeedbackError(TwinserveError):
+    """Feedback for this request was already counted."""
+
+    reason = "REPEATED_FEEDBACK"
+
+
+class ConflictError(TwinserveError):
+    """A conditional change found another state than it expected."""
+
+    reason = "CONFLICT"
+
+
+class QueueFullError(TwinserveError):
+    """The variant's queue is at its bound; try again later."""
+
+    reason = "QUEUE_FULL"
+
+
+class ModelUnavailableError(TwinserveError):
+    """The model process died or is not ready; the request may be retried."""
+
+    reason = "MODEL_UNAVAILABLE"
+
+
+class DrainingError(TwinserveError):
+    """The server is going away; another one may answer."""
+
+    reason = "DRAINING"
+
+
+class DeadlineError(TwinserveError):
+    """The caller's deadline passed before the request could run; it was not run."""
+
+    reason = "DEADLINE_PASSED"
+
+
+class CancelledError(TwinserveError):
+    """The caller went away before the request could run; it was not run."""
+
+    reason = "CANCELLED"
+
+
+class InferenceError(TwinserveError):
+    """The forward pass of the batch failed."""
+
+    reason = "INFERENCE_FAILED"
+
+
+class ArtefactError(TwinserveError):
+    """A manifest or an artefact is missing, malformed or not what its hash says."""
+
+    reason = "BAD_ARTEFACT"
