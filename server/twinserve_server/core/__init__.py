@@ -1,1 +1,1 @@
-"""To be described."""
+"""Queues, batches, routing, feedback: knows neither gRPC nor Prometheus nor torch."""

@@ -32,7 +32,6 @@ def load_repository(root: Path) -> dict[str, ModelVersion]:
     versions = find_versions(root)
     if not versions:
         raise ArtefactError(
-            f"model folder {root}: holds no <model>/<version>/{MANIFEST_NAME}; "
-            "build it with `twinserve models build`"
+            f"model folder {root}: holds no <model>/<version>/{MANIFEST_NAME}; build it with `twinserve models build`"
         )
     return {model: read_manifest(folders[0]) for model, folders in versions.items()}

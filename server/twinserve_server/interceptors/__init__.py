@@ -1,1 +1,13 @@
-"""To be described."""
+"""What wraps every RPC, from outside in: access (count, time, log), errors (one status for each).
+
+They wrap the handlers once, when a service is added, instead of running as gRPC interceptors, which would be looked up
+and awaited again for each RPC.
+"""
+
+from __future__ import annotations
+
+from twinserve_server.interceptors.access import AccessInterceptor
+from twinserve_server.interceptors.errors import ErrorInterceptor
+from twinserve_server.interceptors.handlers import Handler, HandlerCollector, Interceptor
+
+__all__ = ["AccessInterceptor", "ErrorInterceptor", "Handler", "HandlerCollector", "Interceptor"]

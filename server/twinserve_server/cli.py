@@ -1,0 +1,105 @@
+"""``twinserve serve``: the server's command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer()
+
+EXAMPLES = """
+Examples:
+
+  twinserve serve                                    models/ on 127.0.0.1:8500, metrics on 8502
+
+  twinserve serve --split int8=0.1                   a tenth of the unnamed requests goes to int8
+
+  twinserve serve --variants fp32,int8 --replicas int8=2 --gateways 2
+
+  twinserve serve --port 0 --ready-file ready.json   any free port; the file says which
+
+Every option can also be set in the environment: TWINSERVE_PORT=9000 twinserve serve
+"""
+
+
+@app.command(epilog=EXAMPLES, help="Serve the variants of the models in a folder behind one gRPC service.")
+def serve(
+    models: Annotated[Path | None, typer.Option(help="Model folder. [default: models]")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(help="gRPC port; 0: any free one. [default: 8500]")] = None,
+    metrics_port: Annotated[int | None, typer.Option(help="Port of /metrics; 0: any. [default: 8502]")] = None,
+    default_model: Annotated[str | None, typer.Option(help="Answers requests that name no model.")] = None,
+    variants: Annotated[str | None, typer.Option(help="Serve only these. [default: all]", metavar="A,B")] = None,
+    gateways: Annotated[int | None, typer.Option(help="Gateway processes. [default: one a core, at most 2]")] = None,
+    replicas: Annotated[list[str] | None, typer.Option(help="Model processes of a variant.", metavar="V=N")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads in a forward pass. [default: 1]")] = None,
+    pin: Annotated[list[str] | None, typer.Option(help="Cores of a variant or of 'gateway'.", metavar="V=0,1")] = None,
+    transport: Annotated[str | None, typer.Option(help="auto, aio or fast. [default: auto]")] = None,
+    batching: Annotated[bool | None, typer.Option(help="Dynamic batching. [default: on]")] = None,
+    max_batch_size: Annotated[int | None, typer.Option(help="Images a forward pass. [default: manifest]")] = None,
+    max_queue_delay_us: Annotated[
+        int | None, typer.Option(help="How long a request may wait for company. [default: 0]")
+    ] = None,
+    preferred_batch_sizes: Annotated[
+        str | None, typer.Option(help="With a delay: sizes at which a batch goes early.", metavar="N,M")
+    ] = None,
+    max_queue_images: Annotated[
+        int | None, typer.Option(help="Images waiting for a variant before refusal. [default: 4096]")
+    ] = None,
+    max_request_images: Annotated[int | None, typer.Option(help="Images a request. [default: 1024]")] = None,
+    split: Annotated[list[str] | None, typer.Option(help="Share of unnamed requests.", metavar="V=SHARE")] = None,
+    shadow: Annotated[list[str] | None, typer.Option(help="Share also run on a variant.", metavar="V=SHARE")] = None,
+    grace: Annotated[float | None, typer.Option(help="Seconds a drain may take. [default: 10]")] = None,
+    ready_file: Annotated[Path | None, typer.Option(help="Written once ready: ports and pid, as JSON.")] = None,
+    log_format: Annotated[str | None, typer.Option(help="console or json. [default: console]")] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning, error. [default: info]")] = None,
+    build: Annotated[bool, typer.Option(help="Build the MNIST models when there are none.")] = True,
+) -> None:
+    """Serve until SIGTERM or Ctrl-C, then drain; exit code 0."""
+    given: dict[str, Any] = {
+        "models": models,
+        "host": host,
+        "port": port,
+        "metrics_port": metrics_port,
+        "default_model": default_model,
+        "variants": _names(variants),
+        "gateways": gateways,
+        "replicas": _pairs("replicas", replicas, int),
+        "threads": threads,
+        "pin": _pairs("pin", pin, lambda text: [int(core) for core in text.split(",")]),
+        "transport": transport,
+        "batching": batching,
+        "max_batch_size": max_batch_size,
+        "max_queue_delay_us": max_queue_delay_us,
+        "preferred_batch_sizes": [int(size) for size in _names(preferred_batch_sizes) or []] or None,
+        "max_queue_images": max_queue_images,
+        "max_request_images": max_request_images,
+        "split": _pairs("split", split, float),
+        "shadow": _pairs("shadow", shadow, float),
+        "grace_seconds": grace,
+        "log_format": log_format,
+        "log_level": log_level,
+    }
+    from twinserve_server.serve_command import run
+
+    raise typer.Exit(run({name: value for name, value in given.items() if value is not None}, ready_file, build))
+
+
+def _names(text: str | None) -> list[str] | None:
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _pairs(option: str, values: list[str] | None, convert: Any) -> dict[str, Any] | None:
+    """``["int8=2"]`` as ``{"int8": 2}``."""
+    if not values:
+        return None
+    pairs = {}
+    for value in values:
+        name, _, text = value.partition("=")
+        try:
+            pairs[name] = convert(text)
+        except ValueError:
+            raise typer.BadParameter(f"--{option} {value}: write VARIANT=VALUE, such as int8=1") from None
+    return pairs

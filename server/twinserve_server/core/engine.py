@@ -1,0 +1,205 @@
+"""The core's front door: what every transport calls. Single-threaded by contract; knows no wire format."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from twinserve_server.core.artefact import DataType, ModelVersion
+from twinserve_server.core.channel import ModelChannel
+from twinserve_server.core.errors import DrainingError, QueueFullError, TwinserveError, UnknownModelError
+from twinserve_server.core.feedback import FeedbackStore, Judgement
+from twinserve_server.core.job import Buffer, Job
+from twinserve_server.core.router import Router, RouteReason, TrafficPolicy
+
+
+class EngineObserver(Protocol):
+    """What the core tells about requests; the metrics implement it."""
+
+    def on_routed(self, served: ServedModel, variant: str, reason: RouteReason) -> None:
+        """The router chose ``variant``."""
+
+    def on_refused(self, served: ServedModel, variant: str, route: str, error: TwinserveError) -> None:
+        """A request for ``variant`` ended without an answer."""
+
+    def on_answered(self, served: ServedModel, variant: str, route: str, job: Job, total_ns: int) -> None:
+        """A request was answered."""
+
+    def on_shadow_dropped(self, served: ServedModel, primary: str, variant: str) -> None:
+        """The shadow had no room: the request ran on its primary alone."""
+
+    def on_shadow_compared(self, served: ServedModel, primary: str, shadow: str, first: Job, second: Job) -> None:
+        """A request ran on both."""
+
+    def on_feedback(self, served: ServedModel, judgement: Judgement) -> None:
+        """Labels arrived."""
+
+
+@dataclass(slots=True)
+class ServedModel:
+    """One model as a gateway serves it."""
+
+    version: ModelVersion
+    channels: dict[str, ModelChannel]
+    router: Router
+
+
+class Call:
+    """One request between decoding and encoding."""
+
+    __slots__ = ("job", "request_id", "route", "served", "started_ns", "total_ns", "variant")
+
+    def __init__(self, served: ServedModel, variant: str, route: RouteReason, request_id: str) -> None:
+        self.served = served
+        self.variant = variant
+        self.route = route
+        self.request_id = request_id
+        self.started_ns = time.monotonic_ns()
+        self.total_ns = 0
+        self.job: Job | None = None
+
+    @property
+    def path(self) -> str:
+        """ "named" when the request named the variant, "split" when the router chose it."""
+        return "named" if self.route == "named" else "split"
+
+
+class Engine:
+    """Routes requests to the channels of their variants and keeps what later calls need."""
+
+    def __init__(
+        self,
+        models: dict[str, ServedModel],
+        default_model: str,
+        observer: EngineObserver,
+        feedback: FeedbackStore,
+        *,
+        id_prefix: str = "",
+    ) -> None:
+        self.models = models
+        self.default_model = default_model
+        self.draining = False
+        self._observer = observer
+        self._feedback = feedback
+        self._id_prefix = f"{id_prefix}{os.urandom(4).hex()}-"
+        self._ids = itertools.count(1)
+
+    @property
+    def ready(self) -> bool:
+        """Every variant of every model has a warm model process."""
+        return all(channel.ready for served in self.models.values() for channel in served.channels.values())
+
+    def find(self, model: str) -> ServedModel:
+        """The model of that name; an empty name means the default.
+
+        Raises:
+            UnknownModelError: it is not served here.
+        """
+        served = self.models.get(model or self.default_model)
+        if served is None:
+            raise UnknownModelError(
+                f"model: {model!r} is not served here; served are: {', '.join(sorted(self.models))}"
+            )
+        return served
+
+    def open_call(self, served: ServedModel, variant: str, routing_key: str, request_id: str) -> Call:
+        """Route a decoded request.
+
+        Raises:
+            UnknownModelError: the named variant is not served.
+            DrainingError: the server is going away.
+        """
+        if self.draining:
+            raise DrainingError("the server is shutting down; try another one, or again later")
+        name, reason = served.router.route(variant, routing_key)
+        self._observer.on_routed(served, name, reason)
+        return Call(served, name, reason, request_id or f"{self._id_prefix}{next(self._ids):x}")
+
+    def run(
+        self,
+        call: Call,
+        data: Buffer,
+        datatype: DataType,
+        count: int,
+        on_done: Callable[[Call], None],
+        deadline_ns: int = 0,
+    ) -> None:
+        """Queue the call; ``on_done(call)`` follows once, perhaps before this returns, with ``call.job`` complete."""
+
+        def finish(job: Job) -> None:
+            self._finish(call, job)
+            on_done(call)
+            if job.error is None:
+                self._maybe_shadow(call, job)
+
+        job = call.job = Job(data, datatype, count, finish, deadline_ns)
+        try:
+            call.served.channels[call.variant].submit(job)
+        except TwinserveError as error:
+            job.fail(error)
+
+    def abandon(self, call: Call, error: TwinserveError) -> None:
+        """The caller is gone, ``error`` says why: the call will not run if it has not started."""
+        if call.job is not None and call.job.pending and not call.job.cancelled:
+            call.job.cancel()
+            self._observer.on_refused(call.served, call.variant, call.path, error)
+
+    def judge(self, request_id: str, labels: Sequence[int]) -> Judgement:
+        """Labels for an earlier answer of this gateway; errors as :meth:`FeedbackStore.judge`."""
+        judgement = self._feedback.judge(request_id, labels)
+        self._observer.on_feedback(self.find(judgement.model), judgement)
+        return judgement
+
+    def knows(self, request_id: str) -> bool:
+        """Whether this gateway answered ``request_id`` and still remembers it."""
+        return self._feedback.knows(request_id)
+
+    def set_policy(self, model: str, policy: TrafficPolicy) -> None:
+        """Put a traffic policy in force."""
+        self.find(model).router.set_policy(policy)
+
+    def tick(self) -> None:
+        """Housekeeping of every channel, a few times a second."""
+        now_ns = time.monotonic_ns()
+        for served in self.models.values():
+            for channel in served.channels.values():
+                channel.tick(now_ns)
+
+    def _finish(self, call: Call, job: Job) -> None:
+        call.total_ns = time.monotonic_ns() - call.started_ns
+        if job.error is not None:
+            self._observer.on_refused(call.served, call.variant, call.path, job.error)
+            return
+        version = call.served.version
+        self._feedback.remember(call.request_id, version.model, call.variant, version.classes, job.classes)
+        self._observer.on_answered(call.served, call.variant, call.path, job, call.total_ns)
+
+    def _maybe_shadow(self, call: Call, first: Job) -> None:
+        served, primary = call.served, call.variant
+        shadow = served.router.draw_shadow(primary)
+        if shadow is None:
+            return
+        channel = served.channels[shadow]
+        # A shadow takes only what nobody else wants: no queue of its own, none of the primary's.
+        if not channel.ready or len(channel.queue) or len(served.channels[primary].queue) or channel.images_in_flight:
+            self._observer.on_shadow_dropped(served, primary, shadow)
+            return
+        started_ns = time.monotonic_ns()
+
+        def compared(second: Job) -> None:
+            if second.error is not None:
+                self._observer.on_refused(served, shadow, "shadow", second.error)
+                return
+            total_ns = time.monotonic_ns() - started_ns
+            self._observer.on_answered(served, shadow, "shadow", second, total_ns)
+            self._observer.on_shadow_compared(served, primary, shadow, first, second)
+
+        second = Job(first.data, first.datatype, first.count, compared)
+        try:
+            channel.submit(second)
+        except QueueFullError:
+            self._observer.on_shadow_dropped(served, primary, shadow)

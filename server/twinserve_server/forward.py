@@ -1,0 +1,127 @@
+"""One verified artefact, loaded and warm: bytes in, packed answers out. Imports torch."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from twinserve_server.core.artefact import DataType, ModelVersion, Variant, verify_artefact
+from twinserve_server.core.errors import ArtefactError
+from twinserve_server.core.job import Buffer
+from twinserve_server.process_memory import resident_bytes
+from twinserve_server.torch_runtime import configure_torch
+
+# What came off the socket is read-only bytes, and no artefact writes its input.
+warnings.filterwarnings("ignore", message="The given buffer is not writable")
+
+_DTYPES: dict[DataType, torch.dtype] = {"UINT8": torch.uint8, "FP32": torch.float32}
+
+
+@dataclass(frozen=True, slots=True)
+class LoadFacts:
+    """What loading and warming cost: seconds, and PSS bytes gained over the same process without the model."""
+
+    load_seconds: float
+    warm_up_seconds: float
+    added_load_bytes: int
+    added_first_inference_bytes: int
+    added_batch_limit_bytes: int
+    torch: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The packed answers of one batch and the nanoseconds of each step."""
+
+    classes: bytes
+    probabilities: bytes
+    preprocess_ns: int
+    inference_ns: int
+    postprocess_ns: int
+
+
+class Forward:
+    """Runs batches through a TorchScript artefact."""
+
+    def __init__(self, version: ModelVersion, variant: Variant, threads: int, max_batch_size: int) -> None:
+        """Verify, load and warm the artefact.
+
+        Raises:
+            ArtefactError: it is corrupt, is not TorchScript, or does not fit its manifest.
+        """
+        self._version = version
+        self._max_batch_size = max_batch_size
+        self._softmax = version.output_kind == "logits"
+        verify_artefact(variant)
+        configure_torch(variant.engine, threads)
+        before = resident_bytes().pss
+        started = time.perf_counter()
+        try:
+            self._module: Callable[[torch.Tensor], torch.Tensor] = torch.jit.load(variant.path).eval()
+        except RuntimeError as error:
+            raise ArtefactError(f"{variant.path}: is not a TorchScript file torch can load ({error})") from None
+        load_seconds = time.perf_counter() - started
+        loaded = resident_bytes().pss
+        started = time.perf_counter()
+        self._check_output(variant)
+        first = resident_bytes().pss
+        self._warm_up(max_batch_size)
+        at_limit = resident_bytes().pss
+        self._warm_up_all()
+        self.facts = LoadFacts(
+            load_seconds=load_seconds,
+            warm_up_seconds=time.perf_counter() - started,
+            added_load_bytes=loaded - before,
+            added_first_inference_bytes=first - before,
+            added_batch_limit_bytes=at_limit - before,
+            torch=str(torch.__version__),
+        )
+
+    def __call__(self, data: Buffer, datatype: DataType, images: int) -> Answers:
+        """Run one batch: ``images`` items of ``datatype``, row-major, little-endian."""
+        started = time.perf_counter_ns()
+        with torch.inference_mode():
+            batch = torch.frombuffer(data, dtype=_DTYPES[datatype]).view(images, *self._version.item_shape)
+            ready = time.perf_counter_ns()
+            output = self._module(batch)
+            done = time.perf_counter_ns()
+            probabilities = (torch.softmax(output, 1) if self._softmax else output).numpy()
+        classes = probabilities.argmax(1).astype(np.uint32).tobytes()
+        packed = np.ascontiguousarray(probabilities, np.float32).tobytes()
+        return Answers(classes, packed, ready - started, done - ready, time.perf_counter_ns() - done)
+
+    def _blank(self, datatype: DataType, images: int) -> bytearray:
+        size = images * self._version.item_elements * (4 if datatype == "FP32" else 1)
+        return bytearray(size)
+
+    def _check_output(self, variant: Variant) -> None:
+        expected = (1, self._version.classes)
+        for datatype in self._version.datatypes:
+            try:
+                with torch.inference_mode():
+                    item = torch.zeros((1, *self._version.item_shape), dtype=_DTYPES[datatype])
+                    output = self._module(item)
+            except RuntimeError as error:
+                raise ArtefactError(
+                    f"{variant.path}: forward() does not take {datatype} of shape {tuple(item.shape)}, "
+                    f"as its manifest says: {str(error).strip().splitlines()[-1]}"
+                ) from None
+            if not isinstance(output, torch.Tensor) or tuple(output.shape) != expected:
+                found = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+                raise ArtefactError(f"{variant.path}: forward() returned {found}, the manifest says {expected}")
+
+    def _warm_up(self, images: int) -> None:
+        for datatype in self._version.datatypes:
+            self(self._blank(datatype, images), datatype, images)
+
+    def _warm_up_all(self) -> None:
+        # TorchScript specialises on its first calls and oneDNN compiles a kernel for each shape: run every size a
+        # batch may have, so that no user meets a first call.
+        for _ in range(2):
+            for images in range(1, self._max_batch_size + 1):
+                self._warm_up(images)

@@ -1,0 +1,216 @@
+"""What runs in a gateway: it takes requests from the wire to the queues of their variants and back. No torch.
+
+Started by the supervisor as ``python -m twinserve_server.gateway``; configuration and control line as in
+``process_config.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
+from twinserve.v1 import admin_pb2, predict_pb2
+
+from twinserve_server.admin_service import AdminService
+from twinserve_server.aio_transport import AioTransport, ListenOptions, PortError
+from twinserve_server.control import ControlLine
+from twinserve_server.core.artefact import ModelVersion
+from twinserve_server.core.batch_queue import BatchPolicy
+from twinserve_server.core.channel import ModelChannel
+from twinserve_server.core.engine import Engine, ServedModel
+from twinserve_server.core.feedback import FeedbackStore, Judgement
+from twinserve_server.core.router import Router, ShadowPolicy, TrafficPolicy
+from twinserve_server.interceptors import AccessInterceptor, ErrorInterceptor, Handler, HandlerCollector
+from twinserve_server.logs import configure_logging
+from twinserve_server.metrics_recorder import Recorder
+from twinserve_server.metrics_slab import Slab
+from twinserve_server.model_links import ModelLinks
+from twinserve_server.predict_service import PredictService
+from twinserve_server.process_config import ChannelConfig, GatewayConfig, read_config
+
+TICK_SECONDS = 0.1
+PREDICT_SERVICE = "twinserve.v1.PredictService"
+ADMIN_SERVICE = "twinserve.v1.AdminService"
+
+
+class Gateway:
+    """Wires one gateway and runs it until it is told to drain."""
+
+    def __init__(self, config: GatewayConfig) -> None:
+        self._config = config
+        self._recorder = Recorder(Slab(Path(config.slab_path)), config.name)
+        self._links = ModelLinks()
+        self._control = ControlLine(self._on_control)
+        self._drained = asyncio.Event()
+        self._health = health.aio.HealthServicer()
+        self._engine = Engine(
+            {name: self._served(name) for name in config.versions},
+            config.default_model,
+            self._recorder,
+            FeedbackStore(),
+            id_prefix=f"{config.index:x}-",
+        )
+        self._transport = AioTransport(
+            ListenOptions(config.host, config.port, config.reuse_port, config.max_message_bytes),
+            self._handlers(),
+            [AccessInterceptor(self._recorder), ErrorInterceptor()],
+        )
+
+    async def run(self, control: Any) -> int:
+        """Serve; return the exit code."""
+        line = asyncio.ensure_future(self._control.serve(control))
+        line.add_done_callback(lambda _: self._drained.set())
+        for name, channels in self._config.channels.items():
+            for variant, values in channels.items():
+                channel = self._engine.models[name].channels[variant]
+                for replica, path in enumerate(ChannelConfig(**values).socket_paths):
+                    self._links.connect(channel, replica, path)
+        await asyncio.sleep(0)
+        try:
+            await self._transport.start()
+        except PortError as error:
+            self._control.notify("failed", message=error.message)
+            await asyncio.sleep(0.1)
+            return 3
+        ticker = asyncio.ensure_future(self._tick())
+        self._control.notify("listening")
+        # What was made until now lives as long as the process: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 50)
+        await self._drained.wait()
+        ticker.cancel()
+        self._links.close()
+        return 0
+
+    async def drain(self, grace_seconds: float) -> None:
+        """Stop taking requests, answer those accepted, then end."""
+        await self._health.enter_graceful_shutdown()
+        self._engine.draining = True
+        await self._transport.drain(grace_seconds)
+        self._drained.set()
+
+    def _served(self, name: str) -> ServedModel:
+        version = ModelVersion.from_json(self._config.versions[name])
+        channels = {}
+        for variant, values in self._config.channels[name].items():
+            settings = ChannelConfig(**values)
+            policy = BatchPolicy(
+                max_batch_size=settings.max_batch_size,
+                max_queue_delay_ns=settings.max_queue_delay_us * 1000,
+                preferred_batch_sizes=tuple(settings.preferred_batch_sizes),
+                max_queue_images=settings.max_queue_images,
+                enabled=settings.batching,
+            )
+            observer = self._recorder.channel_observer(name, version.version, variant)
+            channels[variant] = ModelChannel(version, variant, policy, observer, pipeline=self._config.pipeline)
+        return ServedModel(version, channels, Router(set(channels), _policy(self._config.policies[name])))
+
+    def _handlers(self) -> list[Handler]:
+        predict = PredictService(self._engine, self._config.max_request_images, self._judge_elsewhere)
+        admin = AdminService(self._engine, self._control)
+        p, a = predict_pb2, admin_pb2
+        handlers = [
+            Handler(PREDICT_SERVICE, "Predict", p.PredictRequest.FromString, None, predict.predict),
+            Handler(
+                PREDICT_SERVICE,
+                "PredictStream",
+                p.PredictRequest.FromString,
+                p.PredictStreamResponse.SerializeToString,
+                predict.predict_stream,
+                request_streaming=True,
+                response_streaming=True,
+            ),
+            _unary(PREDICT_SERVICE, "Compare", p.CompareRequest, predict.compare),
+            _unary(PREDICT_SERVICE, "SendFeedback", p.SendFeedbackRequest, predict.send_feedback),
+            _unary(PREDICT_SERVICE, "DescribeModel", p.DescribeModelRequest, predict.describe_model),
+            _unary(ADMIN_SERVICE, "GetTraffic", a.GetTrafficRequest, admin.get_traffic),
+            _unary(ADMIN_SERVICE, "SetTraffic", a.SetTrafficRequest, admin.set_traffic),
+            _unary(ADMIN_SERVICE, "GetStatus", a.GetStatusRequest, admin.get_status),
+        ]
+        collector = HandlerCollector()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, collector)
+        names = (PREDICT_SERVICE, ADMIN_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflection.aio.ReflectionServicer(names), collector)
+        return handlers + collector.handlers
+
+    async def _on_control(self, method: str, params: dict[str, Any]) -> dict[str, Any] | None:
+        if method == "drain":
+            await self.drain(params["grace_seconds"])
+        elif method == "set_policy":
+            self._engine.set_policy(params["model"], _policy(params["policy"]))
+        elif method == "judge":
+            if not self._engine.knows(params["request_id"]):
+                return {}
+            return _judgement_values(self._engine.judge(params["request_id"], params["labels"]))
+        return None
+
+    async def _judge_elsewhere(self, request_id: str, labels: list[int]) -> Judgement | None:
+        found = await self._control.call("judge", request_id=request_id, labels=labels)
+        return Judgement(**found) if found else None
+
+    async def _tick(self) -> None:
+        while True:
+            self._engine.tick()
+            serving = self._engine.ready
+            await self._set_health("", serving)
+            await self._set_health(PREDICT_SERVICE, serving)
+            for name, served in self._engine.models.items():
+                for variant, channel in served.channels.items():
+                    self._recorder.queue_state(served, variant, channel.queue.images, channel.images_in_flight)
+                    await self._set_health(f"{name}/{variant}", channel.ready)
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def _set_health(self, service: str, serving: bool) -> None:
+        status = health_pb2.HealthCheckResponse
+        await self._health.set(service, status.SERVING if serving else status.NOT_SERVING)
+
+
+def _unary(service: str, method: str, request: Any, behaviour: Any) -> Handler:
+    return Handler(service, method, request.FromString, lambda response: response.SerializeToString(), behaviour)
+
+
+def _policy(values: dict[str, Any]) -> TrafficPolicy:
+    shadows = tuple(ShadowPolicy(*pair) for pair in values["shadows"])
+    return TrafficPolicy(values["weights"], shadows, values["generation"])
+
+
+def _judgement_values(judgement: Judgement) -> dict[str, Any]:
+    return {
+        "model": judgement.model,
+        "variant": judgement.variant,
+        "correct": judgement.correct,
+        "total": judgement.total,
+    }
+
+
+def main() -> int:
+    """Run a gateway until the supervisor says otherwise."""
+    config, control = read_config(GatewayConfig)
+    # The supervisor decides how a gateway ends; a Ctrl-C in the terminal reaches every process of the group.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if config.cores:
+        os.sched_setaffinity(0, config.cores)
+    configure_logging(config.log_format, config.log_level, process=config.name)
+
+    async def run() -> int:
+        gateway = Gateway(config)
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, lambda: asyncio.ensure_future(gateway.drain(10.0)))
+        return await gateway.run(control)
+
+    with contextlib.suppress(KeyboardInterrupt):
+        return asyncio.run(run())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+"""Whatever a handler raises becomes one status with details. Nothing leaves as UNKNOWN."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc
+import structlog
+from google.protobuf.message import DecodeError
+
+from twinserve_server.core.errors import InvalidInputError, TwinserveError
+from twinserve_server.interceptors.handlers import Handler
+from twinserve_server.status import rich_status, status_of
+
+log = structlog.get_logger()
+
+#: The metadata key under which gRPC clients look for a ``google.rpc.Status``.
+DETAILS_KEY = "grpc-status-details-bin"
+
+
+class ErrorInterceptor:
+    """Parses requests and maps errors, by the table in ``status.py``."""
+
+    def wrap(self, handler: Handler) -> Handler:
+        """``handler`` with bytes in and statuses out."""
+        behaviour, parse = handler.behaviour, _parser(handler)
+        streaming = handler.request_streaming
+
+        async def answer(raw: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            try:
+                return await behaviour(_parse_all(raw, parse) if streaming else parse(raw), context)
+            except TwinserveError as error:
+                await _abort(context, error)
+            except grpc.aio.AbortError:
+                raise
+            except Exception:
+                log.exception("handler_failed", service=handler.service, method=handler.method)
+                await _abort_unexpected(context)
+
+        async def generate(raw: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+            try:
+                async for response in behaviour(_parse_all(raw, parse) if streaming else parse(raw), context):
+                    yield response
+            except TwinserveError as error:
+                await _abort(context, error)
+            except grpc.aio.AbortError:
+                raise
+            except Exception:
+                log.exception("handler_failed", service=handler.service, method=handler.method)
+                await _abort_unexpected(context)
+
+        return handler.around(generate if handler.generates else answer)
+
+
+def _parser(handler: Handler) -> Callable[[bytes], Any]:
+    parse = handler.parse
+    if parse is None:
+        return lambda raw: raw
+
+    def checked(raw: bytes) -> Any:
+        try:
+            return parse(raw)
+        except DecodeError:
+            raise InvalidInputError(
+                f"the request is not a message that {handler.service}/{handler.method} takes ({len(raw)} bytes)"
+            ) from None
+
+    return checked
+
+
+async def _parse_all(raw: AsyncIterator[bytes], parse: Callable[[bytes], Any]) -> AsyncIterator[Any]:
+    async for message in raw:
+        yield parse(message)
+
+
+async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: TwinserveError) -> None:
+    details = rich_status(error).SerializeToString()
+    await context.abort(status_of(error), error.message, ((DETAILS_KEY, details),))
+
+
+async def _abort_unexpected(context: grpc.aio.ServicerContext[Any, Any]) -> None:
+    await context.abort(grpc.StatusCode.INTERNAL, "internal error; the server's log has the cause")

@@ -1,0 +1,240 @@
+"""Every metric of twinserve, by name, kind, labels and help. ``docs/metrics.md`` is generated from this module."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Kind = Literal["counter", "gauge", "histogram", "info"]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One metric family.
+
+    Attributes:
+        name: as exposed, without the ``_total`` or ``_info`` that the exposition adds by kind.
+        source: who writes it: a gateway (into its slab) or the supervisor.
+    """
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+    source: Literal["gateway", "supervisor"] = "gateway"
+
+    @property
+    def cells(self) -> int:
+        """Slab cells of one series: a histogram keeps a count a bucket, one for +Inf, and the sum."""
+        return len(self.buckets) + 2 if self.kind == "histogram" else 1
+
+
+RPC: Final = ("grpc_type", "grpc_service", "grpc_method")
+MODEL: Final = ("model", "version", "variant")
+
+#: From 50 us: a batch of INT8 takes about 100 us, of FP32 about 400 us, and the ratio must stay visible. Steps of
+#: about 1.4 up to 10 ms, where the two variants live, wider above.
+LATENCY_BUCKETS: Final = (
+    *(
+        50e-6,
+        70e-6,
+        100e-6,
+        140e-6,
+        200e-6,
+        280e-6,
+        400e-6,
+        560e-6,
+        800e-6,
+        1.1e-3,
+        1.6e-3,
+        2.2e-3,
+        3.2e-3,
+        4.5e-3,
+    ),
+    *(6.3e-3, 9e-3, 12.5e-3, 18e-3, 25e-3, 50e-3, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
+)
+BATCH_BUCKETS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
+DIFFERENCE_BUCKETS: Final = (0.0001, 0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0)
+
+RPC_STARTED: Final = Family("grpc_server_started", "counter", "RPCs begun on the server.", RPC)
+RPC_HANDLED: Final = Family(
+    "grpc_server_handled", "counter", "RPCs completed on the server, by final status.", (*RPC, "grpc_code")
+)
+RPC_SECONDS: Final = Family(
+    "grpc_server_handling_seconds",
+    "histogram",
+    "Time from the request to the final status.",
+    RPC,
+    LATENCY_BUCKETS,
+)
+
+REQUESTS: Final = Family(
+    "twinserve_requests",
+    "counter",
+    "Requests by the variant that was to answer, the route that chose it and the final gRPC status.",
+    (*MODEL, "route", "code"),
+)
+REQUEST_SECONDS: Final = Family(
+    "twinserve_request_duration_seconds",
+    "histogram",
+    "Answered requests: from the decoded request to the packed answer. route: named, split or shadow.",
+    (*MODEL, "route"),
+    LATENCY_BUCKETS,
+)
+STAGE_SECONDS: Final = Family(
+    "twinserve_stage_duration_seconds",
+    "histogram",
+    "Where the time goes: queue once a request; preprocess, inference, postprocess and transfer once a batch.",
+    (*MODEL, "stage"),
+    LATENCY_BUCKETS,
+)
+BATCH_IMAGES: Final = Family(
+    "twinserve_batch_size_images", "histogram", "Images in one forward pass.", MODEL, BATCH_BUCKETS
+)
+QUEUE_DEPTH: Final = Family("twinserve_queue_depth_images", "gauge", "Images waiting for a batch.", (*MODEL, "gateway"))
+IN_FLIGHT: Final = Family("twinserve_in_flight_images", "gauge", "Images in a model process now.", (*MODEL, "gateway"))
+REFUSED: Final = Family(
+    "twinserve_refused", "counter", "Requests that ended without an answer, by reason.", (*MODEL, "reason")
+)
+PREDICTIONS: Final = Family(
+    "twinserve_predictions", "counter", "Images answered, by predicted class.", (*MODEL, "class")
+)
+ROUTED: Final = Family(
+    "twinserve_routed",
+    "counter",
+    "Routing decisions: named by the request, drawn by routing key, or at random.",
+    (*MODEL, "reason"),
+)
+SHADOW_REQUESTS: Final = Family(
+    "twinserve_shadow_requests", "counter", "Requests that also ran on this variant.", (*MODEL, "primary")
+)
+SHADOW_DROPPED: Final = Family(
+    "twinserve_shadow_dropped", "counter", "Shadow runs dropped because there was load.", (*MODEL, "primary")
+)
+SHADOW_IMAGES: Final = Family(
+    "twinserve_shadow_images", "counter", "Images compared between primary and shadow.", (*MODEL, "primary")
+)
+SHADOW_DISAGREEMENTS: Final = Family(
+    "twinserve_shadow_disagreements",
+    "counter",
+    "Images whose class differs from the primary's.",
+    (*MODEL, "primary"),
+)
+SHADOW_DIFFERENCE: Final = Family(
+    "twinserve_shadow_probability_difference",
+    "histogram",
+    "Largest difference of a class probability between primary and shadow, a request.",
+    (*MODEL, "primary"),
+    DIFFERENCE_BUCKETS,
+)
+FEEDBACK_IMAGES: Final = Family("twinserve_feedback_images", "counter", "Images whose true label arrived later.", MODEL)
+FEEDBACK_CORRECT: Final = Family(
+    "twinserve_feedback_correct", "counter", "Images whose later label the variant had right.", MODEL
+)
+
+READY: Final = Family("twinserve_model_ready", "gauge", "1 while every replica is warm.", MODEL, source="supervisor")
+LOAD_SECONDS: Final = Family(
+    "twinserve_model_load_duration_seconds",
+    "gauge",
+    "The last load of the artefact.",
+    MODEL,
+    source="supervisor",
+)
+WARM_UP_SECONDS: Final = Family(
+    "twinserve_model_warm_up_duration_seconds",
+    "gauge",
+    "The last warm-up, over every batch size.",
+    MODEL,
+    source="supervisor",
+)
+LAST_LOAD: Final = Family(
+    "twinserve_model_last_load_timestamp_seconds",
+    "gauge",
+    "When the variant last became ready (Unix time).",
+    MODEL,
+    source="supervisor",
+)
+MODEL_INFO: Final = Family(
+    "twinserve_model",
+    "info",
+    "What is served.",
+    (*MODEL, "sha256", "quantization", "engine", "isa", "torch", "dataset"),
+    source="supervisor",
+)
+ARTEFACT_BYTES: Final = Family(
+    "twinserve_model_artefact_bytes", "gauge", "Size of the artefact file.", MODEL, source="supervisor"
+)
+PARAMETER_BYTES: Final = Family(
+    "twinserve_model_parameter_bytes",
+    "gauge",
+    "Parameters, packed quantised ones included.",
+    MODEL,
+    source="supervisor",
+)
+ADDED_BYTES: Final = Family(
+    "twinserve_model_added_bytes",
+    "gauge",
+    "PSS gained over the same process without a model: by loading, by the first inference, by one at the batch limit.",
+    (*MODEL, "stage"),
+    source="supervisor",
+)
+MODEL_RESIDENT: Final = Family(
+    "twinserve_model_resident_bytes",
+    "gauge",
+    "Resident memory of the variant's own process. kind: pss or rss.",
+    (*MODEL, "replica", "kind"),
+    source="supervisor",
+)
+MODEL_CPU: Final = Family(
+    "twinserve_model_cpu_seconds",
+    "counter",
+    "CPU time of the variant's processes, ended ones included.",
+    MODEL,
+    source="supervisor",
+)
+GATEWAY_RESIDENT: Final = Family(
+    "twinserve_gateway_resident_bytes",
+    "gauge",
+    "Resident memory of a gateway. kind: pss or rss.",
+    ("gateway", "kind"),
+    source="supervisor",
+)
+GATEWAY_CPU: Final = Family(
+    "twinserve_gateway_cpu_seconds",
+    "counter",
+    "CPU time of a gateway slot, ended processes included.",
+    ("gateway",),
+    source="supervisor",
+)
+SUPERVISOR_RESIDENT: Final = Family(
+    "twinserve_supervisor_resident_bytes",
+    "gauge",
+    "Resident memory of the supervisor. kind: pss or rss.",
+    ("kind",),
+    source="supervisor",
+)
+RESTARTS: Final = Family(
+    "twinserve_process_restarts",
+    "counter",
+    "Unplanned ends of a process that was started again.",
+    ("process",),
+    source="supervisor",
+)
+TRAFFIC_WEIGHT: Final = Family(
+    "twinserve_traffic_weight",
+    "gauge",
+    "The share (0..1) of the unnamed requests that the router gives the variant.",
+    MODEL,
+    source="supervisor",
+)
+BUILD_INFO: Final = Family(
+    "twinserve_build",
+    "info",
+    "Versions of what runs.",
+    ("version", "grpcio", "python", "transport"),
+    source="supervisor",
+)
+
+FAMILIES: Final = tuple(value for value in list(globals().values()) if isinstance(value, Family))
+BY_NAME: Final = {family.name: family for family in FAMILIES}

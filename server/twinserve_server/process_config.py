@@ -1,0 +1,79 @@
+"""What the supervisor tells each process that it starts: one JSON document in an environment variable."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
+
+#: The variable that carries the configuration of a process.
+VARIABLE = "TWINSERVE_PROCESS"
+
+Config = TypeVar("Config")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelProcessConfig:
+    """One replica of one variant."""
+
+    name: str
+    version: dict[str, Any]
+    variant: str
+    socket_path: str
+    control_fd: int
+    slab_path: str
+    threads: int = 1
+    max_batch_size: int = 64
+    cores: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelConfig:
+    """How a gateway reaches and batches one variant."""
+
+    socket_paths: list[str]
+    max_batch_size: int
+    max_queue_delay_us: int
+    preferred_batch_sizes: list[int]
+    max_queue_images: int
+    batching: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayConfig:
+    """One gateway."""
+
+    name: str
+    index: int
+    host: str
+    port: int
+    control_fd: int
+    slab_path: str
+    default_model: str
+    #: By model: the version, its channels by variant, and its traffic policy.
+    versions: dict[str, dict[str, Any]]
+    channels: dict[str, dict[str, dict[str, Any]]]
+    policies: dict[str, dict[str, Any]]
+    transport: str = "aio"
+    reuse_port: bool = True
+    max_request_images: int = 1024
+    max_message_bytes: int = 64 << 20
+    cores: list[int] = field(default_factory=list)
+    log_format: str = "console"
+    log_level: str = "info"
+    metrics: bool = True
+    pipeline: int = 1
+
+
+def environment(config: Any) -> dict[str, str]:
+    """The environment of a process with ``config``."""
+    return {**os.environ, VARIABLE: json.dumps(asdict(config))}
+
+
+def read_config(kind: type[Config]) -> tuple[Config, socket.socket]:
+    """The configuration of this process and its control socket."""
+    values = json.loads(os.environ.pop(VARIABLE))
+    config = kind(**values)
+    return config, socket.socket(fileno=values["control_fd"])

@@ -1,0 +1,68 @@
+"""What a process costs, as the kernel counts it: resident memory (PSS, RSS) and CPU seconds."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class ResidentBytes:
+    """Resident memory in bytes; PSS shares out pages that several processes map."""
+
+    pss: int
+    rss: int
+
+
+def resident_bytes(pid: int | str = "self") -> ResidentBytes:
+    """Memory of a process from ``/proc/<pid>/smaps_rollup``; where the kernel has none, from psutil.
+
+    Raises:
+        ProcessLookupError: there is no such process.
+    """
+    values = {"Pss": 0, "Rss": 0}
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii")
+    except PermissionError:
+        return _from_psutil(pid)
+    except FileNotFoundError:
+        if not Path("/proc/self/smaps_rollup").exists():
+            return _from_psutil(pid)
+        raise ProcessLookupError(f"no process {pid}") from None
+    for line in text.splitlines():
+        name, _, rest = line.partition(":")
+        if name in values:
+            values[name] = int(rest.split()[0]) * 1024
+    return ResidentBytes(values["Pss"], values["Rss"])
+
+
+def _from_psutil(pid: int | str) -> ResidentBytes:
+    import psutil  # noqa: PLC0415  (not needed on Linux)
+
+    try:
+        rss = int(psutil.Process(None if pid == "self" else int(pid)).memory_info().rss)
+    except psutil.NoSuchProcess:
+        raise ProcessLookupError(f"no process {pid}") from None
+    return ResidentBytes(rss, rss)
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system CPU seconds of a process.
+
+    Raises:
+        ProcessLookupError: there is no such process.
+    """
+    try:
+        # The command name in parentheses may hold spaces: count fields after it.
+        fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
+    except FileNotFoundError:
+        if Path("/proc/self/stat").exists():
+            raise ProcessLookupError(f"no process {pid}") from None
+        import psutil  # noqa: PLC0415
+
+        times = psutil.Process(pid).cpu_times()
+        return float(times.user + times.system)
+    return (int(fields[11]) + int(fields[12])) / _TICKS

@@ -1,0 +1,78 @@
+"""What `twinserve serve` can be told: by flags, else by environment (`TWINSERVE_PORT=...`), else these defaults."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def usable_cores() -> int:
+    """Cores this process may use: its affinity, and the CPU quota of its cgroup (rounded up)."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text("ascii").split()
+        if quota != "max":
+            cores = min(cores, max(1, -(-int(quota) // int(period))))
+    except (OSError, ValueError):
+        pass
+    return cores
+
+
+class ServerSettings(BaseSettings):
+    """Validated settings of a server; immutable."""
+
+    model_config = SettingsConfigDict(env_prefix="TWINSERVE_", frozen=True, extra="forbid")
+
+    models: Path = Field(Path("models"), description="Model repository: <models>/<model>/<version>/manifest.json.")
+    default_model: str = Field(
+        "", description="Answers requests that name no model; empty: the only one, or the first."
+    )
+    variants: list[str] = Field([], description="Serve only these variants; empty: all.")
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8500, ge=0, le=65535, description="gRPC port; 0: any free one.")
+    metrics_port: int = Field(8502, ge=0, le=65535, description="Port of /metrics; 0: any free one.")
+    gateways: int = Field(0, ge=0, le=64, description="Gateway processes; 0: by the cores, at most 2.")
+    replicas: dict[str, int] = Field({}, description="Model processes by variant; 1 where not named.")
+    threads: int = Field(1, ge=1, le=256, description="Intra-op threads of a model process.")
+    pin: dict[str, list[int]] = Field({}, description="Cores by process role: a variant's name, or 'gateway'.")
+    transport: Literal["auto", "aio", "fast"] = Field("auto", description="gRPC transport.")
+    batching: bool = Field(True, description="Dynamic batching.")
+    max_batch_size: int = Field(0, ge=0, le=4096, description="Images a forward pass; 0: what the manifest says.")
+    max_queue_delay_us: int = Field(0, ge=0, le=1_000_000, description="How long a request may wait for company.")
+    preferred_batch_sizes: list[int] = Field([], description="With a delay: sizes at which a batch goes early.")
+    max_queue_images: int = Field(4096, ge=1, description="Images waiting for one variant before requests are refused.")
+    max_request_images: int = Field(1024, ge=1, le=65536, description="Images one request may carry.")
+    max_message_mib: int = Field(64, ge=1, le=1024, description="Largest gRPC message.")
+    split: dict[str, float] = Field({}, description="Share of the unnamed requests by variant; the rest: the default.")
+    shadow: dict[str, float] = Field({}, description="Share of the requests that also runs on a variant.")
+    grace_seconds: float = Field(10.0, ge=0, le=3600, description="How long a drain may take.")
+    pipeline: int = Field(1, ge=1, le=8, description="Batches in flight from one gateway to one model process.")
+    log_format: Literal["console", "json"] = Field("console", description="Form of the log.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
+
+    @field_validator("replicas")
+    @classmethod
+    def _check_replicas(cls, value: dict[str, int]) -> dict[str, int]:
+        for variant, count in value.items():
+            if not 1 <= count <= 64:
+                raise ValueError(f"{variant}={count}: 1..64 replicas are possible")
+        return value
+
+    @field_validator("split", "shadow")
+    @classmethod
+    def _check_shares(cls, value: dict[str, float]) -> dict[str, float]:
+        for variant, share in value.items():
+            if not 0 <= share <= 1:
+                raise ValueError(f"{variant}={share}: a share lies within 0..1")
+        if sum(value.values()) > 1:
+            raise ValueError(f"the shares sum to {sum(value.values()):g}; at most 1 is possible")
+        return value
+
+    @property
+    def gateway_count(self) -> int:
+        """Gateways to start: one a core up to two. The default leaves cores to the models."""
+        return self.gateways or min(2, usable_cores())

@@ -1,0 +1,12 @@
+"""How an artefact is run: the process-wide settings of torch."""
+
+from __future__ import annotations
+
+import torch
+
+
+def configure_torch(engine: str, threads: int) -> None:
+    """Set what an artefact needs before it is loaded."""
+    torch.set_num_threads(threads)
+    if engine != "none":
+        torch.backends.quantized.engine = engine
