@@ -1,0 +1,80 @@
+"""Fixtures that several packages' tests share."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from support.server_process import ServerProcess
+from support.tiny_model import make_tiny_models
+
+#: What a marker's tests need, and how to get it.
+TOOLS = {
+    "browser": ("chromium", "apt-get install chromium"),
+    "prometheus": ("promtool", "apt-get install prometheus"),
+}
+
+
+def missing_tools() -> dict[str, str]:
+    """Markers whose tests cannot run here, and what to do about it."""
+    missing = {
+        marker: f"{program} is not installed ({hint})"
+        for marker, (program, hint) in TOOLS.items()
+        if shutil.which(program) is None
+    }
+    root = os.environ.get("MNIST_ROOT", "")
+    if not (Path(root) / "MNIST" / "raw" / "t10k-images-idx3-ubyte").is_file():
+        missing["mnist"] = "the full MNIST is not in MNIST_ROOT"
+    return missing
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests whose tools are not here; the summary says which."""
+    missing = missing_tools()
+    out = [item for item in items if any(item.get_closest_marker(marker) for marker in missing)]
+    if out:
+        gone = set(out)
+        items[:] = [item for item in items if item not in gone]
+        config.hook.pytest_deselected(items=out)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was left out, and why."""
+    for marker, why in missing_tools().items():
+        terminalreporter.write_line(f"left out: tests marked {marker!r}: {why}", yellow=True)
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder with the tiny pair: fp32, int8."""
+    return make_tiny_models(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="session")
+def odd_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder with variants that misbehave on purpose: fp32, swapped, slow, fragile."""
+    return make_tiny_models(tmp_path_factory.mktemp("odd"), ("fp32", "swapped", "slow", "fragile"))
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
+    """Starts servers for one test: ``serve(models, *flags)``."""
+    with ExitStack() as stack:
+        count = iter(range(100))
+
+        def start(models: Path, *flags: str) -> ServerProcess:
+            return stack.enter_context(ServerProcess(models, tmp_path / f"server-{next(count)}", *flags))
+
+        yield start
+
+
+@pytest.fixture(scope="module")
+def server(tiny_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """One server of the tiny pair for a module's tests; they must leave it as it was."""
+    with ServerProcess(tiny_models, tmp_path_factory.mktemp("server"), "--gateways", "2") as process:
+        yield process

@@ -1,0 +1,110 @@
+"""A real server: `twinserve serve` as a process of its own, on free ports, ended by its PID."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.request import urlopen
+
+import grpc
+from prometheus_client.parser import text_string_to_metric_families
+from twinserve.v1 import admin_pb2, admin_pb2_grpc, predict_pb2, predict_pb2_grpc
+
+from support.tiny_model import UInt8Array
+
+READY_SECONDS = 60.0
+
+
+class ServerProcess:
+    """Starts on entry and waits until everything is ready; drains on exit."""
+
+    def __init__(self, models: Path, scratch: Path, *flags: str) -> None:
+        scratch.mkdir(parents=True, exist_ok=True)
+        self.ready_file = scratch / "ready.json"
+        self.log_file = scratch / "server.log"
+        self._flags = ["--models", str(models), "--port", "0", "--metrics-port", "0", *flags]
+        self.grpc_port = 0
+        self.metrics_port = 0
+
+    def __enter__(self) -> ServerProcess:
+        command = [sys.executable, "-m", "twinserve_server", *self._flags, "--ready-file", str(self.ready_file)]
+        with self.log_file.open("wb") as log:
+            self.process = subprocess.Popen(command, stderr=log, stdout=log, env={**os.environ, "COLUMNS": "200"})
+        wait_until(lambda: self.ready_file.exists() or self.process.poll() is not None, READY_SECONDS, self.log)
+        if self.process.poll() is not None:
+            raise RuntimeError(f"the server ended with {self.process.returncode}:\n{self.log()}")
+        ready = json.loads(self.ready_file.read_text())
+        self.grpc_port, self.metrics_port = ready["grpc_port"], ready["metrics_port"]
+        self.target = f"127.0.0.1:{self.grpc_port}"
+        self.channel = self.connect()
+        self.predict = predict_pb2_grpc.PredictServiceStub(self.channel)
+        self.admin = admin_pb2_grpc.AdminServiceStub(self.channel)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.channel.close()
+        self.stop()
+
+    def connect(self) -> grpc.Channel:
+        """A connection of its own, so that it may meet another gateway."""
+        return grpc.insecure_channel(self.target, [("grpc.use_local_subchannel_pool", 1)])
+
+    def stop(self) -> int:
+        """SIGTERM, and the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+    def log(self) -> str:
+        """What the server has written."""
+        return self.log_file.read_text(errors="replace")
+
+    def processes(self) -> list[admin_pb2.ProcessStatus]:
+        """Every process of the server."""
+        return list(self.admin.GetStatus(admin_pb2.GetStatusRequest(), timeout=5).processes)
+
+    def kill(self, name: str) -> int:
+        """SIGKILL one process by name; its PID."""
+        pid = next(process.pid for process in self.processes() if process.name == name)
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def scrape(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+        """Every sample of /metrics by (name, labels)."""
+        text = urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5).read().decode()
+        return {
+            (sample.name, frozenset(sample.labels.items())): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of the samples of ``name`` that carry ``labels``."""
+        wanted = frozenset(labels.items())
+        return sum(value for (found, got), value in self.scrape().items() if found == name and wanted <= got)
+
+
+def tensor(pixels: UInt8Array) -> predict_pb2.Tensor:
+    """Pixels as a UINT8 tensor."""
+    return predict_pb2.Tensor(datatype=predict_pb2.DATA_TYPE_UINT8, shape=pixels.shape, data=pixels.tobytes())
+
+
+def request(pixels: UInt8Array, **fields: Any) -> predict_pb2.PredictRequest:
+    """A request for ``pixels``."""
+    return predict_pb2.PredictRequest(input=tensor(pixels), **fields)
+
+
+def wait_until(condition: Any, seconds: float, explain: Any = lambda: "") -> None:
+    """Poll ``condition`` until it holds; fail with ``explain()`` when it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not so within {seconds} s: {explain()}")
+        time.sleep(0.02)
