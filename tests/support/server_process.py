@@ -76,6 +76,20 @@ class ServerProcess:
         os.kill(pid, signal.SIGKILL)
         return pid
 
+    def wait_restarted(self, name: str, restarts: int = 1) -> None:
+        """Wait until a process was restarted that often and is ready again."""
+
+        def back() -> bool:
+            try:
+                return any(
+                    process.name == name and process.ready and process.restarts == restarts
+                    for process in self.processes()
+                )
+            except grpc.RpcError:
+                return False
+
+        wait_until(back, 30, self.log)
+
     def scrape(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
         """Every sample of /metrics by (name, labels)."""
         text = urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5).read().decode()

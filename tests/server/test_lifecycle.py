@@ -1,0 +1,211 @@
+"""Start, refusal to start, drain, and what happens to requests on the way."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from support.server_process import ServerProcess, request, wait_until
+from support.tiny_model import POISON, classes_of, items
+
+Serve = Callable[..., ServerProcess]
+
+
+def run_serve(*flags: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "twinserve_server", "--port", "0", "--metrics-port", "0", *flags],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={"COLUMNS": "300", "PATH": ""},
+    )
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_a_missing_model_folder_says_how_to_build_one(tmp_path: Path) -> None:
+    ended = run_serve("--models", str(tmp_path / "nowhere"), "--no-build")
+    assert ended.returncode == 1
+    assert "nowhere: is not there; build it with `twinserve models build`" in one_line(ended.stderr)
+
+
+@pytest.mark.parametrize("option", ["--port", "--metrics-port"])
+def test_a_used_port_is_named(tiny_models: Path, option: str) -> None:
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ended = run_serve("--models", str(tiny_models), option, str(port))
+    assert ended.returncode == 2
+    assert f"{option}: cannot listen on 127.0.0.1:{port} (Address already in use)" in one_line(ended.stderr)
+
+
+def test_a_corrupt_artefact_is_named(tiny_models: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_models, tmp_path / "models")
+    artefact = tmp_path / "models" / "tiny" / "1" / "int8.pt"
+    artefact.write_bytes(artefact.read_bytes()[:-7])
+    ended = run_serve("--models", str(tmp_path / "models"))
+    assert ended.returncode == 2
+    assert "int8.pt: is corrupt:" in one_line(ended.stderr)
+
+
+def test_an_artefact_that_does_not_fit_its_manifest_is_named(tiny_models: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_models, tmp_path / "models")
+    path = tmp_path / "models" / "tiny" / "1" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["output"]["labels"].append("fox")
+    path.write_text(json.dumps(manifest))
+    ended = run_serve("--models", str(tmp_path / "models"))
+    assert ended.returncode == 2
+    assert "forward() returned (1, 5), the manifest says (1, 6)" in one_line(ended.stderr)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--split", "int4=0.1"], "--split: no variant 'int4'; there are: fp32, int8"),
+        (["--split", "int8=1.5"], "--split: Value error, int8=1.5: a share lies within 0..1"),
+        (["--split", "int8"], "write VARIANT=VALUE"),
+        (["--replicas", "int8=0"], "int8=0: 1..64 replicas are possible"),
+        (["--gateways", "-1"], "--gateways: Input should be greater than or equal to 0 (given: -1)"),
+        (["--transport", "carrier-pigeon"], "--transport: Input should be 'auto', 'aio' or 'fast'"),
+        (["--default-model", "other"], "--default-model: no model 'other'; there are: tiny"),
+    ],
+)
+def test_a_wrong_flag_is_named_with_its_value(tiny_models: Path, flags: list[str], message: str) -> None:
+    ended = run_serve("--models", str(tiny_models), *flags)
+    assert ended.returncode in (1, 2)
+    assert message in one_line(ended.stderr)
+    assert "Traceback" not in ended.stderr
+
+
+def test_sigterm_answers_what_was_accepted_says_not_serving_and_exits_0(odd_models: Path, serve: Serve) -> None:
+    server = serve(odd_models, "--variants", "slow")
+    pixels = items(1)
+    answers = [server.predict.Predict.future(request(pixels), timeout=30) for _ in range(20)]
+    answers[0].result()
+    health = health_pb2_grpc.HealthStub(server.channel)
+    states = health.Watch(health_pb2.HealthCheckRequest())
+    assert next(states).status == health_pb2.HealthCheckResponse.SERVING
+    server.process.send_signal(signal.SIGTERM)
+    seen: list[int] = []
+
+    def watch() -> None:
+        try:
+            seen.extend(state.status for state in states)
+        except grpc.RpcError:
+            return
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    for answer in answers:
+        assert list(answer.result().classes) == classes_of(pixels).tolist()
+    assert server.process.wait(30) == 0
+    watcher.join(10)
+    assert seen[0] == health_pb2.HealthCheckResponse.NOT_SERVING
+    assert not server.ready_file.exists()
+
+
+def test_nothing_is_left_running_after_a_stop(tiny_models: Path, serve: Serve) -> None:
+    server = serve(tiny_models)
+    pids = [process.pid for process in server.processes()]
+    assert len(pids) >= 3
+    assert server.stop() == 0
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 10)
+
+
+def test_nothing_is_left_running_when_the_supervisor_is_killed(tiny_models: Path, serve: Serve) -> None:
+    server = serve(tiny_models)
+    pids = [process.pid for process in server.processes()]
+    server.process.kill()
+    server.process.wait(10)
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 10)
+
+
+def test_a_request_past_its_deadline_is_not_run(odd_models: Path, serve: Serve) -> None:
+    server = serve(odd_models, "--variants", "slow", "--max-batch-size", "1", "--gateways", "1")
+    pixels = items(1)
+    patient = [server.predict.Predict.future(request(pixels), timeout=30) for _ in range(8)]
+    hasty = [server.predict.Predict.future(request(pixels), timeout=0.05) for _ in range(8)]
+    for call in hasty:
+        assert call.exception().code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    for call in patient:
+        call.result()
+    # One more: when it is answered, everything before it has left the queue.
+    server.predict.Predict(request(pixels), timeout=30)
+    passes = server.metric("twinserve_batch_size_images_count", variant="slow")
+    # Seventeen were sent; the eight that nobody waits for did not run, but for one or two that had started.
+    assert 9 <= passes <= 12
+    assert server.metric("grpc_server_handled_total", grpc_method="Predict", grpc_code="DEADLINE_EXCEEDED") == 8
+    assert server.metric("twinserve_requests_total", code="DEADLINE_EXCEEDED") == 8
+
+
+def test_a_request_whose_caller_is_gone_is_not_run(odd_models: Path, serve: Serve) -> None:
+    server = serve(odd_models, "--variants", "slow", "--max-batch-size", "1", "--gateways", "1")
+    pixels = items(1)
+    patient = [server.predict.Predict.future(request(pixels), timeout=30) for _ in range(8)]
+    gone = [server.predict.Predict.future(request(pixels), timeout=30) for _ in range(8)]
+    wait_until(lambda: server.metric("grpc_server_started_total", grpc_method="Predict") == 16, 10)
+    for call in gone:
+        call.cancel()
+    for call in patient:
+        call.result()
+    server.predict.Predict(request(pixels), timeout=30)
+    passes = server.metric("twinserve_batch_size_images_count", variant="slow")
+    # Seventeen were sent; the eight that nobody waits for did not run, but for one or two that had started.
+    assert 9 <= passes <= 12
+    assert server.metric("grpc_server_handled_total", grpc_method="Predict", grpc_code="CANCELLED") == 8
+    assert server.metric("twinserve_requests_total", code="CANCELLED") == 8
+
+
+def test_a_failing_batch_fails_only_itself(odd_models: Path, serve: Serve) -> None:
+    server = serve(odd_models, "--variants", "fragile", "--no-batching")
+    good, poisoned = items(1), items(1)
+    poisoned[0, 3, 3] = POISON
+    calls = [
+        server.predict.Predict.future(request(poisoned if index % 5 == 0 else good), timeout=30) for index in range(50)
+    ]
+    for index, call in enumerate(calls):
+        if index % 5 == 0:
+            assert call.exception().code() is grpc.StatusCode.INTERNAL
+            assert "variant 'fragile': the forward pass failed" in call.exception().details()
+        else:
+            assert list(call.result().classes) == classes_of(good).tolist()
+
+
+def test_a_full_queue_refuses_and_says_when_to_try_again(odd_models: Path, serve: Serve) -> None:
+    server = serve(odd_models, "--variants", "slow", "--max-queue-images", "4", "--gateways", "1")
+    calls = [server.predict.Predict.future(request(items(4)), timeout=60) for _ in range(12)]
+    refused = [call.exception() for call in calls if call.exception() is not None]
+    assert refused
+    assert len(refused) < len(calls)
+    for error in refused:
+        assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "would pass its limit of 4; try again later" in error.details()
+    assert server.metric("twinserve_refused_total", reason="QUEUE_FULL") == len(refused)
+
+
+def test_variants_never_wait_for_each_other(odd_models: Path, serve: Serve) -> None:
+    server = serve(odd_models, "--variants", "slow,fp32", "--max-batch-size", "1", "--gateways", "1")
+    pixels = items(1)
+    slow = [server.predict.Predict.future(request(pixels, variant="slow"), timeout=60) for _ in range(10)]
+    for _ in range(20):
+        server.predict.Predict(request(pixels, variant="fp32"), timeout=30)
+    assert not slow[-1].done()
+    for call in slow:
+        call.result()

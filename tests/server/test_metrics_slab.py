@@ -1,0 +1,108 @@
+"""The values of the metrics outlive the process that writes them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+from twinserve_server import metrics
+from twinserve_server.exposition import ServerCollector
+from twinserve_server.metrics_cells import Cell, Histogram
+from twinserve_server.metrics_slab import CELLS, Slab
+
+RPC = ("unary", "service", "Method")
+
+WRITER = """
+import sys
+from pathlib import Path
+from twinserve_server import metrics
+from twinserve_server.metrics_cells import Cell
+from twinserve_server.metrics_slab import Slab
+cell = Cell(Slab(Path(sys.argv[1])), metrics.RPC_STARTED, ("unary", "service", "Method"))
+for _ in range(1000):
+    cell.add()
+print("written", flush=True)
+sys.stdin.read()
+"""
+
+
+def exposed(*slabs: Slab) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    registry = CollectorRegistry()
+    registry.register(ServerCollector(lambda: slabs, dict))
+    text = generate_latest(registry).decode()
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def total(values: dict[tuple[str, tuple[tuple[str, str], ...]], float], name: str) -> float:
+    return sum(value for (found, _), value in values.items() if found == name)
+
+
+def test_workers_add_up(tmp_path: Path) -> None:
+    slabs = [Slab(tmp_path / name) for name in ("a", "b")]
+    for number, slab in enumerate(slabs, start=1):
+        Cell(slab, metrics.RPC_STARTED, RPC).add(number)
+    assert total(exposed(*slabs), "grpc_server_started_total") == 3
+
+
+def test_histograms_add_up_and_are_cumulative(tmp_path: Path) -> None:
+    slabs = [Slab(tmp_path / name) for name in ("a", "b")]
+    for slab in slabs:
+        histogram = Histogram(slab, metrics.RPC_SECONDS, RPC)
+        for value in (20e-6, 60e-6, 99.0):
+            histogram.observe(value)
+    values = exposed(*slabs)
+    by_bound = {dict(labels)["le"]: value for (name, labels), value in values.items() if name.endswith("_bucket")}
+    assert (by_bound["5e-05"], by_bound["7e-05"], by_bound["5.0"], by_bound["+Inf"]) == (2, 4, 4, 6)
+    assert total(values, "grpc_server_handling_seconds_count") == 6
+    assert total(values, "grpc_server_handling_seconds_sum") == pytest.approx(2 * (99.0 + 80e-6))
+
+
+def test_a_value_on_a_bound_belongs_to_that_bucket(tmp_path: Path) -> None:
+    slab = Slab(tmp_path / "a")
+    Histogram(slab, metrics.BATCH_IMAGES, ("m", "1", "v")).observe(64.0)
+    by_bound = {
+        dict(labels)["le"]: value for (name, labels), value in exposed(slab).items() if name.endswith("_bucket")
+    }
+    assert (by_bound["32.0"], by_bound["64.0"]) == (0, 1)
+
+
+def test_a_killed_worker_loses_nothing_and_its_successor_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "worker"
+    reader = Slab(path)
+    for round_number in (1, 2):
+        with subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, stdin=subprocess.PIPE
+        ) as worker:
+            assert worker.stdout is not None
+            assert worker.stdout.readline() == b"written\n"
+            os.kill(worker.pid, signal.SIGKILL)
+        assert total(exposed(reader), "grpc_server_started_total") == 1000 * round_number
+
+
+def test_a_label_whose_values_never_end_is_refused(tmp_path: Path) -> None:
+    slab = Slab(tmp_path / "a")
+    family = metrics.Family("endless", "histogram", "", ("id",), tuple(map(float, range(CELLS // 4))))
+    with pytest.raises(MemoryError, match="no room for another series of endless"):
+        for number in range(5):
+            slab.allocate(family.name, (str(number),), family.cells)
+
+
+def test_names_follow_prometheus_rules() -> None:
+    for family in metrics.FAMILIES:
+        assert family.help.endswith("."), family.name
+        assert not family.name.endswith(("_total", "_info", "_bucket", "_count", "_sum")), family.name
+        if family.kind == "histogram":
+            assert list(family.buckets) == sorted(set(family.buckets)), family.name
+            assert family.name.endswith(("_seconds", "_images", "_difference")), family.name
+        if family.kind == "gauge":
+            assert family.name.endswith(("_seconds", "_bytes", "_images", "_ready", "_weight")), family.name

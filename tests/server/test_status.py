@@ -1,0 +1,42 @@
+"""One table maps every error of the core to a status, with details a client can act on."""
+
+from __future__ import annotations
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+from twinserve_server.core import errors
+from twinserve_server.status import STATUS, rich_status, status_of
+
+KINDS = [
+    kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, errors.TwinserveError) and kind is not errors.TwinserveError
+]
+
+
+def detail(status: object, kind: type) -> object:
+    for packed in status.details:  # type: ignore[attr-defined]
+        found = kind()
+        if packed.Unpack(found):
+            return found
+    raise AssertionError(f"no {kind.__name__}")
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind is not errors.ArtefactError])
+def test_every_error_that_a_request_can_meet_is_in_the_table(kind: type[errors.TwinserveError]) -> None:
+    assert kind in STATUS
+    assert status_of(kind("x")) is not grpc.StatusCode.UNKNOWN
+
+
+def test_a_wrong_field_is_told_as_bad_request() -> None:
+    status = rich_status(errors.InvalidInputError.of("input.shape", "is [3]"))
+    found = detail(status, error_details_pb2.BadRequest)
+    assert [(item.field, item.description) for item in found.field_violations] == [("input.shape", "is [3]")]  # type: ignore[attr-defined]
+    assert detail(status, error_details_pb2.ErrorInfo).reason == "INVALID_INPUT"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("kind", [errors.QueueFullError, errors.ModelUnavailableError, errors.DrainingError])
+def test_what_may_be_tried_again_says_when(kind: type[errors.TwinserveError]) -> None:
+    found = detail(rich_status(kind("busy")), error_details_pb2.RetryInfo)
+    assert 0 < found.retry_delay.ToNanoseconds() < 2e9  # type: ignore[attr-defined]
