@@ -110,7 +110,7 @@ class Gateway:
                 max_queue_images=settings.max_queue_images,
                 enabled=settings.batching,
             )
-            observer = self._recorder.channel_observer(name, version.version, variant)
+            observer = self._recorder.channel_observer(version, variant)
             channels[variant] = ModelChannel(version, variant, policy, observer, pipeline=self._config.pipeline)
         return ServedModel(version, channels, Router(set(channels), _policy(self._config.policies[name])))
 

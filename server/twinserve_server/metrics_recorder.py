@@ -1,25 +1,23 @@
-"""A gateway's side of the metrics: the core's hooks, written in terms of slab cells."""
+"""A gateway's side of the metrics: what the transport and the core tell, written into slab cells.
+
+Every request comes through here, so the cells it touches are looked up once and kept in a tally.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
 from functools import cache, partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from twinserve_server import metrics
-from twinserve_server.core.engine import EngineObserver, ServedModel
+from twinserve_server.core.artefact import ModelVersion
+from twinserve_server.core.engine import Call, EngineObserver, ServedModel
 from twinserve_server.core.errors import TwinserveError
 from twinserve_server.core.feedback import Judgement
-from twinserve_server.core.job import Job
-from twinserve_server.core.router import RouteReason
 from twinserve_server.metrics_cells import Cell, Histogram, Labels
 from twinserve_server.metrics_slab import Slab
+from twinserve_server.metrics_tallies import FindCell, FindHistogram, RpcTally, VariantTally
 from twinserve_server.status import status_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 class Recorder(EngineObserver):
@@ -27,21 +25,19 @@ class Recorder(EngineObserver):
 
     def __init__(self, slab: Slab, gateway: str) -> None:
         self._gateway = gateway
-        self._cell: Callable[[metrics.Family, Labels], Cell] = cache(partial(Cell, slab))
-        self._histogram: Callable[[metrics.Family, Labels], Histogram] = cache(partial(Histogram, slab))
+        self._cell: FindCell = cache(partial(Cell, slab))
+        self._histogram: FindHistogram = cache(partial(Histogram, slab))
+        self._tallies: dict[tuple[str, str], VariantTally] = {}
 
-    def rpc_started(self, rpc: Labels) -> None:
-        """An RPC began; ``rpc`` is (type, service, method)."""
-        self._cell(metrics.RPC_STARTED, rpc).add()
+    def rpc_tally(self, kind: str, service: str, method: str) -> RpcTally:
+        """The counters of one RPC method; its series exist from now on, at 0."""
+        return RpcTally(self._cell, self._histogram, (kind, service, method))
 
-    def rpc_handled(self, rpc: Labels, code: str, seconds: float) -> None:
-        """An RPC ended with ``code`` (a gRPC status name)."""
-        self._cell(metrics.RPC_HANDLED, (*rpc, code)).add()
-        self._histogram(metrics.RPC_SECONDS, rpc).observe(seconds)
-
-    def channel_observer(self, model: str, version: str, variant: str) -> TransferRecorder:
-        """The observer of one variant's channel."""
-        return TransferRecorder(self._histogram, (model, version, variant))
+    def channel_observer(self, version: ModelVersion, variant: str) -> TransferRecorder:
+        """The observer of one variant's channel; the variant's series exist from now on, at 0."""
+        labels = (version.model, version.version, variant)
+        self._tallies[version.model, variant] = VariantTally(self._cell, self._histogram, labels, version.labels)
+        return TransferRecorder(self._histogram(metrics.STAGE_SECONDS, (*labels, "transfer")))
 
     def queue_state(self, served: ServedModel, variant: str, waiting: int, in_flight: int) -> None:
         """Images waiting and running now."""
@@ -49,53 +45,43 @@ class Recorder(EngineObserver):
         self._cell(metrics.QUEUE_DEPTH, labels).set(waiting)
         self._cell(metrics.IN_FLIGHT, labels).set(in_flight)
 
-    def on_routed(self, served: ServedModel, variant: str, reason: RouteReason) -> None:
-        self._cell(metrics.ROUTED, (*_labels(served, variant), reason)).add()
+    def on_routed(self, call: Call) -> None:
+        self._tallies[call.served.version.model, call.variant].routed[call.route].add()
 
-    def on_refused(self, served: ServedModel, variant: str, route: str, error: TwinserveError) -> None:
-        labels = _labels(served, variant)
+    def on_answered(self, call: Call) -> None:
+        self._tallies[call.served.version.model, call.variant].answered(call)
+
+    def on_refused(self, call: Call, error: TwinserveError) -> None:
+        labels = _labels(call.served, call.variant)
         self._cell(metrics.REFUSED, (*labels, error.reason)).add()
-        self._cell(metrics.REQUESTS, (*labels, route, status_of(error).name)).add()
+        self._cell(metrics.REQUESTS, (*labels, call.path, status_of(error).name)).add()
 
-    def on_answered(self, served: ServedModel, variant: str, route: str, job: Job, total_ns: int) -> None:
-        labels = _labels(served, variant)
-        self._cell(metrics.REQUESTS, (*labels, route, "OK")).add()
-        self._histogram(metrics.REQUEST_SECONDS, (*labels, route)).observe(total_ns / 1e9)
-        self._histogram(metrics.STAGE_SECONDS, (*labels, "queue")).observe(job.queue_ns / 1e9)
-        names = served.version.labels
-        classes = memoryview(job.classes).cast("I")
-        if len(classes) == 1:
-            self._cell(metrics.PREDICTIONS, (*labels, names[classes[0]])).add()
-        else:
-            for index, count in Counter(classes).items():
-                self._cell(metrics.PREDICTIONS, (*labels, names[index])).add(count)
+    def on_shadow_dropped(self, primary: Call, shadow: str) -> None:
+        self._cell(metrics.SHADOW_DROPPED, (*_labels(primary.served, shadow), primary.variant)).add()
 
-    def on_shadow_dropped(self, served: ServedModel, primary: str, variant: str) -> None:
-        self._cell(metrics.SHADOW_DROPPED, (*_labels(served, variant), primary)).add()
-
-    def on_shadow_compared(self, served: ServedModel, primary: str, shadow: str, first: Job, second: Job) -> None:
-        labels = (*_labels(served, shadow), primary)
-        ours, theirs = (
-            np.frombuffer(first.probabilities, np.float32),
-            np.frombuffer(second.probabilities, np.float32),
-        )
+    def on_shadow_compared(self, primary: Call, shadow: Call) -> None:
+        first, second = primary.job, shadow.job
+        assert first is not None
+        assert second is not None
+        labels = (*_labels(shadow.served, shadow.variant), primary.variant)
+        ours, theirs = (np.frombuffer(job.probabilities, np.float32) for job in (first, second))
         differing = np.frombuffer(first.classes, np.uint32) != np.frombuffer(second.classes, np.uint32)
         self._cell(metrics.SHADOW_REQUESTS, labels).add()
         self._cell(metrics.SHADOW_IMAGES, labels).add(first.count)
         self._cell(metrics.SHADOW_DISAGREEMENTS, labels).add(int(differing.sum()))
         self._histogram(metrics.SHADOW_DIFFERENCE, labels).observe(float(np.abs(ours - theirs).max()))
 
-    def on_feedback(self, served: ServedModel, judgement: Judgement) -> None:
-        labels = _labels(served, judgement.variant)
-        self._cell(metrics.FEEDBACK_IMAGES, labels).add(judgement.total)
-        self._cell(metrics.FEEDBACK_CORRECT, labels).add(judgement.correct)
+    def on_feedback(self, judgement: Judgement) -> None:
+        tally = self._tallies[judgement.model, judgement.variant]
+        tally.feedback_images.add(judgement.total)
+        tally.feedback_correct.add(judgement.correct)
 
 
 class TransferRecorder:
     """Writes what one channel tells about its batches. (The model process writes what happens inside it.)"""
 
-    def __init__(self, histogram: Callable[[metrics.Family, Labels], Histogram], labels: Labels) -> None:
-        self._transfer = histogram(metrics.STAGE_SECONDS, (*labels, "transfer"))
+    def __init__(self, transfer: Histogram) -> None:
+        self._transfer = transfer
 
     def on_transfer(self, transfer_ns: int) -> None:
         """A batch went to the model process and back."""

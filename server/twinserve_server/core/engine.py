@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Final, Literal, Protocol
 
 from twinserve_server.core.artefact import DataType, ModelVersion
 from twinserve_server.core.channel import ModelChannel
@@ -18,24 +18,28 @@ from twinserve_server.core.router import Router, RouteReason, TrafficPolicy
 
 
 class EngineObserver(Protocol):
-    """What the core tells about requests; the metrics implement it."""
+    """What the core tells about requests; metrics, logs and traces implement it.
 
-    def on_routed(self, served: ServedModel, variant: str, reason: RouteReason) -> None:
-        """The router chose ``variant``."""
+    Every routed call ends in exactly one of ``on_answered`` and ``on_refused``. A shadow run is a call of its own that
+    was not routed.
+    """
 
-    def on_refused(self, served: ServedModel, variant: str, route: str, error: TwinserveError) -> None:
-        """A request for ``variant`` ended without an answer."""
+    def on_routed(self, call: Call) -> None:
+        """The router chose the variant of a new call."""
 
-    def on_answered(self, served: ServedModel, variant: str, route: str, job: Job, total_ns: int) -> None:
-        """A request was answered."""
+    def on_refused(self, call: Call, error: TwinserveError) -> None:
+        """A call ended without an answer."""
 
-    def on_shadow_dropped(self, served: ServedModel, primary: str, variant: str) -> None:
+    def on_answered(self, call: Call) -> None:
+        """A call was answered: ``call.job`` is complete, ``call.total_ns`` known."""
+
+    def on_shadow_dropped(self, primary: Call, shadow: str) -> None:
         """The shadow had no room: the request ran on its primary alone."""
 
-    def on_shadow_compared(self, served: ServedModel, primary: str, shadow: str, first: Job, second: Job) -> None:
+    def on_shadow_compared(self, primary: Call, shadow: Call) -> None:
         """A request ran on both."""
 
-    def on_feedback(self, served: ServedModel, judgement: Judgement) -> None:
+    def on_feedback(self, judgement: Judgement) -> None:
         """Labels arrived."""
 
 
@@ -48,24 +52,29 @@ class ServedModel:
     router: Router
 
 
+#: The form of a route that answers and metrics carry: did the request name the variant, or did the router choose it?
+PATHS: Final = {"named": "named", "key": "split", "random": "split", "shadow": "shadow"}
+
+
 class Call:
-    """One request between decoding and encoding."""
+    """One request between decoding and encoding, or its run on a shadow."""
 
-    __slots__ = ("job", "request_id", "route", "served", "started_ns", "total_ns", "variant")
+    __slots__ = ("job", "note", "path", "request_id", "route", "served", "started_ns", "total_ns", "variant")
 
-    def __init__(self, served: ServedModel, variant: str, route: RouteReason, request_id: str) -> None:
+    def __init__(
+        self, served: ServedModel, variant: str, route: RouteReason | Literal["shadow"], request_id: str
+    ) -> None:
         self.served = served
         self.variant = variant
         self.route = route
+        #: "named", "split" or "shadow".
+        self.path = PATHS[route]
         self.request_id = request_id
         self.started_ns = time.monotonic_ns()
         self.total_ns = 0
         self.job: Job | None = None
-
-    @property
-    def path(self) -> str:
-        """ "named" when the request named the variant, "split" when the router chose it."""
-        return "named" if self.route == "named" else "split"
+        #: What an observer wants to find again when the call ends.
+        self.note: Any = None
 
 
 class Engine:
@@ -116,8 +125,9 @@ class Engine:
         if self.draining:
             raise DrainingError("the server is shutting down; try another one, or again later")
         name, reason = served.router.route(variant, routing_key)
-        self._observer.on_routed(served, name, reason)
-        return Call(served, name, reason, request_id or f"{self._id_prefix}{next(self._ids):x}")
+        call = Call(served, name, reason, request_id or f"{self._id_prefix}{next(self._ids):x}")
+        self._observer.on_routed(call)
+        return call
 
     def run(
         self,
@@ -146,12 +156,12 @@ class Engine:
         """The caller is gone, ``error`` says why: the call will not run if it has not started."""
         if call.job is not None and call.job.pending and not call.job.cancelled:
             call.job.cancel()
-            self._observer.on_refused(call.served, call.variant, call.path, error)
+            self._observer.on_refused(call, error)
 
     def judge(self, request_id: str, labels: Sequence[int]) -> Judgement:
         """Labels for an earlier answer of this gateway; errors as :meth:`FeedbackStore.judge`."""
         judgement = self._feedback.judge(request_id, labels)
-        self._observer.on_feedback(self.find(judgement.model), judgement)
+        self._observer.on_feedback(judgement)
         return judgement
 
     def knows(self, request_id: str) -> bool:
@@ -172,34 +182,34 @@ class Engine:
     def _finish(self, call: Call, job: Job) -> None:
         call.total_ns = time.monotonic_ns() - call.started_ns
         if job.error is not None:
-            self._observer.on_refused(call.served, call.variant, call.path, job.error)
+            self._observer.on_refused(call, job.error)
             return
         version = call.served.version
         self._feedback.remember(call.request_id, version.model, call.variant, version.classes, job.classes)
-        self._observer.on_answered(call.served, call.variant, call.path, job, call.total_ns)
+        self._observer.on_answered(call)
 
     def _maybe_shadow(self, call: Call, first: Job) -> None:
         served, primary = call.served, call.variant
-        shadow = served.router.draw_shadow(primary)
-        if shadow is None:
+        name = served.router.draw_shadow(primary)
+        if name is None:
             return
-        channel = served.channels[shadow]
+        channel = served.channels[name]
         # A shadow takes only what nobody else wants: no queue of its own, none of the primary's.
         if not channel.ready or len(channel.queue) or len(served.channels[primary].queue) or channel.images_in_flight:
-            self._observer.on_shadow_dropped(served, primary, shadow)
+            self._observer.on_shadow_dropped(call, name)
             return
-        started_ns = time.monotonic_ns()
+        shadow = Call(served, name, "shadow", call.request_id)
 
         def compared(second: Job) -> None:
+            shadow.total_ns = time.monotonic_ns() - shadow.started_ns
             if second.error is not None:
-                self._observer.on_refused(served, shadow, "shadow", second.error)
+                self._observer.on_refused(shadow, second.error)
                 return
-            total_ns = time.monotonic_ns() - started_ns
-            self._observer.on_answered(served, shadow, "shadow", second, total_ns)
-            self._observer.on_shadow_compared(served, primary, shadow, first, second)
+            self._observer.on_answered(shadow)
+            self._observer.on_shadow_compared(call, shadow)
 
-        second = Job(first.data, first.datatype, first.count, compared)
+        shadow.job = Job(first.data, first.datatype, first.count, compared)
         try:
-            channel.submit(second)
+            channel.submit(shadow.job)
         except QueueFullError:
-            self._observer.on_shadow_dropped(served, primary, shadow)
+            self._observer.on_shadow_dropped(call, name)

@@ -12,14 +12,21 @@ import grpc
 from twinserve_server.interceptors.handlers import Handler
 
 
-class RpcObserver(Protocol):
-    """Who is told about RPCs; ``rpc`` is (type, service, method)."""
+class RpcTally(Protocol):
+    """Who is told about the RPCs of one method."""
 
-    def rpc_started(self, rpc: tuple[str, str, str]) -> None:
+    def started(self) -> None:
         """An RPC began."""
 
-    def rpc_handled(self, rpc: tuple[str, str, str], code: str, seconds: float) -> None:
+    def handled(self, code: str, seconds: float) -> None:
         """An RPC ended with the gRPC status named ``code``."""
+
+
+class RpcObserver(Protocol):
+    """Who is told about RPCs."""
+
+    def rpc_tally(self, kind: str, service: str, method: str) -> RpcTally:
+        """Asked once for each method, before its first RPC."""
 
 
 class AccessInterceptor:
@@ -30,12 +37,12 @@ class AccessInterceptor:
 
     def wrap(self, handler: Handler) -> Handler:
         """``handler``, counted and timed."""
-        behaviour, observer = handler.behaviour, self._observer
-        rpc = (handler.kind, handler.service, handler.method)
+        behaviour = handler.behaviour
+        tally = self._observer.rpc_tally(handler.kind, handler.service, handler.method)
 
         async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
             started = time.perf_counter()
-            observer.rpc_started(rpc)
+            tally.started()
             code = "OK"
             try:
                 return await behaviour(request, context)
@@ -43,11 +50,11 @@ class AccessInterceptor:
                 code = final_code(error, context)
                 raise
             finally:
-                observer.rpc_handled(rpc, code, time.perf_counter() - started)
+                tally.handled(code, time.perf_counter() - started)
 
         async def generate(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
             started = time.perf_counter()
-            observer.rpc_started(rpc)
+            tally.started()
             code = "OK"
             try:
                 async for response in behaviour(request, context):
@@ -56,7 +63,7 @@ class AccessInterceptor:
                 code = final_code(error, context)
                 raise
             finally:
-                observer.rpc_handled(rpc, code, time.perf_counter() - started)
+                tally.handled(code, time.perf_counter() - started)
 
         return handler.around(generate if handler.generates else answer)
 

@@ -1,0 +1,88 @@
+"""The cells that every request touches, looked up once and kept together: by RPC method, and by variant."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from twinserve_server import metrics
+from twinserve_server.core.engine import Call
+from twinserve_server.metrics_cells import Cell, Histogram, Labels
+
+FindCell = Callable[[metrics.Family, Labels], Cell]
+FindHistogram = Callable[[metrics.Family, Labels], Histogram]
+
+
+class RpcTally:
+    """One RPC method."""
+
+    __slots__ = ("_cell", "_handled", "_rpc", "_seconds", "_started")
+
+    def __init__(self, cell: FindCell, histogram: FindHistogram, rpc: Labels) -> None:
+        self._cell = cell
+        self._rpc = rpc
+        self._started = cell(metrics.RPC_STARTED, rpc)
+        self._handled = {"OK": cell(metrics.RPC_HANDLED, (*rpc, "OK"))}
+        self._seconds = histogram(metrics.RPC_SECONDS, rpc)
+
+    def started(self) -> None:
+        """An RPC began."""
+        self._started.add()
+
+    def handled(self, code: str, seconds: float) -> None:
+        """An RPC ended with ``code`` (a gRPC status name)."""
+        found = self._handled.get(code)
+        if found is None:
+            found = self._handled[code] = self._cell(metrics.RPC_HANDLED, (*self._rpc, code))
+        found.add()
+        self._seconds.observe(seconds)
+
+
+class VariantTally:
+    """The answers of one variant."""
+
+    __slots__ = (
+        "_cell",
+        "_histogram",
+        "_labels",
+        "_paths",
+        "_predicted",
+        "_queue",
+        "feedback_correct",
+        "feedback_images",
+        "routed",
+    )
+
+    def __init__(self, cell: FindCell, histogram: FindHistogram, labels: Labels, class_labels: Sequence[str]) -> None:
+        self._cell, self._histogram, self._labels = cell, histogram, labels
+        self.routed = {reason: cell(metrics.ROUTED, (*labels, reason)) for reason in ("named", "key", "random")}
+        self.feedback_images = cell(metrics.FEEDBACK_IMAGES, labels)
+        self.feedback_correct = cell(metrics.FEEDBACK_CORRECT, labels)
+        self._paths: dict[str, tuple[Cell, Histogram]] = {}
+        self._path("named")
+        self._path("split")
+        self._queue = histogram(metrics.STAGE_SECONDS, (*labels, "queue"))
+        self._predicted = [cell(metrics.PREDICTIONS, (*labels, name)) for name in class_labels]
+
+    def answered(self, call: Call) -> None:
+        """Count a call whose job is complete."""
+        job = call.job
+        assert job is not None
+        requests, seconds = self._paths.get(call.path) or self._path(call.path)
+        requests.add()
+        seconds.observe(call.total_ns / 1e9)
+        self._queue.observe(job.queue_ns / 1e9)
+        if job.count == 1:
+            self._predicted[int.from_bytes(job.classes, sys.byteorder)].add()
+        else:
+            for index, count in Counter(memoryview(job.classes).cast("I")).items():
+                self._predicted[index].add(count)
+
+    def _path(self, path: str) -> tuple[Cell, Histogram]:
+        labels = (*self._labels, path)
+        found = self._paths[path] = (
+            self._cell(metrics.REQUESTS, (*labels, "OK")),
+            self._histogram(metrics.REQUEST_SECONDS, labels),
+        )
+        return found
