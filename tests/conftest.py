@@ -13,6 +13,10 @@ import pytest
 from support.server_process import ServerProcess
 from support.tiny_model import make_tiny_models
 
+#: Where the tests find the full MNIST when MNIST_ROOT does not say.
+if "MNIST_ROOT" not in os.environ and (shared := Path(__file__).parents[2] / "shared" / "mnist").is_dir():
+    os.environ["MNIST_ROOT"] = str(shared)
+
 #: What a marker's tests need, and how to get it.
 TOOLS = {
     "browser": ("chromium", "apt-get install chromium"),

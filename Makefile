@@ -1,0 +1,54 @@
+# Every target sets up what it needs: Python 3.11 or newer, make and pip are enough.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Where a model folder, reports and benchmark results go.
+MODELS ?= models
+REPORTS ?= reports
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format bench bench-peers calibrate proto clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# Plain pip on purpose: on Linux other installers take the CUDA build of torch, several gigabytes.
+$(VENV)/.installed: pyproject.toml constraints.txt hatch_build.py $(wildcard proto/twinserve/v1/*.proto)
+	@test -x $(BIN)/python || (echo "Making $(VENV) ..." && $(PYTHON) -m venv $(VENV))
+	@echo "Installing twinserve and what it needs (torch is the largest part; a few minutes the first time) ..."
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
+	@touch $@
+
+demo: $(VENV)/.installed ## Train, quantise, serve, load-test, report: the whole answer, in a few minutes
+	$(BIN)/twinserve demo --models $(MODELS) --reports $(REPORTS)
+
+test: $(VENV)/.installed ## Run the tests
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.installed ## Lint, types, import boundaries, contract
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	cd proto && ../$(BIN)/buf lint
+
+format: $(VENV)/.installed ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.installed ## Measure the server against its bounds (needs h2load: apt-get install nghttp2-client)
+	$(BIN)/python loadtest/bench/run.py
+
+bench-peers: $(VENV)/.installed ## Measure the server against Triton, TorchServe, KServe, MLServer, Ray Serve
+	$(BIN)/python loadtest/bench/peers/run.py
+
+calibrate: $(VENV)/.installed ## Check the statistics: A/A runs and planted effects
+	$(BIN)/python loadtest/bench/calibration.py
+
+proto: $(VENV)/.installed ## Generate the stubs again
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps -e .
+
+clean: ## Remove what was made: venv, models, reports, caches, stubs
+	rm -rf $(VENV) $(MODELS) $(REPORTS) bench-results dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -f proto/twinserve/v1/*_pb2.py proto/twinserve/v1/*_pb2.pyi proto/twinserve/v1/*_pb2_grpc.py proto/twinserve/v1/*_pb2_grpc.pyi
