@@ -1,1 +1,89 @@
-"""To be described."""
+"""The client of twinserve: one model and its quantised twin behind one gRPC service.
+
+    import numpy as np
+    from twinserve_client import Client
+
+    digits = np.zeros((2, 28, 28), np.uint8)  # N x 28 x 28, or one image of 28 x 28
+
+    with Client("127.0.0.1:8500") as client:
+        client.wait_until_ready()
+        prediction = client.predict(digits, variant="int8")
+        print(prediction.labels, prediction.probabilities.max(axis=1), prediction.timing.inference)
+        for name, answer in client.compare(digits).items():
+            print(name, answer.labels)
+
+``AsyncClient`` has the same methods for asyncio. Every failure is a :class:`TwinserveError`; the table from gRPC status
+to exception stands in :mod:`twinserve_client.errors`. Needs numpy, grpcio and protobuf only.
+"""
+
+from twinserve_client._channel import TLS
+from twinserve_client._channel import version as _version
+from twinserve_client._retry import RetryPolicy
+from twinserve_client.async_client import AsyncClient
+from twinserve_client.client import Client
+from twinserve_client.errors import (
+    AlreadyExistsError,
+    CallCancelledError,
+    CallError,
+    ClientClosedError,
+    ConfigurationError,
+    ConflictError,
+    DeadlineExceededError,
+    FieldViolation,
+    InternalError,
+    InvalidInputError,
+    LabelsUnknownError,
+    NotFoundError,
+    OverloadedError,
+    PermissionDeniedError,
+    TwinserveError,
+    UnauthenticatedError,
+    UnavailableError,
+    UnimplementedError,
+)
+from twinserve_client.types import (
+    Feedback,
+    ModelInfo,
+    Prediction,
+    ProcessStatus,
+    ServerStatus,
+    Timing,
+    Traffic,
+    VariantInfo,
+)
+
+__version__ = _version()
+
+__all__ = [
+    "TLS",
+    "AlreadyExistsError",
+    "AsyncClient",
+    "CallCancelledError",
+    "CallError",
+    "Client",
+    "ClientClosedError",
+    "ConfigurationError",
+    "ConflictError",
+    "DeadlineExceededError",
+    "Feedback",
+    "FieldViolation",
+    "InternalError",
+    "InvalidInputError",
+    "LabelsUnknownError",
+    "ModelInfo",
+    "NotFoundError",
+    "OverloadedError",
+    "PermissionDeniedError",
+    "Prediction",
+    "ProcessStatus",
+    "RetryPolicy",
+    "ServerStatus",
+    "Timing",
+    "Traffic",
+    "TwinserveError",
+    "UnauthenticatedError",
+    "UnavailableError",
+    "UnimplementedError",
+    "VariantInfo",
+    "__version__",
+]

@@ -1,0 +1,105 @@
+"""When a call is tried again: gRPC's own retries, configured by its service config.
+
+gRPC itself (gRFC A6) does the retrying, below Python: attempts share the call's deadline, waits grow exponentially
+with jitter, and a token bucket stops retries when the server fails most calls. Only UNAVAILABLE is retried, and only
+methods that may run twice without harm. SendFeedback and SetTraffic change state: they are sent again only when gRPC
+knows that the server never saw them.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+from twinserve_client.errors import ConfigurationError
+
+#: Methods that may run twice without harm, by service.
+SAFE_METHODS: Final[dict[str, tuple[str, ...]]] = {
+    "twinserve.v1.PredictService": ("Predict", "PredictStream", "Compare", "DescribeModel"),
+    "twinserve.v1.AdminService": ("GetTraffic", "GetStatus"),
+}
+
+#: gRPC ignores more than this.
+MOST_ATTEMPTS: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how fast a call that met UNAVAILABLE is tried again.
+
+    Attributes:
+        max_attempts: the first one included; 2 to 5 (gRPC's limit).
+        initial_backoff: seconds before the second attempt, give or take the jitter.
+        max_backoff: the longest wait, in seconds.
+        backoff_multiplier: how the wait grows from one attempt to the next.
+        throttle_tokens: every failure of this process's calls to the target takes one token, every success gives
+            ``throttle_ratio`` back; at half of them or fewer nothing is retried. 1 to 1000.
+        throttle_ratio: above 0.
+    """
+
+    max_attempts: int = 4
+    initial_backoff: float = 0.1
+    max_backoff: float = 2.0
+    backoff_multiplier: float = 3.0
+    throttle_tokens: int = 1000
+    throttle_ratio: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Refuse what gRPC would silently ignore.
+
+        Raises:
+            ConfigurationError: names the field, its value and the limits.
+        """
+        _within("max_attempts", self.max_attempts, 2, MOST_ATTEMPTS)
+        _within("initial_backoff", self.initial_backoff, 0.001, 3600)
+        _within("max_backoff", self.max_backoff, self.initial_backoff, 3600)
+        _within("backoff_multiplier", self.backoff_multiplier, 1, 100)
+        _within("throttle_tokens", self.throttle_tokens, 1, 1000)
+        _within("throttle_ratio", self.throttle_ratio, 0.001, 1000)
+
+
+def retry_policy(retries: RetryPolicy | int | None) -> RetryPolicy | None:
+    """``retries`` as a policy: a number counts the attempts after the first; 0 and None turn retries off."""
+    if retries is None or retries == 0:
+        return None
+    if isinstance(retries, RetryPolicy):
+        return retries
+    _within("retries", retries, 0, MOST_ATTEMPTS - 1)
+    return RetryPolicy(max_attempts=retries + 1)
+
+
+def service_config(policy: RetryPolicy) -> str:
+    """The gRPC service config of ``policy``, as JSON."""
+    config: dict[str, Any] = {
+        "methodConfig": [
+            {
+                "name": [
+                    {"service": service, "method": method}
+                    for service, methods in SAFE_METHODS.items()
+                    for method in methods
+                ],
+                "retryPolicy": {
+                    "maxAttempts": policy.max_attempts,
+                    "initialBackoff": _seconds(policy.initial_backoff),
+                    "maxBackoff": _seconds(policy.max_backoff),
+                    "backoffMultiplier": policy.backoff_multiplier,
+                    "retryableStatusCodes": ["UNAVAILABLE"],
+                },
+            }
+        ],
+        "retryThrottling": {
+            "maxTokens": policy.throttle_tokens,
+            "tokenRatio": policy.throttle_ratio,
+        },
+    }
+    return json.dumps(config)
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.9f}s"
+
+
+def _within(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise ConfigurationError(f"{name}: {value} is not within {low:g}..{high:g}")

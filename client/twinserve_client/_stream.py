@@ -1,0 +1,192 @@
+"""The two ends of a prediction stream: what goes out, and the order in which answers and errors come back.
+
+The server answers in the order of the requests, so a queue of what was sent (or failed before it was sent) is all
+that is needed to surface every outcome at its own place. A semaphore bounds the requests without an answer: that is
+the back-pressure, and it also bounds how far ahead the caller's images are drawn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator
+from typing import Any, Final, Literal
+
+import grpc
+import numpy.typing as npt
+from twinserve.v1 import predict_pb2
+
+from twinserve_client._status import error_of_code, error_of_rpc
+from twinserve_client.errors import CallError, ConfigurationError, InternalError, InvalidInputError
+from twinserve_client.types import Prediction
+
+OnError = Literal["raise", "return"]
+Encode = Callable[[npt.ArrayLike], predict_pb2.PredictRequest]
+Decode = Callable[[predict_pb2.PredictResponse], Prediction]
+Outcome = Prediction | CallError
+
+
+class _Broken:
+    """The caller's own iterable failed."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+_SENT: Final = "sent"
+_END: Final = "end"
+#: What a queue of outcomes holds: a request is on its way, one could not be sent, the images are at an end.
+_Entry = InvalidInputError | _Broken | str
+
+_CUT_SHORT: Final = "the server ended the stream before it had answered every request"
+_TOO_MANY: Final = "the server sent more answers than there were requests"
+
+
+def check_arguments(max_in_flight: int, on_error: str) -> None:
+    """Check the options of a stream.
+
+    Raises:
+        ConfigurationError: names the option, its value and what is allowed.
+    """
+    if max_in_flight < 1:
+        raise ConfigurationError(f"max_in_flight: {max_in_flight} is less than 1")
+    if on_error not in ("raise", "return"):
+        raise ConfigurationError(f'on_error: {on_error!r} is neither "raise" nor "return"')
+
+
+def outcome_of(message: predict_pb2.PredictStreamResponse, decode: Decode) -> Outcome:
+    """One answer of a stream: a prediction, or the error of its request."""
+    if message.WhichOneof("result") == "error":
+        error = message.error
+        return error_of_code(error.code, error.message, error.request_id)
+    return decode(message.response)
+
+
+class Feed:
+    """A stream for threads: gRPC's sending thread draws the requests, the caller's thread reads the outcomes."""
+
+    def __init__(self, images: Iterable[npt.ArrayLike], max_in_flight: int, encode: Encode) -> None:
+        self._images = images
+        self._encode = encode
+        self._room = threading.Semaphore(max_in_flight)
+        self._order: queue.SimpleQueue[_Entry] = queue.SimpleQueue()
+        self._stopped = False
+
+    def requests(self) -> Iterator[predict_pb2.PredictRequest]:
+        """What gRPC sends, as fast as answers make room."""
+        try:
+            images = iter(self._images)
+            while self._room.acquire() and not self._stopped:
+                try:
+                    request = self._encode(next(images))
+                except StopIteration:
+                    break
+                except InvalidInputError as error:
+                    self._order.put(error)
+                else:
+                    self._order.put(_SENT)
+                    yield request
+        except Exception as error:  # noqa: BLE001  (the caller's iterable failed: raised where the caller reads)
+            self._order.put(_Broken(error))
+        finally:
+            self._order.put(_END)
+
+    def outcomes(self, call: Any, decode: Decode) -> Generator[Outcome, None, None]:
+        """What the caller reads, in the order of the images.
+
+        Raises:
+            CallError: the stream as a whole failed.
+        """
+        # A call that ends before its time must wake a reader who waits for a slow iterable.
+        call.add_callback(lambda: self._order.put(_SENT))
+        try:
+            while (entry := self._order.get()) is not _END:
+                if isinstance(entry, _Broken):
+                    raise entry.error
+                if isinstance(entry, str):
+                    message = next(call, None)
+                    if message is None:
+                        raise InternalError(_CUT_SHORT)
+                    outcome = outcome_of(message, decode)
+                else:
+                    outcome = entry
+                self._room.release()
+                yield outcome
+            if next(call, None) is not None:
+                raise InternalError(_TOO_MANY)
+        except grpc.RpcError as error:
+            raise error_of_rpc(error) from error
+        finally:
+            self._stopped = True
+            self._room.release()
+            call.cancel()
+
+
+class AsyncFeed:
+    """The same for an event loop."""
+
+    def __init__(
+        self, images: Iterable[npt.ArrayLike] | AsyncIterable[npt.ArrayLike], max_in_flight: int, encode: Encode
+    ) -> None:
+        self._images = images
+        self._encode = encode
+        self._room = asyncio.Semaphore(max_in_flight)
+        self._order: asyncio.Queue[_Entry] = asyncio.Queue()
+
+    async def requests(self) -> AsyncIterator[predict_pb2.PredictRequest]:
+        """What gRPC sends, as fast as answers make room."""
+        try:
+            images = aiter(_as_async(self._images))
+            while await self._room.acquire():
+                try:
+                    request = self._encode(await anext(images))
+                except StopAsyncIteration:
+                    break
+                except InvalidInputError as error:
+                    self._order.put_nowait(error)
+                else:
+                    self._order.put_nowait(_SENT)
+                    yield request
+        except Exception as error:  # noqa: BLE001  (the caller's iterable failed: raised where the caller reads)
+            self._order.put_nowait(_Broken(error))
+        finally:
+            self._order.put_nowait(_END)
+
+    async def outcomes(self, call: Any, decode: Decode) -> AsyncGenerator[Outcome, None]:
+        """What the caller reads, in the order of the images.
+
+        Raises:
+            CallError: the stream as a whole failed.
+        """
+        call.add_done_callback(lambda _: self._order.put_nowait(_SENT))
+        try:
+            while (entry := await self._order.get()) is not _END:
+                if isinstance(entry, _Broken):
+                    raise entry.error
+                if isinstance(entry, str):
+                    message = await call.read()
+                    if message is grpc.aio.EOF:
+                        raise InternalError(_CUT_SHORT)
+                    outcome = outcome_of(message, decode)
+                else:
+                    outcome = entry
+                self._room.release()
+                yield outcome
+            if await call.read() is not grpc.aio.EOF:
+                raise InternalError(_TOO_MANY)
+        except grpc.RpcError as error:
+            raise error_of_rpc(error) from error
+        finally:
+            call.cancel()
+
+
+async def _as_async(images: Iterable[npt.ArrayLike] | AsyncIterable[npt.ArrayLike]) -> AsyncIterator[npt.ArrayLike]:
+    if isinstance(images, AsyncIterable):
+        async for item in images:
+            yield item
+    else:
+        for item in images:
+            yield item

@@ -1,0 +1,315 @@
+"""The client for threads, scripts and notebooks (and for greenlets: it starts no thread of its own)."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar, overload
+
+import grpc
+import numpy.typing as npt
+
+from twinserve_client import _stream
+from twinserve_client._calls import Call, Calls, bind
+from twinserve_client._channel import TLS, Connection, Metadata, Option
+from twinserve_client._retry import RetryPolicy
+from twinserve_client._status import error_of_rpc
+from twinserve_client._tracing import Tracing
+from twinserve_client._waiting import Deadline, Readiness
+from twinserve_client.errors import CallError, ClientClosedError
+from twinserve_client.types import Feedback, ModelInfo, Prediction, ServerStatus, Traffic
+
+T = TypeVar("T")
+
+DEFAULT_TARGET = "127.0.0.1:8500"
+
+
+class Client:
+    """A connection to a twinserve server. Safe to share between threads; use it as a context manager.
+
+    Args:
+        target: host:port (or any other address that gRPC resolves).
+        model: the model that is meant; None: the server's default.
+        timeout: seconds that a call may take, retries included; None: no limit.
+        retries: a policy, a number of further attempts, or 0/None for none. See :class:`RetryPolicy`.
+        tls: encrypt; None: plain text.
+        token: sent as ``authorization: Bearer …``.
+        metadata: further headers of every call.
+        isolated: use a connection of its own; False shares one with the process's other clients of the target.
+        channel_options: gRPC channel arguments, stronger than the SDK's own.
+
+    Raises:
+        ConfigurationError: names the argument that is wrong. Nothing is connected before the first call.
+    """
+
+    def __init__(
+        self,
+        target: str = DEFAULT_TARGET,
+        *,
+        model: str | None = None,
+        timeout: float | None = 5.0,
+        retries: RetryPolicy | int | None = RetryPolicy(),
+        tls: TLS | None = None,
+        token: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        isolated: bool = True,
+        channel_options: Sequence[Option] = (),
+    ) -> None:
+        self._connection = Connection.of(
+            target,
+            retries=retries,
+            tls=tls,
+            token=token,
+            metadata=metadata,
+            isolated=isolated,
+            channel_options=channel_options,
+        )
+        self._metadata = self._connection.metadata
+        self._timeout = timeout
+        self._calls = Calls(model)
+        self._tracing = Tracing.of(target)
+        self._naming = threading.Lock()
+        self._channel = self._connection.open()
+        self._methods = bind(self._channel)
+
+    def predict(
+        self,
+        images: npt.ArrayLike,
+        *,
+        variant: str | None = None,
+        routing_key: str | None = None,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Prediction:
+        """Classify one or many images.
+
+        The first answer of a model version is followed by one DescribeModel call, for the class names.
+
+        Args:
+            images: uint8 (0..255) or floating point (in the model's range, mostly 0..1); the item shape, or N x item.
+            variant: which variant must answer; None: the router decides.
+            routing_key: requests with the same key meet the same variant while the weights stand.
+            request_id: names the request in logs, traces and feedback; at most 128 bytes.
+            timeout: seconds, retries included; None: the client's own.
+
+        Raises:
+            InvalidInputError: shape, datatype or size are wrong; ``violations`` names the field.
+            NotFoundError: no such model or variant.
+            CallError: any other failure, by the table in ``errors``.
+        """
+        deadline = Deadline(self._timeout if timeout is None else timeout)
+        prediction = self._run(self._calls.predict(images, variant, routing_key, request_id), deadline.seconds)
+        self._learn_names(prediction, deadline)
+        return prediction
+
+    @overload
+    def predict_stream(
+        self,
+        images: Iterable[npt.ArrayLike],
+        *,
+        variant: str | None = ...,
+        routing_key: str | None = ...,
+        max_in_flight: int = ...,
+        on_error: Literal["raise"] = ...,
+        timeout: float | None = ...,
+    ) -> Iterator[Prediction]: ...
+    @overload
+    def predict_stream(
+        self,
+        images: Iterable[npt.ArrayLike],
+        *,
+        variant: str | None = ...,
+        routing_key: str | None = ...,
+        max_in_flight: int = ...,
+        on_error: Literal["return"],
+        timeout: float | None = ...,
+    ) -> Iterator[Prediction | CallError]: ...
+    def predict_stream(
+        self,
+        images: Iterable[npt.ArrayLike],
+        *,
+        variant: str | None = None,
+        routing_key: str | None = None,
+        max_in_flight: int = 64,
+        on_error: _stream.OnError = "raise",
+        timeout: float | None = None,
+    ) -> Iterator[Prediction | CallError]:
+        """Classify many requests over one stream; answers come in the order of ``images``.
+
+        Args:
+            images: each item is one request, as for ``predict``. Drawn no further ahead than ``max_in_flight``.
+            variant: as for ``predict``.
+            routing_key: as for ``predict``.
+            max_in_flight: the most requests without an answer.
+            on_error: "raise" raises the error of an item in its place and ends the stream; "return" yields the
+                exception in its place and goes on.
+            timeout: seconds for the whole stream; None: no limit.
+
+        Raises:
+            ConfigurationError: an option is wrong (at once).
+            CallError: an item failed, or the stream as a whole (while iterating).
+        """
+        _stream.check_arguments(max_in_flight, on_error)
+        encode = self._calls.stream_request(variant, routing_key)
+        return self._stream(_stream.Feed(images, max_in_flight, encode), on_error, timeout)
+
+    def compare(
+        self,
+        images: npt.ArrayLike,
+        variants: Sequence[str] | None = None,
+        *,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> dict[str, Prediction]:
+        """Run one input through several variants; None: through all.
+
+        Returns:
+            The predictions by variant, in the order asked for (or by name).
+
+        Raises:
+            InvalidInputError: shape, datatype or size are wrong, or a variant is named twice.
+            NotFoundError: no such model or variant.
+            CallError: any other failure, by the table in ``errors``.
+        """
+        deadline = Deadline(self._timeout if timeout is None else timeout)
+        predictions = self._run(self._calls.compare(images, variants, request_id), deadline.seconds)
+        for prediction in predictions.values():
+            self._learn_names(prediction, deadline)
+        return predictions
+
+    def send_feedback(self, request_id: str, labels: npt.ArrayLike, *, timeout: float | None = None) -> Feedback:
+        """Tell the true classes of an earlier request, one an image. Never retried: it is counted once.
+
+        Raises:
+            NotFoundError: the request was never answered here, or is forgotten by now.
+            AlreadyExistsError: its feedback was already counted.
+            InvalidInputError: the number of labels differs from the images, or one is no class.
+            CallError: any other failure, by the table in ``errors``.
+        """
+        return self._call(self._calls.send_feedback(request_id, labels), timeout)
+
+    def describe_model(self, *, timeout: float | None = None) -> ModelInfo:
+        """What is served: signature, class names, variants, the manifest.
+
+        Raises:
+            NotFoundError: no such model.
+            CallError: any other failure, by the table in ``errors``.
+        """
+        return self._call(self._calls.describe_model(), timeout)
+
+    def wait_until_ready(self, timeout: float = 60.0) -> ModelInfo:
+        """Wait until the server answers and every variant of the model is warm.
+
+        Raises:
+            DeadlineExceededError: it was not so within ``timeout`` seconds; the message says what was missing.
+            CallError: the server answers, but waiting cannot help (no such model, not allowed, …).
+        """
+        readiness = Readiness(timeout)
+        while readiness.waiting():
+            try:
+                info = self._run(self._calls.describe_model(), readiness.attempt_seconds, wait_for_ready=True)
+            except CallError as error:
+                readiness.failed(error)
+            else:
+                if readiness.described(info):
+                    return info
+            time.sleep(readiness.pause_seconds)
+        raise readiness.timed_out(self._connection.target)
+
+    def get_traffic(self, *, timeout: float | None = None) -> Traffic:
+        """How requests that name no variant are shared."""
+        return self._call(self._calls.get_traffic(), timeout)
+
+    def set_traffic(
+        self,
+        weights: Mapping[str, float],
+        *,
+        shadows: Mapping[str, float] | None = None,
+        if_generation: int | None = None,
+        timeout: float | None = None,
+    ) -> Traffic:
+        """Replace the whole traffic policy, in every gateway. Not retried.
+
+        Args:
+            weights: relative weight by variant; one that is missing answers only requests that name it.
+            shadows: share (0..1) by variant of the requests that also run there after their answer; None: none.
+            if_generation: change only when the policy still has this generation.
+            timeout: seconds; None: the client's own.
+
+        Raises:
+            InvalidInputError: an unknown variant, a weight or share out of range.
+            ConflictError: the policy has another generation by now.
+            CallError: any other failure, by the table in ``errors``.
+        """
+        return self._call(self._calls.set_traffic(weights, shadows, if_generation), timeout)
+
+    def get_status(self, *, timeout: float | None = None) -> ServerStatus:
+        """The processes of the server, with their memory and CPU time."""
+        return self._call(self._calls.get_status(), timeout)
+
+    def close(self) -> None:
+        """Close the connection; calls in flight are cancelled."""
+        self._methods = {}
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _call(self, call: Call[T], timeout: float | None) -> T:
+        return self._run(call, self._timeout if timeout is None else timeout)
+
+    def _run(self, call: Call[T], seconds: float | None, *, wait_for_ready: bool | None = None) -> T:
+        if self._tracing is None:
+            return self._send(call, seconds, self._metadata, wait_for_ready)
+        with self._traced(call.method) as metadata:
+            return self._send(call, seconds, metadata, wait_for_ready)
+
+    def _send(self, call: Call[T], seconds: float | None, metadata: Metadata | None, wait_for_ready: bool | None) -> T:
+        try:
+            response = self._method(call.method)(call.request, seconds, metadata, None, wait_for_ready)
+        except grpc.RpcError as error:
+            raise error_of_rpc(error, call.request_id) from error
+        return call.decode(response)
+
+    def _method(self, name: str) -> Any:
+        try:
+            return self._methods[name]
+        except KeyError:
+            raise ClientClosedError("the client is closed; make a new one") from None
+
+    def _stream(
+        self, feed: _stream.Feed, on_error: _stream.OnError, timeout: float | None
+    ) -> Iterator[Prediction | CallError]:
+        with self._traced("PredictStream") as metadata:
+            rpc = self._method("PredictStream")(feed.requests(), timeout, metadata)
+            with closing(feed.outcomes(rpc, self._calls.prediction)) as outcomes:
+                for outcome in outcomes:
+                    if isinstance(outcome, Prediction):
+                        self._learn_names(outcome, Deadline(self._timeout))
+                    elif on_error == "raise":
+                        raise outcome
+                    yield outcome
+
+    def _traced(self, method: str) -> AbstractContextManager[Metadata | None]:
+        if self._tracing is None:
+            return nullcontext(self._metadata)
+        return self._tracing.span(method, self._metadata)
+
+    def _learn_names(self, prediction: Prediction, deadline: Deadline) -> None:
+        """Ask once for the class names of the version that answered; a failure does not spoil the answer."""
+        key = (prediction.model, prediction.version)
+        if key in self._calls.names:
+            return
+        with self._naming:
+            if key not in self._calls.names and (left := deadline.left()) != 0:
+                with suppress(CallError):
+                    self._run(self._calls.describe_model(), left)
+                self._calls.names.setdefault(key, ())
