@@ -18,6 +18,7 @@ from twinserve_server.core.errors import (
     TwinserveError,
 )
 from twinserve_server.core.feedback import Judgement
+from twinserve_server.deadlines import is_past_deadline
 from twinserve_server.describe import describe_model
 from twinserve_server.status import status_of
 from twinserve_server.tensor_codec import MAX_ID_BYTES, MAX_KEY_BYTES, Items, check_text, decode_input
@@ -154,7 +155,7 @@ class PredictService:
         try:
             await future
         except asyncio.CancelledError:
-            self._engine.abandon(call, why_gone(deadline_ns))
+            self._engine.abandon(call, why_gone(call.started_ns, deadline_ns))
             raise
         job = call.job
         assert job is not None
@@ -184,9 +185,10 @@ def deadline_of(context: RpcContext) -> int:
     return 0 if remaining is None else time.monotonic_ns() + int(remaining * 1e9)
 
 
-def why_gone(deadline_ns: int) -> TwinserveError:
+def why_gone(started_ns: int, deadline_ns: int) -> TwinserveError:
     """Why a caller stopped waiting."""
-    if deadline_ns and time.monotonic_ns() >= deadline_ns:
+    now_ns = time.monotonic_ns()
+    if deadline_ns and is_past_deadline((deadline_ns - now_ns) / 1e9, (now_ns - started_ns) / 1e9):
         return DeadlineError("the deadline passed")
     return CancelledError("the caller went away")
 

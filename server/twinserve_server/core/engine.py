@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, Protocol
 
 from twinserve_server.core.artefact import DataType, ModelVersion
 from twinserve_server.core.channel import ModelChannel
-from twinserve_server.core.errors import DrainingError, QueueFullError, TwinserveError, UnknownModelError
+from twinserve_server.core.errors import DeadlineError, DrainingError, QueueFullError, TwinserveError, UnknownModelError
 from twinserve_server.core.feedback import FeedbackStore, Judgement
 from twinserve_server.core.job import Buffer, Job
 from twinserve_server.core.router import Router, RouteReason, TrafficPolicy
@@ -180,7 +180,11 @@ class Engine:
                 channel.tick(now_ns)
 
     def _finish(self, call: Call, job: Job) -> None:
-        call.total_ns = time.monotonic_ns() - call.started_ns
+        now_ns = time.monotonic_ns()
+        call.total_ns = now_ns - call.started_ns
+        if 0 < job.deadline_ns < now_ns and job.error is None:
+            # Its caller has given up by now: an answer would count as good what nobody received.
+            job.error = DeadlineError("the deadline passed while the request ran")
         if job.error is not None:
             self._observer.on_refused(call, job.error)
             return

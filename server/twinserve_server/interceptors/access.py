@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import grpc
 
+from twinserve_server.deadlines import is_past_deadline
 from twinserve_server.interceptors.handlers import Handler
 
 
@@ -47,7 +48,7 @@ class AccessInterceptor:
             try:
                 return await behaviour(request, context)
             except BaseException as error:
-                code = final_code(error, context)
+                code = final_code(error, context, time.perf_counter() - started)
                 raise
             finally:
                 tally.handled(code, time.perf_counter() - started)
@@ -60,7 +61,7 @@ class AccessInterceptor:
                 async for response in behaviour(request, context):
                     yield response
             except BaseException as error:
-                code = final_code(error, context)
+                code = final_code(error, context, time.perf_counter() - started)
                 raise
             finally:
                 tally.handled(code, time.perf_counter() - started)
@@ -68,8 +69,8 @@ class AccessInterceptor:
         return handler.around(generate if handler.generates else answer)
 
 
-def final_code(error: BaseException, context: grpc.aio.ServicerContext[Any, Any]) -> str:
-    """The status an RPC ends with when its handler leaves by ``error``.
+def final_code(error: BaseException, context: grpc.aio.ServicerContext[Any, Any], elapsed: float) -> str:
+    """The status an RPC ends with when its handler leaves by ``error`` after ``elapsed`` seconds.
 
     ``context.code()`` alone does not tell: it is None after a cancellation and after an unhandled exception.
     """
@@ -78,5 +79,5 @@ def final_code(error: BaseException, context: grpc.aio.ServicerContext[Any, Any]
         return code.name if isinstance(code, grpc.StatusCode) else "UNKNOWN"
     if isinstance(error, asyncio.CancelledError | GeneratorExit):
         remaining = context.time_remaining()
-        return "DEADLINE_EXCEEDED" if remaining is not None and remaining <= 0 else "CANCELLED"
+        return "CANCELLED" if remaining is None or not is_past_deadline(remaining, elapsed) else "DEADLINE_EXCEEDED"
     return "INTERNAL"
