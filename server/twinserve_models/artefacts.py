@@ -1,0 +1,52 @@
+"""The three variants of one trained network, scripted, described and evaluated."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from twinserve_models.data import Dataset
+from twinserve_models.evaluate import count_correct
+from twinserve_models.export import Artefact
+from twinserve_models.net import PARAMETERS, Net
+from twinserve_models.quantize import default_recipe, quantize_dynamic, quantize_static
+from twinserve_models.serving_net import ServingNet
+
+LAYERS = ["conv1", "conv2", "fc1", "fc2"]
+
+
+def make_artefacts(net: Net, dataset: Dataset) -> list[Artefact]:
+    """``fp32``, ``int8`` and ``int8-dynamic``, the last two calibrated on training images only or not at all."""
+    recipe = default_recipe()
+    calibration = torch.from_numpy(dataset.train_images[: recipe.calibration_images])
+    static: dict[str, Any] = {
+        "method": "static",
+        "dtype": "qint8",
+        "layers": LAYERS,
+        "weights": "per channel, symmetric",
+        "activations": "per tensor, affine, quint8",
+        "reduce_range": recipe.reduce_range,
+        "calibration_images": len(calibration),
+        "observer": recipe.observer,
+    }
+    dynamic: dict[str, Any] = {
+        "method": "dynamic",
+        "dtype": "qint8",
+        "layers": LAYERS[2:],
+        "weights": "per tensor, symmetric",
+        "activations": "per tensor, chosen for each batch",
+    }
+    plan = [
+        ("fp32", ServingNet(net), "32-bit floating point", "none", {"method": "none"}, 4, 32),
+        ("int8", quantize_static(net, calibration, recipe), "8-bit integers throughout", recipe.engine, static, 1, 64),
+        ("int8-dynamic", quantize_dynamic(net), "8-bit linears", recipe.engine, dynamic, 1, 32),
+    ]
+    made = []
+    for name, module, description, engine, quantization, width, limit in plan:
+        scripted = torch.jit.freeze(torch.jit.script(module.eval()))
+        correct = count_correct(scripted, dataset.test_images, dataset.test_labels)
+        made.append(
+            Artefact(name, scripted, description, engine, quantization, PARAMETERS * width, limit, correct)
+        )
+    return made

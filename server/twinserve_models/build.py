@@ -1,0 +1,119 @@
+"""From images to a model version that can be served."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.panel import Panel
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from twinserve_models.artefacts import make_artefacts
+from twinserve_models.data import Dataset, DatasetInfo, load_dataset
+from twinserve_models.export import new_version, remove_leftovers, write_version
+from twinserve_models.testset import write_testset
+from twinserve_models.train import Recipe, Training, train
+from twinserve_server.core.artefact import MANIFEST_NAME
+
+MODEL = "mnist"
+VERSION = "1"
+LOCK_NAME = ".build.lock"
+
+
+def ensure_models(
+    folder: Path, *, data: Path | None = None, seed: int = 0, progress: bool = True, version: str = VERSION
+) -> Path:
+    """Build ``folder/mnist/<version>`` unless it is there; return its path.
+
+    Two that ask at once build once: the second waits for the first.
+
+    Raises:
+        DataError: the images cannot be had.
+    """
+    return build_models(folder, data=data, seed=seed, progress=progress, version=version, force=False)
+
+
+def build_models(
+    folder: Path,
+    *,
+    data: Path | None = None,
+    seed: int = 0,
+    progress: bool = True,
+    version: str = VERSION,
+    force: bool = True,
+    recipe: Recipe | None = None,
+) -> Path:
+    """Train, quantise and write ``folder/mnist/<version>`` and ``folder/mnist/testset.npz``; return the version's path.
+
+    Args:
+        folder: The model folder; made when missing.
+        data: Where MNIST lies; see :mod:`twinserve_models.data`.
+        seed: Of weights, order, shifts and dropout.
+        progress: Show on standard error what is going on.
+        version: The version to write.
+        force: Build even when the version is there, and replace it.
+        recipe: How to train.
+
+    Raises:
+        DataError: the images cannot be had.
+    """
+    console = Console(stderr=True, quiet=not progress)
+    target = folder / MODEL / version
+    with _lock(folder):
+        if not force and (target / MANIFEST_NAME).is_file():
+            return target
+        remove_leftovers(folder / MODEL)
+        with console.status("looking for MNIST …"):
+            dataset = load_dataset(data)
+        console.print(dataset_panel(dataset.info))
+        training = _train(dataset, seed, recipe, console)
+        with console.status("quantising and evaluating …"), new_version(folder / MODEL, version) as scratch:
+            artefacts = make_artefacts(training.net, dataset)
+            write_version(scratch, MODEL, artefacts, training, dataset.info)
+            write_testset(folder / MODEL, dataset.test_images, dataset.test_labels, dataset.info)
+    return target
+
+
+def dataset_panel(info: DatasetInfo) -> Panel:
+    """Which images are used, said loudly."""
+    if info.full:
+        return Panel(f"[bold]{info.caption()}[/]\n{info.source}", title="data set", border_style="green", expand=False)
+    advice = "For the full set give --data DIR or MNIST_ROOT, or let torchvision download it (needs a network)."
+    text = f"[bold]{info.caption()}[/]\n{info.source}\n{advice}"
+    return Panel(text, title="data set: NOT THE FULL MNIST", border_style="bold red", expand=False)
+
+
+def _train(dataset: Dataset, seed: int, recipe: Recipe | None, console: Console) -> Training:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("loss {task.fields[loss]:.4f}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("training", total=None, loss=float("nan"))
+
+        def on_step(epoch: int, done: int, total: int, loss: float) -> None:
+            bar.update(task, description=f"training, epoch {epoch + 1}", completed=done, total=total, loss=loss)
+
+        training = train(dataset, seed, recipe, on_step)
+    losses = ", ".join(f"{loss:.4f}" for loss in training.losses)
+    console.print(
+        f"trained in {training.seconds:.0f} s with {torch.get_num_threads()} threads; loss by epoch: {losses}"
+    )
+    return training
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """One build in a model folder at a time; the lock goes with the process that holds it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK_NAME).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

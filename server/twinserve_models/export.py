@@ -1,0 +1,132 @@
+"""Artefacts and their manifest, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from twinserve_models.data import DatasetInfo
+from twinserve_models.machine import cpu_name, isa
+from twinserve_models.net import MEAN, PARAMETERS, STD
+from twinserve_models.train import Training
+from twinserve_server.core.artefact import MANIFEST_NAME, SCHEMA_VERSION, sha256_of, validate_manifest
+
+BUILDING = ".building-"
+REPLACED = ".replaced-"
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """One variant, ready to be written: the scripted module and what the manifest says of it."""
+
+    name: str
+    module: torch.jit.ScriptModule
+    description: str
+    engine: str
+    quantization: dict[str, Any]
+    parameter_bytes: int
+    max_batch_size: int
+    correct: int
+
+
+@contextmanager
+def new_version(model_folder: Path, version: str) -> Iterator[Path]:
+    """A scratch folder that becomes ``model_folder/version`` when the block ends well, and vanishes when it does not.
+
+    A version that is there already is replaced at that moment, not before.
+    """
+    model_folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=model_folder, prefix=BUILDING) as scratch:
+        folder = Path(scratch) / version
+        folder.mkdir()
+        yield folder
+        target = model_folder / version
+        if target.exists():
+            target.rename(Path(scratch) / f"{REPLACED}{version}")
+        folder.rename(target)
+
+
+def remove_leftovers(model_folder: Path) -> None:
+    """Remove what a killed build left behind. Only for who holds the build lock."""
+    for folder in model_folder.glob(f"{BUILDING}*"):
+        shutil.rmtree(folder)
+
+
+def write_version(
+    folder: Path, model: str, artefacts: list[Artefact], training: Training, info: DatasetInfo
+) -> dict[str, Any]:
+    """Write the artefacts and ``manifest.json`` into ``folder``, whose name is the version; return the manifest.
+
+    Raises:
+        ArtefactError: the manifest breaks its schema.
+    """
+    variants = {}
+    for artefact in artefacts:
+        path = folder / f"{artefact.name}.pt"
+        artefact.module.save(str(path))
+        _sync(path)
+        variants[artefact.name] = {
+            "file": path.name,
+            "format": "torchscript",
+            "sha256": sha256_of(path),
+            "bytes": path.stat().st_size,
+            "description": artefact.description,
+            "engine": artefact.engine,
+            "parameters": PARAMETERS,
+            "parameter_bytes": artefact.parameter_bytes,
+            "max_batch_size": artefact.max_batch_size,
+            "quantization": artefact.quantization,
+            "accuracy": {"correct": artefact.correct, "total": info.test_images},
+        }
+    manifest = {
+        "schema_version": SCHEMA_VERSION,
+        "model": model,
+        "version": folder.name,
+        "description": "Handwritten digits: two convolutions, two linears.",
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "input": {
+            "datatypes": ["UINT8", "FP32"],
+            "shape": [28, 28],
+            "ranges": {"UINT8": [0, 255], "FP32": [0, 1]},
+            "normalisation": {"scale": 255, "mean": [MEAN], "std": [STD]},
+            "image": {"mode": "L", "foreground": "light_on_dark", "centre_of_mass": True},
+        },
+        "output": {"kind": "probabilities", "labels": [str(digit) for digit in range(10)]},
+        "dataset": info.to_json(),
+        "training": {
+            "epochs": training.recipe.epochs,
+            "seed": training.seed,
+            "losses": training.losses,
+            "seconds": round(training.seconds, 1),
+            "recipe": training.recipe.to_json(),
+        },
+        "runtime": {
+            "torch": str(torch.__version__),
+            "python": platform.python_version(),
+            "isa": isa(),
+            "cpu": cpu_name(),
+        },
+        "variants": variants,
+    }
+    path = folder / MANIFEST_NAME
+    validate_manifest(manifest, str(path))
+    path.write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
+    _sync(path)
+    return manifest
+
+
+def _sync(path: Path) -> None:
+    """Have the file on disk before the folder takes its final name."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
