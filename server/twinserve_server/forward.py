@@ -6,18 +6,22 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import torch
 
 from twinserve_server.core.artefact import DataType, ModelVersion, Variant, verify_artefact
-from twinserve_server.core.errors import ArtefactError
+from twinserve_server.core.errors import ArtefactError, InferenceError
 from twinserve_server.core.job import Buffer
 from twinserve_server.process_memory import resident_bytes
 from twinserve_server.torch_runtime import configure_torch
 
 # What came off the socket is read-only bytes, and no artefact writes its input.
 warnings.filterwarnings("ignore", message="The given buffer is not writable")
+
+#: What a forward pass can raise: torch's own errors, and ``raise`` in a script.
+FORWARD_ERRORS: Final = (RuntimeError, torch.jit.Error)
 
 _DTYPES: dict[DataType, torch.dtype] = {"UINT8": torch.uint8, "FP32": torch.float32}
 
@@ -83,12 +87,19 @@ class Forward:
         )
 
     def __call__(self, data: Buffer, datatype: DataType, images: int) -> Answers:
-        """Run one batch: ``images`` items of ``datatype``, row-major, little-endian."""
+        """Run one batch: ``images`` items of ``datatype``, row-major, little-endian.
+
+        Raises:
+            InferenceError: the artefact failed on it.
+        """
         started = time.perf_counter_ns()
         with torch.inference_mode():
             batch = torch.frombuffer(data, dtype=_DTYPES[datatype]).view(images, *self._version.item_shape)
             ready = time.perf_counter_ns()
-            output = self._module(batch)
+            try:
+                output = self._module(batch)
+            except FORWARD_ERRORS as error:
+                raise InferenceError(f"the forward pass failed: {_last_line(error)}") from None
             done = time.perf_counter_ns()
             probabilities = (torch.softmax(output, 1) if self._softmax else output).numpy()
         classes = probabilities.argmax(1).astype(np.uint32).tobytes()
@@ -106,10 +117,10 @@ class Forward:
                 with torch.inference_mode():
                     item = torch.zeros((1, *self._version.item_shape), dtype=_DTYPES[datatype])
                     output = self._module(item)
-            except RuntimeError as error:
+            except FORWARD_ERRORS as error:
                 raise ArtefactError(
                     f"{variant.path}: forward() does not take {datatype} of shape {tuple(item.shape)}, "
-                    f"as its manifest says: {str(error).strip().splitlines()[-1]}"
+                    f"as its manifest says: {_last_line(error)}"
                 ) from None
             if not isinstance(output, torch.Tensor) or tuple(output.shape) != expected:
                 found = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
@@ -125,3 +136,8 @@ class Forward:
         for _ in range(2):
             for images in range(1, self._max_batch_size + 1):
                 self._warm_up(images)
+
+
+def _last_line(error: Exception) -> str:
+    """What torch says is wrong, without the trace of its graph."""
+    return str(error).strip().splitlines()[-1][:500]

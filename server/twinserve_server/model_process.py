@@ -21,7 +21,7 @@ from typing import Any
 
 from twinserve_server.core import frames
 from twinserve_server.core.artefact import DataType, ModelVersion
-from twinserve_server.core.errors import ArtefactError
+from twinserve_server.core.errors import ArtefactError, InferenceError
 from twinserve_server.core.job import Buffer
 from twinserve_server.forward import Answers, Forward
 from twinserve_server.metrics_cells import BatchRecorder
@@ -132,8 +132,8 @@ class BatchServer:
         started_ns = time.perf_counter_ns()
         try:
             answers = self._forward(data, group[0].datatype, images)
-        except RuntimeError as error:
-            message = f"the forward pass failed: {str(error).strip().splitlines()[-1][:500]}".encode()
+        except InferenceError as error:
+            message = error.message.encode()
             for frame in group:
                 header = frames.ANSWER.pack(
                     len(message), frames.FAILED, 0, frame.images, frame.batch_id, images, 0, 0, 0, 0
