@@ -18,7 +18,15 @@ import numpy.typing as npt
 from twinserve.v1 import predict_pb2
 
 from twinserve_client._status import error_of_code, error_of_rpc
-from twinserve_client.errors import CallError, ConfigurationError, InternalError, InvalidInputError
+from twinserve_client._waiting import Deadline
+from twinserve_client.errors import (
+    CallError,
+    ConfigurationError,
+    DeadlineExceededError,
+    InternalError,
+    InvalidInputError,
+    UnavailableError,
+)
 from twinserve_client.types import Prediction
 
 OnError = Literal["raise", "return"]
@@ -109,14 +117,14 @@ class Feed:
                 if isinstance(entry, str):
                     message = next(call, None)
                     if message is None:
-                        raise InternalError(_CUT_SHORT)
+                        raise InternalError(_CUT_SHORT, code=grpc.StatusCode.INTERNAL)
                     outcome = outcome_of(message, decode)
                 else:
                     outcome = entry
                 self._room.release()
                 yield outcome
             if next(call, None) is not None:
-                raise InternalError(_TOO_MANY)
+                raise InternalError(_TOO_MANY, code=grpc.StatusCode.INTERNAL)
         except grpc.RpcError as error:
             raise error_of_rpc(error) from error
         finally:
@@ -155,8 +163,8 @@ class AsyncFeed:
         finally:
             self._order.put_nowait(_END)
 
-    async def outcomes(self, call: Any, decode: Decode) -> AsyncGenerator[Outcome, None]:
-        """What the caller reads, in the order of the images.
+    async def outcomes(self, call: Any, decode: Decode, deadline: Deadline) -> AsyncGenerator[Outcome, None]:
+        """What the caller reads, in the order of the images; ``deadline`` is the call's own.
 
         Raises:
             CallError: the stream as a whole failed.
@@ -169,18 +177,32 @@ class AsyncFeed:
                 if isinstance(entry, str):
                     message = await call.read()
                     if message is grpc.aio.EOF:
-                        raise InternalError(_CUT_SHORT)
+                        raise InternalError(_CUT_SHORT, code=grpc.StatusCode.INTERNAL)
                     outcome = outcome_of(message, decode)
                 else:
                     outcome = entry
                 self._room.release()
                 yield outcome
             if await call.read() is not grpc.aio.EOF:
-                raise InternalError(_TOO_MANY)
+                raise InternalError(_TOO_MANY, code=grpc.StatusCode.INTERNAL)
         except grpc.RpcError as error:
-            raise error_of_rpc(error) from error
+            raise _cause(error, deadline) from error
         finally:
             call.cancel()
+
+
+def _cause(error: grpc.RpcError, deadline: Deadline) -> CallError:
+    """Why a stream failed, also when grpc.aio has lost the status.
+
+    A request that is written at the moment in which the call ends makes grpc.aio report INTERNAL with this text,
+    whatever the true status is.
+    """
+    found = error_of_rpc(error)
+    if found.message != "Internal error from Core":
+        return found
+    if deadline.left() == 0:
+        return DeadlineExceededError("the timeout of the stream passed", code=grpc.StatusCode.DEADLINE_EXCEEDED)
+    return UnavailableError("the stream broke off while a request was sent", code=grpc.StatusCode.UNAVAILABLE)
 
 
 async def _as_async(images: Iterable[npt.ArrayLike] | AsyncIterable[npt.ArrayLike]) -> AsyncIterator[npt.ArrayLike]:

@@ -224,7 +224,7 @@ class AsyncClient:
     ) -> AsyncGenerator[Prediction | CallError, None]:
         with self._traced("PredictStream") as metadata:
             rpc = self._method("PredictStream")(feed.requests(), timeout=timeout, metadata=metadata)
-            async with aclosing(feed.outcomes(rpc, self._calls.prediction)) as outcomes:
+            async with aclosing(feed.outcomes(rpc, self._calls.prediction, Deadline(timeout))) as outcomes:
                 async for outcome in outcomes:
                     if isinstance(outcome, Prediction):
                         await self._learn_names(outcome, Deadline(self._timeout))
