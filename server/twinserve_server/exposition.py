@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import CollectorRegistry, start_http_server
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 from twinserve_server import metrics
 from twinserve_server.metrics_slab import Slab
@@ -35,7 +41,7 @@ class ServerCollector(Collector):
         merged = self._own()
         for slab in self._slabs():
             for series in slab.series():
-                cells = slab.cells[series.start : series.start + series.count].tolist()
+                cells = list(slab.cells[series.start : series.start + series.count])
                 values = merged.setdefault(series.family, {})
                 present = values.get(series.labels)
                 values[series.labels] = (
@@ -47,25 +53,26 @@ class ServerCollector(Collector):
 
 def _exposed(family: metrics.Family, values: Values) -> Metric:
     if family.kind == "histogram":
-        histogram = HistogramMetricFamily(family.name, family.help, labels=family.labels)
-        bounds = [*(floatToGoString(bound) for bound in family.buckets), "+Inf"]
-        for labels, cells in sorted(values.items()):
-            total, buckets = 0.0, []
-            for bound, count in zip(bounds, cells[:-1], strict=True):
-                total += count
-                buckets.append((bound, total))
-            histogram.add_metric(labels, buckets, sum_value=cells[-1])
-        return histogram
-    exposed: CounterMetricFamily | GaugeMetricFamily
-    if family.kind == "counter":
-        exposed = CounterMetricFamily(family.name, family.help, labels=family.labels)
-    else:
-        # An Info is a gauge of 1 by another name, and plain text format knows no other.
-        name = f"{family.name}_info" if family.kind == "info" else family.name
-        exposed = GaugeMetricFamily(name, family.help, labels=family.labels)
+        return _exposed_histogram(family, values)
+    if family.kind == "info":
+        info = InfoMetricFamily(family.name, family.help, labels=family.labels)
+        for labels in sorted(values):
+            info.add_metric(labels, {})
+        return info
+    make = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
+    exposed = make(family.name, family.help, labels=family.labels)
     for labels, cells in sorted(values.items()):
         exposed.add_metric(labels, cells[0])
     return exposed
+
+
+def _exposed_histogram(family: metrics.Family, values: Values) -> Metric:
+    histogram = HistogramMetricFamily(family.name, family.help, labels=family.labels)
+    bounds = [*map(repr, family.buckets), "+Inf"]
+    for labels, cells in sorted(values.items()):
+        buckets = list(zip(bounds, accumulate(cells[:-1]), strict=True))
+        histogram.add_metric(labels, buckets, sum_value=cells[-1])
+    return histogram
 
 
 def serve_metrics(host: str, port: int, collector: Collector) -> tuple[WSGIServer, threading.Thread]:

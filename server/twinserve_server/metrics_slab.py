@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import mmap
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -45,20 +46,23 @@ class Slab:
         with path.open("r+b") as file:
             self._map = mmap.mmap(file.fileno(), SIZE)
         self._head = memoryview(self._map)[:_HEAD].cast("Q")
-        self.cells = memoryview(self._map)[_CELLS_AT:].cast("d")
+        self.cells: memoryview[float] = memoryview(self._map)[_CELLS_AT:].cast("d")
         self._parsed_bytes = 0
         self._series: list[Series] = []
+        # Scrapes come in threads of their own.
+        self._parsing = threading.Lock()
 
     def series(self) -> list[Series]:
         """Every series published so far."""
-        used = self._head[0]
-        if used > self._parsed_bytes:
-            text = bytes(self._map[_HEAD + self._parsed_bytes : _HEAD + used])
-            for line in text.splitlines():
-                family, labels, start, count = json.loads(line)
-                self._series.append(Series(family, tuple(labels), start, count))
-            self._parsed_bytes = used
-        return self._series
+        with self._parsing:
+            used = self._head[0]
+            if used > self._parsed_bytes:
+                text = bytes(self._map[_HEAD + self._parsed_bytes : _HEAD + used])
+                for line in text.splitlines():
+                    family, labels, start, count = json.loads(line)
+                    self._series.append(Series(family, tuple(labels), start, count))
+                self._parsed_bytes = used
+            return list(self._series)
 
     def allocate(self, family: str, labels: tuple[str, ...], count: int) -> int:
         """The first of ``count`` cells of a series, published if it is new; for the writing worker.

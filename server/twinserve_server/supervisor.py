@@ -18,6 +18,7 @@ from twinserve_server.child_process import ChildProcess
 from twinserve_server.control import ControlLine
 from twinserve_server.core.errors import ConflictError, TwinserveError
 from twinserve_server.core.router import ShadowPolicy, TrafficPolicy
+from twinserve_server.metrics_settlement import settle
 from twinserve_server.metrics_slab import Slab
 from twinserve_server.plan import Plan, Replica, policy_values
 from twinserve_server.process_memory import ResidentBytes, resident_bytes
@@ -233,6 +234,8 @@ class Supervisor:
 
     def _on_end(self, child: ChildProcess) -> None:
         self.resident.pop(child.name, None)
+        if child.name not in self.models and (lost := settle(self._slabs[child.name])):
+            log.warning("requests_lost", process=child.name, rpcs=lost)
         asyncio.ensure_future(self._notify())  # noqa: RUF006  (runs at once)
 
     async def _notify(self) -> None:
