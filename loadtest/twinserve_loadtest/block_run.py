@@ -184,7 +184,11 @@ class BlockRun:
     def _tally(self, variant: str) -> Tally:
         tally = self.record.tallies.get(variant)
         if tally is None:
-            tally = Tally(len(self._test_set), samples=Samples() if self.spec.keep_samples else None)
+            tally = Tally(
+                len(self._test_set),
+                keep_probabilities=self.spec.keep_probabilities,
+                samples=Samples() if self.spec.keep_samples else None,
+            )
             self.record.tallies[variant] = tally
         return tally
 

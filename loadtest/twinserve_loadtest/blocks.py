@@ -41,6 +41,8 @@ class BlockSpec:
     """Deadline of a request in seconds."""
     keep_samples: bool = True
     """Return every latency beside the histogram."""
+    keep_probabilities: bool = False
+    """Return the last answer's probabilities for each image of the test set."""
 
     def __post_init__(self) -> None:
         for name in ("users", "batch"):

@@ -60,6 +60,9 @@ class Tally:
     """(true class, predicted class) → images."""
     predictions: npt.NDArray[np.uint16] = field(default_factory=lambda: np.empty(0, np.uint16))
     """The last answer for each image of the test set, or ``NOT_ANSWERED``."""
+    probabilities: npt.NDArray[np.float32] | None = None
+    """When asked for: images of the set x classes, NaN where there is no answer."""
+    keep_probabilities: bool = False
     samples: Samples | None = None
 
     def __post_init__(self) -> None:
@@ -93,6 +96,10 @@ class Tally:
         confusion = self.confusion
         for pair in zip(labels, classes.tolist(), strict=True):
             confusion[pair] += 1
+        if self.keep_probabilities:
+            if self.probabilities is None:
+                self.probabilities = self._no_probabilities(prediction.probabilities.shape[1])
+            self.probabilities[indices] = prediction.probabilities
         if self.samples is not None:
             self.samples.offset_us.append(offset_us)
             self.samples.latency_us.append(latency_us)
@@ -138,10 +145,17 @@ class Tally:
         self.confusion.update(other.confusion)
         known = other.predictions != NOT_ANSWERED
         self.predictions[known] = other.predictions[known]
+        if other.probabilities is not None:
+            if self.probabilities is None:
+                self.probabilities = self._no_probabilities(other.probabilities.shape[1])
+            self.probabilities[known] = other.probabilities[known]
         if self.samples is not None and other.samples is not None:
             self.samples.offset_us.extend(other.samples.offset_us)
             self.samples.latency_us.extend(other.samples.latency_us)
             self.samples.image.extend(other.samples.image)
+
+    def _no_probabilities(self, classes: int) -> npt.NDArray[np.float32]:
+        return np.full((self.images_in_set, classes), np.nan, np.float32)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for Locust's messages and for JSON."""
@@ -157,6 +171,7 @@ class Tally:
             "batch_sizes": list(self.batch_sizes.items()),
             "confusion": [[label, predicted, count] for (label, predicted), count in self.confusion.items()],
             "predictions": _pack(self.predictions.astype("<u2").tobytes()),
+            "probabilities": None if self.probabilities is None else _pack(self.probabilities.astype("<f4").tobytes()),
             "samples": None
             if self.samples is None
             else [
@@ -168,9 +183,10 @@ class Tally:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Tally:
         """The reverse of :meth:`to_dict`."""
-        samples = values["samples"]
+        samples, probabilities = values["samples"], values["probabilities"]
+        images = values["images_in_set"]
         return cls(
-            images_in_set=values["images_in_set"],
+            images_in_set=images,
             histogram=HdrHistogram.decode(values["histogram"]),
             latency_sum_us=values["latency_sum_us"],
             latency_min_us=values["latency_min_us"],
@@ -181,6 +197,9 @@ class Tally:
             batch_sizes=Counter(dict(values["batch_sizes"])),
             confusion=Counter({(label, predicted): count for label, predicted, count in values["confusion"]}),
             predictions=np.frombuffer(_unpack(values["predictions"]), "<u2").astype(np.uint16),
+            probabilities=None
+            if probabilities is None
+            else np.frombuffer(_unpack(probabilities), "<f4").astype(np.float32).reshape(images, -1),
             samples=None if samples is None else Samples(*(array("I", _unpack(column)) for column in samples)),
         )
 

@@ -40,9 +40,7 @@ def load_results(path: Path) -> Results:
     try:
         document = json.loads(path.read_bytes())
     except OSError as error:
-        raise ResultsError(
-            f"{path}: cannot be read ({error.strerror}); write one with `twinserve loadtest`"
-        ) from None
+        raise ResultsError(f"{path}: cannot be read ({error.strerror}); write one with `twinserve loadtest`") from None
     except ValueError as error:
         raise ResultsError(f"{path}: is not JSON ({error})") from None
     version = document.get("schema_version") if isinstance(document, dict) else None

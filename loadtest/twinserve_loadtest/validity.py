@@ -84,8 +84,8 @@ def _shared_reasons(record: BlockRecord) -> list[str]:
     if reading.machine_cpu_share < MACHINE_LIMIT or own < SHARED_LIMIT:
         return []
     return [
-        f"generator and server together filled all {reading.cores} cores, and the generator used {own:.0%} "
-        "of them: a lower bound of what the server can do"
+        f"all {reading.cores} cores were busy, {own:.0%} of them with the generator: "
+        "a lower bound of what the server can do"
     ]
 
 

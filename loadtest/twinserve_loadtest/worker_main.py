@@ -16,6 +16,7 @@ from typing import Any
 
 import gevent
 from gevent.fileobject import FileObject
+from gevent.queue import Queue
 from locust.env import Environment
 
 from twinserve_loadtest.blocks import BlockSpec
@@ -38,30 +39,35 @@ class Worker:
         self._environment = Environment(user_classes=[TwinUser])
         attach(session, self._environment)
         self._runner = self._environment.create_local_runner()
-        self._environment.events.user_error.add_listener(self._user_failed)
+        self._environment.events.user_error.add_listener(self._user_failed)  # type: ignore[no-untyped-call]
 
     def serve(self) -> None:
-        """Until the orders end."""
+        """Until the orders end, also in the middle of a block."""
+        waiting: Queue[bytes] = Queue()
+        ended = gevent.spawn(self._read, waiting)
         self._tell(ready=True)
-        reader = None
         try:
-            while line := self._orders.readline():
+            while line := waiting.get():
                 block = gevent.spawn(self._run, BlockSpec.from_dict(json.loads(line)))
-                # Nothing is sent to a worker that is at work: input now can only be its end.
-                reader = gevent.spawn(self._orders.peek)
-                gevent.joinall([block, reader], count=1)
+                gevent.wait([block, ended], count=1)
                 if not block.ready():
-                    break
+                    return
                 block.get()
         finally:
             if self._session.run is not None:
                 self._session.run.end("interrupted")
             self._runner.quit()
 
+    def _read(self, waiting: Queue[bytes]) -> None:
+        for line in self._orders:
+            waiting.put(line)
+        waiting.put(b"")
+
     def _run(self, spec: BlockSpec) -> None:
         runner = self._runner
         if runner.user_count != spec.users:
-            runner.start(spec.users, spawn_rate=spec.users)
+            # Locust changes at most spawn_rate users a second, also downwards; here all at once.
+            runner.start(spec.users, spawn_rate=max(spec.users, runner.user_count))
             assert runner.spawning_greenlet is not None
             runner.spawning_greenlet.join(SPAWN_SECONDS)
         run = self._session.begin_block(spec, Share(), spec.users)
