@@ -52,6 +52,7 @@ def serve(
     split: Annotated[list[str] | None, typer.Option(help="Share of unnamed requests.", metavar="V=SHARE")] = None,
     shadow: Annotated[list[str] | None, typer.Option(help="Share also run on a variant.", metavar="V=SHARE")] = None,
     grace: Annotated[float | None, typer.Option(help="Seconds a drain may take. [default: 10]")] = None,
+    metrics: Annotated[bool | None, typer.Option(help="Count and time requests. [default: on]")] = None,
     ready_file: Annotated[Path | None, typer.Option(help="Written once ready: ports and pid, as JSON.")] = None,
     log_format: Annotated[str | None, typer.Option(help="console or json. [default: console]")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning, error. [default: info]")] = None,
@@ -79,6 +80,7 @@ def serve(
         "split": _pairs("split", split, float),
         "shadow": _pairs("shadow", shadow, float),
         "grace_seconds": grace,
+        "metrics": metrics,
         "log_format": log_format,
         "log_level": log_level,
     }

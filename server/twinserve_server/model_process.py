@@ -25,6 +25,7 @@ from twinserve_server.core.errors import ArtefactError, InferenceError
 from twinserve_server.core.job import Buffer
 from twinserve_server.forward import Answers, Forward
 from twinserve_server.metrics_cells import BatchRecorder
+from twinserve_server.metrics_silent import SilentTally
 from twinserve_server.metrics_slab import Slab
 from twinserve_server.process_config import ModelProcessConfig, read_config
 
@@ -59,7 +60,7 @@ class BatchServer:
         listener: socket.socket,
         control: socket.socket,
         max_batch_size: int,
-        recorder: BatchRecorder,
+        recorder: BatchRecorder | SilentTally,
     ) -> None:
         self._forward = forward
         self._recorder = recorder
@@ -227,7 +228,8 @@ def main() -> int:
     listener.bind(config.socket_path)
     listener.listen(64)
     version = config.version
-    recorder = BatchRecorder(Slab(Path(config.slab_path)), (version["model"], version["version"], config.variant))
+    labels = (version["model"], version["version"], config.variant)
+    recorder = BatchRecorder(Slab(Path(config.slab_path)), labels) if config.metrics else SilentTally()
     server = BatchServer(forward, listener, control, config.max_batch_size, recorder)
     signal.signal(signal.SIGTERM, lambda *_: server.stop())
     report("ready", facts=asdict(forward.facts))

@@ -70,6 +70,7 @@ class Plan:
             threads=self.settings.threads,
             max_batch_size=self.batch_limit(version.variants[replica.variant]),
             cores=self.settings.pin.get(replica.variant, []),
+            metrics=self.settings.metrics,
         )
 
     def gateway_config(
@@ -97,6 +98,7 @@ class Plan:
             cores=settings.pin.get("gateway", []),
             log_format=settings.log_format,
             log_level=settings.log_level,
+            metrics=settings.metrics,
             pipeline=settings.pipeline,
         )
 

@@ -27,6 +27,7 @@ class ModelProcessConfig:
     threads: int = 1
     max_batch_size: int = 64
     cores: list[int] = field(default_factory=list)
+    metrics: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,7 @@ class ServerSettings(BaseSettings):
     shadow: dict[str, float] = Field({}, description="Share of the requests that also runs on a variant.")
     grace_seconds: float = Field(10.0, ge=0, le=3600, description="How long a drain may take.")
     pipeline: int = Field(1, ge=1, le=8, description="Batches in flight from one gateway to one model process.")
+    metrics: bool = Field(True, description="Count and time requests; off only to measure what that costs.")
     log_format: Literal["console", "json"] = Field("console", description="Form of the log.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
 
