@@ -169,8 +169,10 @@ def test_a_request_whose_caller_is_gone_is_not_run(odd_models: Path, serve: Serv
     passes = server.metric("twinserve_batch_size_images_count", variant="slow")
     # Seventeen were sent; the eight that nobody waits for did not run, but for one or two that had started.
     assert 9 <= passes <= 12
-    assert server.metric("grpc_server_handled_total", grpc_method="Predict", grpc_code="CANCELLED") == 8
-    assert server.metric("twinserve_requests_total", code="CANCELLED") == 8
+    # A request that was being answered when its caller left may count as OK.
+    cancelled = server.metric("grpc_server_handled_total", grpc_method="Predict", grpc_code="CANCELLED")
+    assert 6 <= cancelled <= 8
+    assert server.metric("twinserve_requests_total", code="CANCELLED") == cancelled
 
 
 def test_a_failing_batch_fails_only_itself(odd_models: Path, serve: Serve) -> None:
