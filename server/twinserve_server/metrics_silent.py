@@ -6,7 +6,9 @@ The supervisor's families (memory, CPU, readiness) cost requests nothing and sta
 from __future__ import annotations
 
 from twinserve_server.core.artefact import ModelVersion
-from twinserve_server.core.engine import EngineObserver, ServedModel
+from twinserve_server.core.engine import Call, EngineObserver, ServedModel
+from twinserve_server.core.errors import TwinserveError
+from twinserve_server.core.feedback import Judgement
 
 
 class SilentRecorder(EngineObserver):
@@ -22,6 +24,24 @@ class SilentRecorder(EngineObserver):
 
     def queue_state(self, served: ServedModel, variant: str, waiting: int, in_flight: int) -> None:
         """See ``Recorder``."""
+
+    def on_routed(self, call: Call) -> None:
+        """See ``EngineObserver``."""
+
+    def on_answered(self, call: Call) -> None:
+        """See ``EngineObserver``."""
+
+    def on_refused(self, call: Call, error: TwinserveError) -> None:
+        """See ``EngineObserver``."""
+
+    def on_shadow_dropped(self, primary: Call, shadow: str) -> None:
+        """See ``EngineObserver``."""
+
+    def on_shadow_compared(self, primary: Call, shadow: Call) -> None:
+        """See ``EngineObserver``."""
+
+    def on_feedback(self, judgement: Judgement) -> None:
+        """See ``EngineObserver``."""
 
 
 class SilentTally:
