@@ -24,7 +24,7 @@ import numpy as np
 from scipy import stats
 
 from twinserve_loadtest.findings import BandPoint, Interval
-from twinserve_loadtest.percentiles import least_samples
+from twinserve_loadtest.percentiles import least_samples, new_histogram
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RESAMPLES = 2000
+_WIDEST = 50.0  # exp(50): nothing is known; keeps exp() from overflowing
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,8 @@ class LogRatio:
 
     def half_width(self, confidence: float) -> float:
         """t x standard error, on the logarithmic scale: 0.05 is about +/- 5 %."""
-        return float(stats.t.ppf(0.5 + confidence / 2, self.units - 1)) * self.standard_error
+        margin = float(stats.t.ppf(0.5 + confidence / 2, self.units - 1)) * self.standard_error
+        return min(margin, _WIDEST)
 
 
 class BlockTable:
@@ -66,13 +68,15 @@ class BlockTable:
     """
 
     def __init__(self, histograms: Sequence[Sequence[HdrHistogram]]) -> None:
-        rows = [_merged_counts(unit) for unit in histograms]
-        self.values_us: NDArray[np.float64] = np.array(sorted({v for row in rows for v in row}), np.float64)
-        column = {value: index for index, value in enumerate(self.values_us)}
-        self.counts: NDArray[np.float64] = np.zeros((len(rows), len(self.values_us)))
-        for number, row in enumerate(rows):
-            for value, count in row.items():
-                self.counts[number, column[value]] = count
+        rows = [sum((_bucket_counts(histogram) for histogram in unit), np.zeros(1)) for unit in histograms]
+        table = np.vstack(rows) if rows else np.zeros((0, 1))
+        used = np.flatnonzero(table.any(axis=0))
+        reference = new_histogram()
+        self.values_us: NDArray[np.float64] = np.array(
+            [reference.get_highest_equivalent_value(reference.get_value_from_index(index)) for index in used.tolist()],
+            np.float64,
+        )
+        self.counts: NDArray[np.float64] = table[:, used]
 
     @property
     def samples(self) -> int:
@@ -161,10 +165,6 @@ def _log_ratio(logs: NDArray[np.float64], units: int) -> LogRatio:
     return LogRatio(float(logs[0]), spread * math.sqrt(units / (units - 1)), units)
 
 
-def _merged_counts(histograms: Sequence[HdrHistogram]) -> dict[int, int]:
-    merged: dict[int, int] = {}
-    for histogram in histograms:
-        for item in histogram.get_recorded_iterator():
-            value = histogram.get_highest_equivalent_value(item.value_iterated_to)
-            merged[value] = merged.get(value, 0) + item.count_added_in_this_iter_step
-    return merged
+def _bucket_counts(histogram: HdrHistogram) -> NDArray[np.float64]:
+    """The counts of all buckets; every histogram here comes from ``new_histogram``: the buckets are the same."""
+    return np.frombuffer(histogram.counts, np.uint64).astype(np.float64)
