@@ -16,7 +16,9 @@ import numpy as np
 from twinserve.v1 import predict_pb2
 
 from twinserve_server.core.engine import Call
+from twinserve_server.core.errors import TwinserveError
 from twinserve_server.core.job import Job
+from twinserve_server.status import status_of
 
 #: Timing (field 5, length-delimited): seven fixed-width fields, tag before each.
 _TIMING: Final = struct.Struct("<BBBQBQBQBIBQBQBQ")
@@ -27,6 +29,7 @@ _LENGTH_DELIMITED = 2
 _TAG_CLASSES = bytes([1 << 3 | _LENGTH_DELIMITED])
 _TAG_PROBABILITIES = bytes([2 << 3 | _LENGTH_DELIMITED])
 _TAG_TIMING = 5 << 3 | _LENGTH_DELIMITED
+_TAG_STREAM_RESPONSE = bytes([1 << 3 | _LENGTH_DELIMITED])
 _TAG_REQUEST_ID = bytes([6 << 3 | _LENGTH_DELIMITED])
 
 
@@ -72,6 +75,18 @@ def encode_answer(call: Call, job: Job) -> bytes:
             request_id,
         )
     )
+
+
+def encode_stream_answer(call: Call, job: Job) -> bytes:
+    """The wire bytes of a ``PredictStreamResponse`` with the answer of a call that ended well."""
+    answer = encode_answer(call, job)
+    return b"".join((_TAG_STREAM_RESPONSE, _varint(len(answer)), answer))
+
+
+def encode_stream_error(error: TwinserveError, request_id: str) -> bytes:
+    """The wire bytes of a ``PredictStreamResponse`` with the error of one request."""
+    found = predict_pb2.StreamError(code=status_of(error).value[0], message=error.message, request_id=request_id)
+    return predict_pb2.PredictStreamResponse(error=found).SerializeToString()
 
 
 def _sha(call: Call) -> str:

@@ -20,7 +20,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from twinserve.v1 import admin_pb2, predict_pb2
 
 from twinserve_server.admin_service import AdminService
-from twinserve_server.aio_transport import AioTransport, ListenOptions, PortError
+from twinserve_server.aio_transport import AioTransport
 from twinserve_server.control import ControlLine
 from twinserve_server.core.artefact import ModelVersion
 from twinserve_server.core.batch_queue import BatchPolicy
@@ -31,10 +31,12 @@ from twinserve_server.core.router import Router, ShadowPolicy, TrafficPolicy
 from twinserve_server.interceptors import AccessInterceptor, ErrorInterceptor, Handler, HandlerCollector
 from twinserve_server.logs import configure_logging
 from twinserve_server.metrics_recorder import Recorder
+from twinserve_server.metrics_silent import SilentRecorder
 from twinserve_server.metrics_slab import Slab
 from twinserve_server.model_links import ModelLinks
 from twinserve_server.predict_service import PredictService
 from twinserve_server.process_config import ChannelConfig, GatewayConfig, read_config
+from twinserve_server.transport import ListenOptions, PortError
 
 TICK_SECONDS = 0.1
 PREDICT_SERVICE = "twinserve.v1.PredictService"
@@ -46,7 +48,7 @@ class Gateway:
 
     def __init__(self, config: GatewayConfig) -> None:
         self._config = config
-        self._recorder = Recorder(Slab(Path(config.slab_path)), config.name)
+        self._recorder = Recorder(Slab(Path(config.slab_path)), config.name) if config.metrics else SilentRecorder()
         self._links = ModelLinks()
         self._control = ControlLine(self._on_control)
         self._drained = asyncio.Event()
@@ -81,7 +83,6 @@ class Gateway:
             await asyncio.sleep(0.1)
             return 3
         ticker = asyncio.ensure_future(self._tick())
-        self._control.notify("listening")
         # What was made until now lives as long as the process: the collector need not look at it again.
         gc.collect()
         gc.freeze()
@@ -119,15 +120,16 @@ class Gateway:
         admin = AdminService(self._engine, self._control)
         p, a = predict_pb2, admin_pb2
         handlers = [
-            Handler(PREDICT_SERVICE, "Predict", p.PredictRequest.FromString, None, predict.predict),
+            Handler(PREDICT_SERVICE, "Predict", None, None, predict.predict, direct=predict.predict_method),
             Handler(
                 PREDICT_SERVICE,
                 "PredictStream",
-                p.PredictRequest.FromString,
-                p.PredictStreamResponse.SerializeToString,
+                None,
+                None,
                 predict.predict_stream,
                 request_streaming=True,
                 response_streaming=True,
+                direct=predict.predict_stream_method,
             ),
             _unary(PREDICT_SERVICE, "Compare", p.CompareRequest, predict.compare),
             _unary(PREDICT_SERVICE, "SendFeedback", p.SendFeedbackRequest, predict.send_feedback),
@@ -158,6 +160,7 @@ class Gateway:
         return Judgement(**found) if found else None
 
     async def _tick(self) -> None:
+        announced = False
         while True:
             self._engine.tick()
             serving = self._engine.ready
@@ -167,6 +170,9 @@ class Gateway:
                 for variant, channel in served.channels.items():
                     self._recorder.queue_state(served, variant, channel.queue.images, channel.images_in_flight)
                     await self._set_health(f"{name}/{variant}", channel.ready)
+            if serving and not announced:
+                announced = True
+                self._control.notify("serving")
             await asyncio.sleep(TICK_SECONDS)
 
     async def _set_health(self, service: str, serving: bool) -> None:

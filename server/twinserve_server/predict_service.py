@@ -1,4 +1,4 @@
-"""PredictService: decode, call the core, encode. What goes wrong is raised in the core's terms and mapped outside."""
+"""PredictService for transports with coroutines. What goes wrong is raised in the core's terms and mapped outside."""
 
 from __future__ import annotations
 
@@ -9,22 +9,12 @@ from typing import Protocol
 
 from twinserve.v1 import predict_pb2
 
-from twinserve_server.answer_codec import encode_answer
-from twinserve_server.core.engine import Call, Engine
-from twinserve_server.core.errors import (
-    CancelledError,
-    DeadlineError,
-    InvalidInputError,
-    TwinserveError,
-)
+from twinserve_server.core.engine import Engine
+from twinserve_server.core.errors import InvalidInputError, TwinserveError
 from twinserve_server.core.feedback import Judgement
-from twinserve_server.deadlines import is_past_deadline
 from twinserve_server.describe import describe_model
-from twinserve_server.status import status_of
-from twinserve_server.tensor_codec import MAX_ID_BYTES, MAX_KEY_BYTES, Items, check_text, decode_input
-
-#: Requests of one stream that may be in work at once; more are not read from the wire.
-STREAM_WINDOW = 128
+from twinserve_server.predict_method import PredictMethod, PredictStreamMethod, why_gone
+from twinserve_server.stream_window import StreamWindow
 
 
 class RpcContext(Protocol):
@@ -35,7 +25,7 @@ class RpcContext(Protocol):
 
 
 class PredictService:
-    """The methods of ``twinserve.v1.PredictService``, for an asyncio transport."""
+    """The methods of ``twinserve.v1.PredictService``; the two that predict also without coroutines."""
 
     def __init__(
         self,
@@ -43,53 +33,47 @@ class PredictService:
         max_request_images: int,
         judge_elsewhere: Callable[[str, list[int]], Awaitable[Judgement | None]],
     ) -> None:
+        self.predict_method = PredictMethod(engine, max_request_images)
+        self.predict_stream_method = PredictStreamMethod(engine, max_request_images)
         self._engine = engine
         self._max_request_images = max_request_images
         #: Asks the other gateways about a request that this one did not answer.
         self._judge_elsewhere = judge_elsewhere
 
-    async def predict(self, request: predict_pb2.PredictRequest, context: RpcContext) -> bytes:
-        """Answer one request; the bytes of a ``PredictResponse``."""
-        return await self._answer(request, deadline_of(context))
+    async def predict(self, raw: bytes, context: RpcContext) -> bytes:
+        """Answer one encoded ``PredictRequest``; the bytes of a ``PredictResponse``."""
+        return await self._answer(raw, deadline_of(context))
 
-    async def predict_stream(
-        self, requests: AsyncIterator[predict_pb2.PredictRequest], context: RpcContext
-    ) -> AsyncIterator[predict_pb2.PredictStreamResponse]:
-        """Answer in the order of the requests, with up to ``STREAM_WINDOW`` of them in work."""
-        deadline_ns = deadline_of(context)
-        answers: asyncio.Queue[asyncio.Task[bytes] | None] = asyncio.Queue(STREAM_WINDOW)
-        started: list[asyncio.Task[bytes]] = []
+    async def predict_stream(self, requests: AsyncIterator[bytes], context: RpcContext) -> AsyncIterator[bytes]:
+        """Answer encoded requests in their order, with up to ``STREAM_WINDOW`` of them in work."""
+        changed = asyncio.Event()
+        window = StreamWindow(self.predict_stream_method, deadline_of(context), changed.set)
 
         async def read() -> None:
-            try:
-                async for request in requests:
-                    task = asyncio.ensure_future(self._answer(request, deadline_ns))
-                    task.set_name(request.request_id)
-                    await answers.put(task)
-            finally:
-                await answers.put(None)
+            async for raw in requests:
+                window.add(raw)
+                while window.full:
+                    room.clear()
+                    await room.wait()
 
+        room = asyncio.Event()
         reader = asyncio.ensure_future(read())
+        reader.add_done_callback(lambda _: changed.set())
         try:
-            while (task := await answers.get()) is not None:
-                started.append(task)
-                try:
-                    yield predict_pb2.PredictStreamResponse(response=predict_pb2.PredictResponse.FromString(await task))
-                except TwinserveError as error:
-                    yield predict_pb2.PredictStreamResponse(
-                        error=predict_pb2.StreamError(
-                            code=status_of(error).value[0], message=error.message, request_id=task.get_name()
-                        )
-                    )
-                started.clear()
-            await reader
+            while True:
+                while (response := window.pop()) is not None:
+                    yield response
+                room.set()
+                if window.error is not None:
+                    raise window.error
+                if reader.done() and not len(window):
+                    reader.result()
+                    return
+                changed.clear()
+                await changed.wait()
         finally:
             reader.cancel()
-            while not answers.empty():
-                if (left := answers.get_nowait()) is not None:
-                    started.append(left)
-            for task in started:
-                task.cancel()
+            window.close(why_gone)
 
     async def compare(self, request: predict_pb2.CompareRequest, context: RpcContext) -> predict_pb2.CompareResponse:
         """Run one input through several variants."""
@@ -101,14 +85,12 @@ class PredictService:
         parts = [
             predict_pb2.PredictRequest(
                 input=request.input, model=request.model, variant=name, request_id=request.request_id
-            )
+            ).SerializeToString()
             for name in names
         ]
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._answer_or_error(part, deadline_ns)) for part in parts]
-        answers = [task.result() for task in tasks]
+        answers = await asyncio.gather(*(self._answer(part, deadline_ns) for part in parts), return_exceptions=True)
         for answer in answers:
-            if isinstance(answer, TwinserveError):
+            if isinstance(answer, BaseException):
                 raise answer
         return predict_pb2.CompareResponse(
             responses=[
@@ -142,60 +124,38 @@ class PredictService:
         """What is served, from the manifest."""
         return describe_model(self._engine, request.model, self._max_request_images)
 
-    async def _answer_or_error(self, request: predict_pb2.PredictRequest, deadline_ns: int) -> bytes | TwinserveError:
+    async def _answer(self, raw: bytes, deadline_ns: int) -> bytes:
+        started_ns = time.monotonic_ns()
+        exchange = _FutureExchange()
+        call = self.predict_method.begin(raw, deadline_ns, exchange)
         try:
-            return await self._answer(request, deadline_ns)
-        except TwinserveError as error:
-            return error
-
-    async def _answer(self, request: predict_pb2.PredictRequest, deadline_ns: int) -> bytes:
-        call, items = open_call(self._engine, request, self._max_request_images)
-        future: asyncio.Future[Call] = asyncio.get_running_loop().create_future()
-        self._engine.run(call, items.data, items.datatype, items.count, _resolve(future), deadline_ns)
-        try:
-            await future
+            return await exchange.future
         except asyncio.CancelledError:
-            self._engine.abandon(call, why_gone(call.started_ns, deadline_ns))
+            if call is not None:
+                self.predict_method.abandon(call, why_gone(started_ns, deadline_ns))
             raise
-        job = call.job
-        assert job is not None
-        if job.error is not None:
-            raise job.error
-        return encode_answer(call, job)
 
 
-def open_call(engine: Engine, request: predict_pb2.PredictRequest, max_images: int) -> tuple[Call, Items]:
-    """Check and route one request: the part that every transport shares.
+class _FutureExchange:
+    """An exchange that a coroutine waits for."""
 
-    Raises:
-        TwinserveError: the request is refused.
-    """
-    served = engine.find(request.model)
-    if not request.HasField("input"):
-        raise InvalidInputError.of("input", "is missing; send a tensor of one or many items")
-    items = decode_input(request.input, served.version, max_images)
-    check_text("request_id", request.request_id, MAX_ID_BYTES)
-    check_text("routing_key", request.routing_key, MAX_KEY_BYTES)
-    return engine.open_call(served, request.variant, request.routing_key, request.request_id), items
+    __slots__ = ("future",)
+
+    def __init__(self) -> None:
+        self.future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    def answer(self, response: bytes) -> None:
+        """See :meth:`Exchange.answer`."""
+        if not self.future.done():
+            self.future.set_result(response)
+
+    def refuse(self, error: TwinserveError) -> None:
+        """See :meth:`Exchange.refuse`."""
+        if not self.future.done():
+            self.future.set_exception(error)
 
 
 def deadline_of(context: RpcContext) -> int:
     """The caller's deadline against ``time.monotonic_ns()``; 0: none."""
     remaining = context.time_remaining()
     return 0 if remaining is None else time.monotonic_ns() + int(remaining * 1e9)
-
-
-def why_gone(started_ns: int, deadline_ns: int) -> TwinserveError:
-    """Why a caller stopped waiting."""
-    now_ns = time.monotonic_ns()
-    if deadline_ns and is_past_deadline((deadline_ns - now_ns) / 1e9, (now_ns - started_ns) / 1e9):
-        return DeadlineError("the deadline passed")
-    return CancelledError("the caller went away")
-
-
-def _resolve(future: asyncio.Future[Call]) -> Callable[[Call], None]:
-    def resolve(call: Call) -> None:
-        if not future.done():
-            future.set_result(call)
-
-    return resolve

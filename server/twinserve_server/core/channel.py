@@ -42,6 +42,8 @@ class ModelChannel:
         self.links: list[Link] = []
         #: Called when the queue holds a batch back until a moment (``time.monotonic_ns``).
         self.on_held_back: Callable[[int], None] | None = None
+        #: Runs a callback once the requests that have arrived together are all queued; None: there is no telling.
+        self.later: Callable[[Callable[[], None]], None] | None = None
         self.observer = observer
         self._pipeline = pipeline
         self._batch_ids = itertools.count()
@@ -49,6 +51,7 @@ class ModelChannel:
             datatype: ITEM_SIZE[datatype] * model.item_elements for datatype in model.datatypes
         }
         self._down_since_ns = time.monotonic_ns()
+        self._pump_due = False
 
     @property
     def ready(self) -> bool:
@@ -69,7 +72,7 @@ class ModelChannel:
         return next(self._batch_ids)
 
     def submit(self, job: Job) -> None:
-        """Queue ``job`` and start it at once if a model process is free.
+        """Queue ``job``; it starts at once, or with what has arrived beside it, if a model process is free.
 
         Raises:
             QueueFullError: the queue is at its bound.
@@ -79,7 +82,12 @@ class ModelChannel:
         if not self.links and now_ns - self._down_since_ns > GIVE_UP_NS:
             raise self._unavailable()
         self.queue.push(job, now_ns)
-        self.pump(now_ns)
+        if self.later is None:
+            self.pump(now_ns)
+        elif not self._pump_due and self._free_link() is not None:
+            # What has arrived together goes together: the first of it must not leave alone.
+            self._pump_due = True
+            self.later(self._pump_now)
 
     def pump(self, now_ns: int) -> None:
         """Give batches to free links until the queue is empty, held back, or no link is free."""
@@ -115,6 +123,10 @@ class ModelChannel:
         """``link`` answered a batch: give it the next one."""
         if len(self.queue) and not link.closed:
             self.pump(time.monotonic_ns())
+
+    def _pump_now(self) -> None:
+        self._pump_due = False
+        self.pump(time.monotonic_ns())
 
     def _free_link(self) -> Link | None:
         best: Link | None = None

@@ -59,7 +59,19 @@ PATHS: Final = {"named": "named", "key": "split", "random": "split", "shadow": "
 class Call:
     """One request between decoding and encoding, or its run on a shadow."""
 
-    __slots__ = ("job", "note", "path", "request_id", "route", "served", "started_ns", "total_ns", "variant")
+    __slots__ = (
+        "job",
+        "note",
+        "on_done",
+        "owner",
+        "path",
+        "request_id",
+        "route",
+        "served",
+        "started_ns",
+        "total_ns",
+        "variant",
+    )
 
     def __init__(
         self, served: ServedModel, variant: str, route: RouteReason | Literal["shadow"], request_id: str
@@ -73,6 +85,9 @@ class Call:
         self.started_ns = time.monotonic_ns()
         self.total_ns = 0
         self.job: Job | None = None
+        self.on_done: Callable[[Call], None] | None = None
+        #: What the transport wants to find again when the call ends.
+        self.owner: Any = None
         #: What an observer wants to find again when the call ends.
         self.note: Any = None
 
@@ -139,14 +154,8 @@ class Engine:
         deadline_ns: int = 0,
     ) -> None:
         """Queue the call; ``on_done(call)`` follows once, perhaps before this returns, with ``call.job`` complete."""
-
-        def finish(job: Job) -> None:
-            self._finish(call, job)
-            on_done(call)
-            if job.error is None:
-                self._maybe_shadow(call, job)
-
-        job = call.job = Job(data, datatype, count, finish, deadline_ns)
+        call.on_done = on_done
+        job = call.job = Job(data, datatype, count, self._finish, deadline_ns, call)
         try:
             call.served.channels[call.variant].submit(job)
         except TwinserveError as error:
@@ -179,18 +188,25 @@ class Engine:
             for channel in served.channels.values():
                 channel.tick(now_ns)
 
-    def _finish(self, call: Call, job: Job) -> None:
+    def _finish(self, job: Job) -> None:
+        call: Call = job.owner
+        # Call and job know each other; parted, they go without waiting for the collector of cycles.
+        job.owner = None
         now_ns = time.monotonic_ns()
         call.total_ns = now_ns - call.started_ns
         if 0 < job.deadline_ns < now_ns and job.error is None:
             # Its caller has given up by now: an answer would count as good what nobody received.
             job.error = DeadlineError("the deadline passed while the request ran")
-        if job.error is not None:
+        if job.error is None:
+            version = call.served.version
+            self._feedback.remember(call.request_id, version.model, call.variant, version.classes, job.classes)
+            self._observer.on_answered(call)
+        else:
             self._observer.on_refused(call, job.error)
-            return
-        version = call.served.version
-        self._feedback.remember(call.request_id, version.model, call.variant, version.classes, job.classes)
-        self._observer.on_answered(call)
+        assert call.on_done is not None
+        call.on_done(call)
+        if job.error is None:
+            self._maybe_shadow(call, job)
 
     def _maybe_shadow(self, call: Call, first: Job) -> None:
         served, primary = call.served, call.variant

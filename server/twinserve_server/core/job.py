@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from twinserve_server.core.artefact import DataType
 from twinserve_server.core.errors import TwinserveError
@@ -41,6 +42,7 @@ class Job:
         "error",
         "inference_ns",
         "on_done",
+        "owner",
         "pending",
         "postprocess_ns",
         "preprocess_ns",
@@ -57,11 +59,14 @@ class Job:
         count: int,
         on_done: Callable[[Job], None],
         deadline_ns: int = 0,
+        owner: Any = None,
     ) -> None:
         self.data = data
         self.datatype: DataType = datatype
         self.count = count
         self.on_done = on_done
+        #: Whatever ``on_done`` wants to find again.
+        self.owner = owner
         #: Against ``time.monotonic_ns()``; 0: none.
         self.deadline_ns = deadline_ns
         self.enqueued_ns = 0

@@ -8,6 +8,6 @@ from __future__ import annotations
 
 from twinserve_server.interceptors.access import AccessInterceptor
 from twinserve_server.interceptors.errors import ErrorInterceptor
-from twinserve_server.interceptors.handlers import Handler, HandlerCollector, Interceptor
+from twinserve_server.interceptors.handlers import Handler, HandlerCollector, Interceptor, wrap_all
 
-__all__ = ["AccessInterceptor", "ErrorInterceptor", "Handler", "HandlerCollector", "Interceptor"]
+__all__ = ["AccessInterceptor", "ErrorInterceptor", "Handler", "HandlerCollector", "Interceptor", "wrap_all"]

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 import grpc
 
+from twinserve_server.direct import DirectMethod
+
 #: (request or requests, context) -> a coroutine, or an async generator of responses.
 Behaviour = Callable[[Any, Any], Any]
 
@@ -25,6 +27,8 @@ class Handler:
         behaviour: what is called with the request (or an async iterator of requests) and the context.
         request_streaming: whether many requests come.
         response_streaming: whether many responses go.
+        direct: the same method without coroutines, for a transport that can call it so; it counts and maps errors
+            itself, outside the interceptors, by the same rules.
     """
 
     service: str
@@ -34,6 +38,7 @@ class Handler:
     behaviour: Behaviour
     request_streaming: bool = False
     response_streaming: bool = False
+    direct: DirectMethod | None = None
 
     @property
     def kind(self) -> str:
@@ -68,6 +73,14 @@ class Interceptor(Protocol):
 
     def wrap(self, handler: Handler) -> Handler:
         """``handler``, with something around it."""
+
+
+def wrap_all(handlers: Sequence[Handler], interceptors: Sequence[Interceptor]) -> list[Handler]:
+    """``handlers`` with every interceptor around them, the first one outermost."""
+    wrapped = list(handlers)
+    for interceptor in reversed(interceptors):
+        wrapped = [interceptor.wrap(handler) for handler in wrapped]
+    return wrapped
 
 
 class HandlerCollector:

@@ -1,0 +1,47 @@
+"""Methods that need no coroutine: the form in which a transport may serve the busiest RPCs.
+
+A coroutine, its task and its future cost several times what routing and queueing a request cost; a callback costs
+next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from twinserve_server.core.engine import Call
+from twinserve_server.core.errors import TwinserveError
+
+
+class Exchange(Protocol):
+    """A message that waits for its answer; exactly one of the two is called, once."""
+
+    def answer(self, response: bytes) -> None:
+        """``response`` is the encoded message to send."""
+
+    def refuse(self, error: TwinserveError) -> None:
+        """The request failed."""
+
+
+class DirectMethod(Protocol):
+    """A unary method, or what a bidirectional stream does with each of its messages.
+
+    Everything happens in the thread that drives the engine.
+    """
+
+    def begin(self, raw: bytes, deadline_ns: int, exchange: Exchange) -> Call | None:
+        """Take the encoded request; ``exchange`` is told the answer, perhaps before this returns.
+
+        Args:
+            raw: the message as it came.
+            deadline_ns: against ``time.monotonic_ns()``; 0: none.
+            exchange: what to answer to.
+
+        Returns:
+            What :meth:`abandon` takes; None when the exchange is over already.
+
+        Raises:
+            TwinserveError: the request is refused; ``exchange`` hears nothing.
+        """
+
+    def abandon(self, call: Call, error: TwinserveError) -> None:
+        """The caller is gone, ``error`` says why: do not run the request if it has not started."""
