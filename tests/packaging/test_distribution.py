@@ -1,0 +1,79 @@
+"""What a user's pip gets: the SDK alone without torch, typed packages, stubs in the wheel."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of a pristine copy of the sources, so that no stub of this checkout slips in."""
+    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    tracked = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        check=True,
+        capture_output=True,
+    ).stdout.decode()
+    for name in filter(None, tracked.split("\0")):
+        if (ROOT / name).is_file():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).write_bytes((ROOT / name).read_bytes())
+    subprocess.run([*PIP, "wheel", "--no-deps", "-w", str(out), str(source)], check=True, timeout=150)
+    (found,) = out.glob("*.whl")
+    return found
+
+
+def test_the_wheel_carries_stubs_types_and_data(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    wanted = {
+        "twinserve/v1/predict_pb2.py",
+        "twinserve/v1/predict_pb2.pyi",
+        "twinserve/v1/predict_pb2_grpc.py",
+        "twinserve/py.typed",
+        "twinserve_client/py.typed",
+        "twinserve_server/core/manifest.schema.json",
+    }
+    assert wanted <= names
+    assert not [name for name in names if name.startswith(("server/", "client/", "tests/", "loadtest/"))]
+
+
+def test_the_sdk_installs_and_imports_without_torch(wheel: Path, tmp_path: Path) -> None:
+    venv.create(tmp_path / "venv", with_pip=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    constraints = ROOT / "constraints.txt"
+    subprocess.run(
+        [str(python), "-m", "pip", "install", "-q", "-c", str(constraints), str(wheel)], check=True, timeout=150
+    )
+    code = "import sys, twinserve_client; print(sorted({'torch', 'typer', 'prometheus_client'} & set(sys.modules)))"
+    seen = subprocess.run([str(python), "-c", code], check=True, capture_output=True, text=True).stdout
+    assert seen.strip() == "[]"
+    listed = subprocess.run(
+        [str(python), "-m", "pip", "list", "--format=freeze"], check=True, capture_output=True, text=True
+    ).stdout
+    assert "torch" not in listed
+    told = subprocess.run([str(tmp_path / "venv" / "bin" / "twinserve")], check=False, capture_output=True, text=True)
+    assert told.returncode == 2
+    assert "twinserve[cli]" in told.stderr
+    assert "Traceback" not in told.stderr
+
+
+def test_no_generated_stub_is_committed() -> None:
+    listed = subprocess.run(["git", "-C", str(ROOT), "ls-files"], check=True, capture_output=True, text=True).stdout
+    assert [name for name in listed.splitlines() if "_pb2" in name] == []
+
+
+def test_every_command_that_is_declared_exists() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for target in project["entry-points"]["twinserve.commands"].values():
+        module, _, attribute = target.partition(":")
+        subprocess.run([sys.executable, "-c", f"from {module} import {attribute}"], check=True, timeout=60)
