@@ -8,7 +8,7 @@ left out.
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -63,6 +63,7 @@ class Comparison:
     resources: dict[str, Resources]
     #: Effects of cost: memory, size, CPU (those of latency lie in the scenarios).
     costs: list[Effect]
+    #: By arm, with one request in flight; the other scenarios lie in ``stages_by_scenario``.
     stages: dict[str, StageSplit]
     amdahl: AmdahlBound | None
     slo: SloResult | None
@@ -70,6 +71,9 @@ class Comparison:
     caveats: list[Remark]
     missing: list[Remark]
     verdict: Verdict
+    #: By scenario and arm, as far as it was told.
+    stages_by_scenario: dict[str, dict[str, StageSplit]] = field(default_factory=dict)
+    amdahl_by_scenario: dict[str, AmdahlBound] = field(default_factory=dict)
     schema_version: Literal[1] = 1
 
     def effects(self) -> list[Effect]:

@@ -93,9 +93,11 @@ class Experiment:
                 step()
             except (ArmUnavailableError, KeyboardInterrupt) as error:
                 why = "stopped by the user" if isinstance(error, KeyboardInterrupt) else str(error)
-                found.missing.append(Remark("interrupted", f"The measurement ended during {name}: {why}"))
+                found.missing.append(Remark("interrupted", f"The measurement ended during {name}: {why}."))
                 rest = [later for later, _ in steps[number + 1 :]]
-                found.missing += [Remark("not_measured", f"Not measured: {later}") for later in rest]
+                found.missing += [
+                    Remark(f"not_measured_{later.replace(' ', '_')}", f"Not measured: {later}.") for later in rest
+                ]
                 break
         found.seconds = self._elapsed()
         return found

@@ -182,6 +182,8 @@ class AccuracyResult:
     disagreements: list[Disagreement]
     #: Wall time for the test set through the served path, seconds.
     test_set_seconds: dict[str, float]
+    #: Images that an arm left without an answer; they are in no figure above.
+    unanswered: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
