@@ -28,13 +28,14 @@ _DTYPES: dict[DataType, torch.dtype] = {"UINT8": torch.uint8, "FP32": torch.floa
 
 @dataclass(frozen=True, slots=True)
 class LoadFacts:
-    """What loading and warming cost: seconds, and PSS bytes gained over the same process without the model."""
+    """What loading and warming cost: seconds, and anonymous PSS gained over the same process without the model."""
 
     load_seconds: float
     warm_up_seconds: float
     added_load_bytes: int
     added_first_inference_bytes: int
     added_batch_limit_bytes: int
+    added_warm_up_bytes: int
     torch: str
 
 
@@ -63,19 +64,19 @@ class Forward:
         self._softmax = version.output_kind == "logits"
         verify_artefact(variant)
         configure_torch(variant.engine, threads)
-        before = resident_bytes().pss
+        before = resident_bytes().anonymous
         started = time.perf_counter()
         try:
             self._module: Callable[[torch.Tensor], torch.Tensor] = torch.jit.load(variant.path).eval()
         except RuntimeError as error:
             raise ArtefactError(f"{variant.path}: is not a TorchScript file torch can load ({error})") from None
         load_seconds = time.perf_counter() - started
-        loaded = resident_bytes().pss
+        loaded = resident_bytes().anonymous
         started = time.perf_counter()
         self._check_output(variant)
-        first = resident_bytes().pss
+        first = resident_bytes().anonymous
         self._warm_up(max_batch_size)
-        at_limit = resident_bytes().pss
+        at_limit = resident_bytes().anonymous
         self._warm_up_all()
         self.facts = LoadFacts(
             load_seconds=load_seconds,
@@ -83,6 +84,7 @@ class Forward:
             added_load_bytes=loaded - before,
             added_first_inference_bytes=first - before,
             added_batch_limit_bytes=at_limit - before,
+            added_warm_up_bytes=resident_bytes().anonymous - before,
             torch=str(torch.__version__),
         )
 

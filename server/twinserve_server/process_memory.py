@@ -11,10 +11,18 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class ResidentBytes:
-    """Resident memory in bytes; PSS shares out pages that several processes map."""
+    """Resident memory in bytes.
+
+    Attributes:
+        pss: with pages that several processes map shared out among them.
+        rss: with all of them.
+        anonymous: the part of ``pss`` that is no file's: heap and stacks. It does not change when another process maps
+            the same libraries, so differences of it over time are this process's doing.
+    """
 
     pss: int
     rss: int
+    anonymous: int
 
 
 def resident_bytes(pid: int | str = "self") -> ResidentBytes:
@@ -23,7 +31,7 @@ def resident_bytes(pid: int | str = "self") -> ResidentBytes:
     Raises:
         ProcessLookupError: there is no such process.
     """
-    values = {"Pss": 0, "Rss": 0}
+    values = {"Pss": 0, "Rss": 0, "Pss_Anon": 0}
     try:
         text = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii")
     except PermissionError:
@@ -36,7 +44,7 @@ def resident_bytes(pid: int | str = "self") -> ResidentBytes:
         name, _, rest = line.partition(":")
         if name in values:
             values[name] = int(rest.split()[0]) * 1024
-    return ResidentBytes(values["Pss"], values["Rss"])
+    return ResidentBytes(values["Pss"], values["Rss"], values["Pss_Anon"])
 
 
 def _from_psutil(pid: int | str) -> ResidentBytes:
@@ -46,7 +54,7 @@ def _from_psutil(pid: int | str) -> ResidentBytes:
         rss = int(psutil.Process(None if pid == "self" else int(pid)).memory_info().rss)
     except psutil.NoSuchProcess:
         raise ProcessLookupError(f"no process {pid}") from None
-    return ResidentBytes(rss, rss)
+    return ResidentBytes(rss, rss, rss)
 
 
 def cpu_seconds(pid: int) -> float:

@@ -15,6 +15,7 @@ ADDED_STAGES = {
     "load": "added_load_bytes",
     "first_inference": "added_first_inference_bytes",
     "batch_limit": "added_batch_limit_bytes",
+    "warm_up": "added_warm_up_bytes",
 }
 
 
