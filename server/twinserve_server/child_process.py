@@ -7,6 +7,7 @@ import contextlib
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -58,6 +59,8 @@ class ChildProcess:
         self._stopping = False
         self._past_cpu_seconds = 0.0
         self._last_cpu_seconds = 0.0
+        # Scrapes read the CPU seconds in threads of their own.
+        self._reading_cpu = threading.Lock()
 
     async def keep_alive(self) -> None:
         """Run the process, again whenever it ends unplanned, until :meth:`stop`."""
@@ -92,10 +95,11 @@ class ChildProcess:
 
     def cpu_seconds(self) -> float:
         """CPU seconds of this process and of those it replaced; never falls."""
-        if self.pid:
-            with contextlib.suppress(ProcessLookupError, OSError):
-                self._last_cpu_seconds = max(self._last_cpu_seconds, cpu_seconds(self.pid))
-        return self._past_cpu_seconds + self._last_cpu_seconds
+        with self._reading_cpu:
+            if self.pid:
+                with contextlib.suppress(ProcessLookupError, OSError):
+                    self._last_cpu_seconds = max(self._last_cpu_seconds, cpu_seconds(self.pid))
+            return self._past_cpu_seconds + self._last_cpu_seconds
 
     def _signal(self, number: int) -> None:
         if self._process is not None and self._process.returncode is None:
@@ -116,8 +120,9 @@ class ChildProcess:
         self.pid = self._process.pid
         reading = asyncio.ensure_future(self._serve(self, ours))
         code = await self._process.wait()
-        self._past_cpu_seconds += self._last_cpu_seconds
-        self._last_cpu_seconds = 0.0
-        self.pid = 0
+        with self._reading_cpu:
+            self._past_cpu_seconds += self._last_cpu_seconds
+            self._last_cpu_seconds = 0.0
+            self.pid = 0
         await reading
         return code

@@ -17,14 +17,14 @@ FindHistogram = Callable[[metrics.Family, Labels], Histogram]
 class RpcTally:
     """One RPC method."""
 
-    __slots__ = ("_cell", "_handled", "_rpc", "_seconds", "_started")
+    __slots__ = ("_cell", "_handled", "_histogram", "_rpc", "_seconds", "_started")
 
     def __init__(self, cell: FindCell, histogram: FindHistogram, rpc: Labels) -> None:
-        self._cell = cell
-        self._rpc = rpc
+        self._cell, self._histogram, self._rpc = cell, histogram, rpc
         self._started = cell(metrics.RPC_STARTED, rpc)
         self._handled = {"OK": cell(metrics.RPC_HANDLED, (*rpc, "OK"))}
-        self._seconds = histogram(metrics.RPC_SECONDS, rpc)
+        # Made by the first RPC: most methods are never called, and a histogram is thirty lines of every scrape.
+        self._seconds: Histogram | None = None
 
     def started(self) -> None:
         """An RPC began."""
@@ -36,6 +36,8 @@ class RpcTally:
         if found is None:
             found = self._handled[code] = self._cell(metrics.RPC_HANDLED, (*self._rpc, code))
         found.add()
+        if self._seconds is None:
+            self._seconds = self._histogram(metrics.RPC_SECONDS, self._rpc)
         self._seconds.observe(seconds)
 
 
