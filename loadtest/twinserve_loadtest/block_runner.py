@@ -72,13 +72,13 @@ class MeasuredBlock:
         """The unit (A B B A) that the block belongs to."""
         return self.plan.pair // 2
 
-    def to_finding(self) -> Block:
-        """The block as it stands in the result file."""
+    def to_finding(self, arm: str) -> Block:
+        """The block as it stands in the result file, under the arm's name there."""
         result, plan = self.result, self.plan
         return Block(
             scenario=plan.scenario,
             phase="control" if plan.phase == "control" else "main",
-            arm=self.arm,
+            arm=arm,
             role=plan.role,
             pair=plan.pair,
             started_s=round(self.started_s, 4),
