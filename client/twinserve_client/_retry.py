@@ -23,6 +23,9 @@ SAFE_METHODS: Final[dict[str, tuple[str, ...]]] = {
 #: gRPC ignores more than this.
 MOST_ATTEMPTS: Final = 5
 
+#: Below some 2 ms gRPC 1.72 and later lose retries: the call hangs until its deadline (grpc/grpc issue 41036).
+LEAST_BACKOFF: Final = 0.01
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
@@ -30,7 +33,7 @@ class RetryPolicy:
 
     Attributes:
         max_attempts: the first one included; 2 to 5 (gRPC's limit).
-        initial_backoff: seconds before the second attempt, give or take the jitter.
+        initial_backoff: seconds before the second attempt, give or take the jitter; at least 0.01.
         max_backoff: the longest wait, in seconds.
         backoff_multiplier: how the wait grows from one attempt to the next.
         throttle_tokens: every failure of this process's calls to the target takes one token, every success gives
@@ -52,7 +55,7 @@ class RetryPolicy:
             ConfigurationError: names the field, its value and the limits.
         """
         _within("max_attempts", self.max_attempts, 2, MOST_ATTEMPTS)
-        _within("initial_backoff", self.initial_backoff, 0.001, 3600)
+        _within("initial_backoff", self.initial_backoff, LEAST_BACKOFF, 3600)
         _within("max_backoff", self.max_backoff, self.initial_backoff, 3600)
         _within("backoff_multiplier", self.backoff_multiplier, 1, 100)
         _within("throttle_tokens", self.throttle_tokens, 1, 1000)

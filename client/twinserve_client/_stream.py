@@ -144,8 +144,8 @@ class AsyncFeed:
         self._room = asyncio.Semaphore(max_in_flight)
         self._order: asyncio.Queue[_Entry] = asyncio.Queue()
 
-    async def requests(self) -> AsyncIterator[predict_pb2.PredictRequest]:
-        """What gRPC sends, as fast as answers make room."""
+    async def _send(self, call: Any) -> None:
+        """Send requests as fast as answers make room."""
         try:
             images = aiter(_as_async(self._images))
             while await self._room.acquire():
@@ -157,11 +157,13 @@ class AsyncFeed:
                     self._order.put_nowait(error)
                 else:
                     self._order.put_nowait(_SENT)
-                    yield request
+                    await call.write(request)
+            await call.done_writing()
+            self._order.put_nowait(_END)
+        except (grpc.RpcError, asyncio.InvalidStateError):
+            return  # the call has ended: the reader learns why
         except Exception as error:  # noqa: BLE001  (the caller's iterable failed: raised where the caller reads)
             self._order.put_nowait(_Broken(error))
-        finally:
-            self._order.put_nowait(_END)
 
     async def outcomes(self, call: Any, decode: Decode, deadline: Deadline) -> AsyncGenerator[Outcome, None]:
         """What the caller reads, in the order of the images; ``deadline`` is the call's own.
@@ -170,6 +172,7 @@ class AsyncFeed:
             CallError: the stream as a whole failed.
         """
         call.add_done_callback(lambda _: self._order.put_nowait(_SENT))
+        sender = asyncio.ensure_future(self._send(call))
         try:
             while (entry := await self._order.get()) is not _END:
                 if isinstance(entry, _Broken):
@@ -188,6 +191,7 @@ class AsyncFeed:
         except grpc.RpcError as error:
             raise _cause(error, deadline) from error
         finally:
+            sender.cancel()
             call.cancel()
 
 

@@ -23,7 +23,10 @@ class Tracing:
     def __init__(self, api: Any, target: str) -> None:
         self._api = api
         self._tracer = api.trace.get_tracer("twinserve_client", version())
-        self._target = target
+        host, _, port = target.rpartition(":")
+        self._peer = (
+            {"server.address": host, "server.port": int(port)} if port.isdecimal() else {"server.address": target}
+        )
 
     @classmethod
     def of(cls, target: str) -> Tracing | None:
@@ -47,7 +50,7 @@ class Tracing:
                 "rpc.system": "grpc",
                 "rpc.service": service,
                 "rpc.method": method,
-                "server.address": self._target,
+                **self._peer,
             },
         )
         carrier: dict[str, str] = {}

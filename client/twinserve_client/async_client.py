@@ -223,7 +223,7 @@ class AsyncClient:
         self, feed: _stream.AsyncFeed, on_error: _stream.OnError, timeout: float | None
     ) -> AsyncGenerator[Prediction | CallError, None]:
         with self._traced("PredictStream") as metadata:
-            rpc = self._method("PredictStream")(feed.requests(), timeout=timeout, metadata=metadata)
+            rpc = self._method("PredictStream")(timeout=timeout, metadata=metadata)
             async with aclosing(feed.outcomes(rpc, self._calls.prediction, Deadline(timeout))) as outcomes:
                 async for outcome in outcomes:
                     if isinstance(outcome, Prediction):

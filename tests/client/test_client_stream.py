@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-
 from support.client_face import Face
 from support.digit_server import SHAPE, Server
 from twinserve_client import (
@@ -123,7 +122,7 @@ def test_leaving_early_ends_the_stream_on_both_sides(face: Face, client: Any, se
 def test_a_server_that_ends_too_soon_is_an_error(face: Face, client: Any, server: Server) -> None:
     server.behaviour.stream_cut_after = 2
     # grpc.aio loses the status of a call that ends while it is writing.
-    with pytest.raises((InternalError, UnavailableError), match="ended the stream before|broke off while"):
+    with pytest.raises((InternalError, UnavailableError), match=r"ended the stream before|broke off while"):
         face.take(client.predict_stream(numbered(50)))
 
 

@@ -37,7 +37,7 @@ class Face:
 
     def take(self, stream: Any, count: int | None = None) -> list[Any]:
         """The next ``count`` outcomes of a stream, or all that are left."""
-        taken = []
+        taken: list[Any] = []
         while count is None or len(taken) < count:
             try:
                 taken.append(self.run(anext(stream)) if self.asynchronous else next(stream))

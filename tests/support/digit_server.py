@@ -9,8 +9,8 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from concurrent import futures
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,7 +78,9 @@ class Behaviour:
     describe_faults: deque[Fault] = field(default_factory=deque)
     not_ready: deque[str] = field(default_factory=deque)
     calls: list[str] = field(default_factory=list)
-    metadata: dict[str, str] = field(default_factory=dict)
+    #: The metadata of the last call of each method.
+    seen: dict[str, dict[str, str]] = field(default_factory=dict)
+    peer: str = ""
     requests: list[Any] = field(default_factory=list)
     hold: threading.Event = field(default_factory=threading.Event)
     holding: bool = False
@@ -98,7 +100,8 @@ class PredictServicer(predict_pb2_grpc.PredictServiceServicer):
     def _enter(self, method: str, request: Any, context: grpc.ServicerContext) -> None:
         self._do.calls.append(method)
         self._do.requests.append(request)
-        self._do.metadata = {key: str(value) for key, value in context.invocation_metadata()}
+        self._do.seen[method] = {key: str(value) for key, value in context.invocation_metadata()}
+        self._do.peer = context.peer()
         faults = self._do.describe_faults if method == "DescribeModel" else self._do.faults
         if faults:
             faults.popleft().abort(context)
@@ -161,7 +164,7 @@ class PredictServicer(predict_pb2_grpc.PredictServiceServicer):
         classes = self._answered.get(request.request_id)
         if classes is None:
             Fault(grpc.StatusCode.NOT_FOUND, "request_id: unknown", reason="UNKNOWN_REQUEST").abort(context)
-        correct = int((classes == np.array(request.labels)).sum())
+        correct = int(np.count_nonzero(classes == np.array(request.labels)))
         return predict_pb2.SendFeedbackResponse(variant="fp32", correct=correct, total=len(request.labels))
 
     def DescribeModel(self, request: Any, context: Any) -> Any:  # noqa: N802
