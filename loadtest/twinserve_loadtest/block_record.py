@@ -19,6 +19,8 @@ class BlockRecord:
 
     spec: BlockSpec
     tallies: dict[str, Tally] = field(default_factory=dict)
+    warm_ups: int = 0
+    """Requests before the clock, in no other figure; the server has counted them."""
     seconds: float = 0.0
     """First send (open loop: start of the schedule) to last answer."""
     schedule_seconds: float = 0.0
@@ -79,6 +81,7 @@ class BlockRecord:
     def _add_counts(self, other: BlockRecord) -> None:
         for variant, tally in other.tallies.items():
             self.tallies.setdefault(variant, Tally(tally.images_in_set)).merge(tally)
+        self.warm_ups += other.warm_ups
         self.scheduled += other.scheduled
         self.dropped += other.dropped
         self.backlogged += other.backlogged
@@ -89,6 +92,7 @@ class BlockRecord:
         return {
             "spec": self.spec.to_dict(),
             "tallies": {variant: tally.to_dict() for variant, tally in self.tallies.items()},
+            "warm_ups": self.warm_ups,
             "seconds": self.seconds,
             "schedule_seconds": self.schedule_seconds,
             "send_seconds": self.send_seconds,

@@ -94,8 +94,9 @@ class BlockRun:
         self.started.wait()
 
     def begin(self) -> None:
-        """Start the clock."""
+        """Start the clock, for the users that are there."""
         if not self.started.is_set():
+            self._waiting_for = 0
             self.watch.start()
             self._start = time.perf_counter()
             self.started.set()
@@ -163,9 +164,12 @@ class BlockRun:
 
     def answered(self, request: Request, since: float, prediction: Prediction) -> int:
         """Count an answer; returns its latency in µs."""
-        self._last_end = self.elapsed()
+        now = self.elapsed()
+        latency_us = int((now - since) * 1e6)
+        if self.finished.is_set():  # cut off: what was still in flight is not counted
+            return latency_us
+        self._last_end = now
         self._failing_since = None
-        latency_us = int((self._last_end - since) * 1e6)
         labels = self._test_set.labels[request.indices].tolist()
         tally = self._tally(prediction.variant)
         tally.answered(request.indices, labels, prediction, int(since * 1e6), latency_us)
@@ -173,13 +177,15 @@ class BlockRun:
 
     def failed(self, since: float, code: str) -> int:
         """Count a failure; returns the time it took in µs. Gives the block up when nothing is answered."""
-        self._last_end = self.elapsed()
-        self._tally(self.spec.variant or ROUTED).failed(code)
-        if self._failing_since is None:
-            self._failing_since = self._last_end
-        elif self._last_end - self._failing_since > GIVE_UP_SECONDS:
-            self.record.aborted = f"no request was answered for {GIVE_UP_SECONDS:g} s (last status: {code})"
-        return int((self._last_end - since) * 1e6)
+        now = self.elapsed()
+        if not self.finished.is_set():
+            self._last_end = now
+            self._tally(self.spec.variant or ROUTED).failed(code)
+            if self._failing_since is None:
+                self._failing_since = now
+            elif now - self._failing_since > GIVE_UP_SECONDS:
+                self.record.aborted = f"no request was answered for {GIVE_UP_SECONDS:g} s (last status: {code})"
+        return int((now - since) * 1e6)
 
     def _tally(self, variant: str) -> Tally:
         tally = self.record.tallies.get(variant)

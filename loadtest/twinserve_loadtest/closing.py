@@ -46,6 +46,34 @@ def closing_table(results: Results) -> Table:
     return table
 
 
+def latency_table(results: Results) -> Table:
+    """One row a scenario and variant, in microseconds."""
+    table = Table(title="Latency by variant, microseconds", caption_justify="left")
+    table.caption = (
+        f"{dataset_line(results)}\nFrom an HdrHistogram to three significant figures, in the open loop from the "
+        "intended send; Locust's own tables round to whole milliseconds."
+    )
+    for heading in ("scenario", "variant"):
+        table.add_column(heading, style="bold")
+    for heading in ("requests", "failed", "p50", "p90", "p95", "p99", "max", "images/s", "accuracy %"):
+        table.add_column(heading, justify="right")
+    for scenario in results.scenarios:
+        for variant, result in scenario.variants.items():
+            latency = result.latency
+            times = (latency.p50_us, latency.p90_us, latency.p95_us, latency.p99_us, latency.max_us)
+            mark = NOT_VALID if "latency" in result.generator.invalid else ""
+            table.add_row(
+                scenario.name,
+                variant,
+                f"{result.requests:,}",
+                f"{sum(result.failures.values()):,}",
+                *("-" if time is None else f"{time:,}{mark}" for time in times),
+                _throughput_cell(result),
+                _accuracy_cell(result),
+            )
+    return table
+
+
 def closing_sentence(results: Results, candidate: str | None = None) -> str:
     """How the candidate compares with the baseline, in one sentence.
 

@@ -19,6 +19,7 @@ STANDARD: tuple[Mode, ...] = ("accuracy", "single-stream", "open", "offline", "c
 STANDARD_BLOCK_SECONDS = 2.5
 BLOCK_SECONDS = 5.0
 TURNS = 2
+DEFAULT_USERS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class LoadSettings:
     """
 
     mode: LoadMode = "standard"
-    users: int = 8
+    users: int = DEFAULT_USERS
     """Closed loop: requests in flight."""
     rate: float = 200.0
     """Open loop and mixed: requests per second; step: the first rate."""

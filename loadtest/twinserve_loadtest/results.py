@@ -162,6 +162,8 @@ class VariantResult:
     generator: Generator
     blocks: int = 1
     """Blocks that were merged into this figure."""
+    warm_up_requests: int = 0
+    """Sent before the clock started and in no other figure; the server's own counts hold them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import gevent
 from gevent.event import Event
 from twinserve_client import CallError, Client
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from twinserve_loadtest.testset import TestSet
 
 CONNECT_SECONDS = 5.0
+START_SECONDS = 30.0
+"""A block begins without the users that are not warm after this."""
 
 
 @dataclass(slots=True)
@@ -48,6 +51,7 @@ class Session:
         run = BlockRun(spec, self.test_set, share, users)
         if users == 0:
             run.end()
+        gevent.spawn_later(START_SECONDS, run.begin)
         self.run, changed, self._changed = run, self._changed, Event()
         changed.set()
         return run

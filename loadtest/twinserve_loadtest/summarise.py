@@ -40,6 +40,7 @@ def variant_result(record: BlockRecord, variant: str, classes: int, *, same_mach
         batch_sizes=dict(sorted(tally.batch_sizes.items())),
         generator=judge(record, same_machine=same_machine),
         blocks=record.blocks,
+        warm_up_requests=record.warm_ups,
     )
 
 

@@ -37,6 +37,7 @@ class TwinUser(User):
     Its one task is to take part in the next block: as many requests as the block has for it.
     """
 
+    host = "127.0.0.1:8500"
     wait_time = constant(0)
 
     def __init__(self, environment: Environment) -> None:
@@ -73,6 +74,7 @@ class TwinUser(User):
     def _warm_up(self, client: Client, run: BlockRun) -> None:
         spec = run.spec
         for number in range(spec.warm_up):
+            run.record.warm_ups += 1
             try:
                 client.predict(run.warm_up_request(number).images, variant=spec.variant, timeout=spec.timeout)
             except CallError:
