@@ -52,6 +52,8 @@ class Supervisor:
         self.models: dict[str, tuple[ChildProcess, ModelState]] = {}
         self.gateways: list[ChildProcess] = []
         self.resident: dict[str, ResidentBytes] = {}
+        #: The transport that the gateways run, once one has said so.
+        self.transport = ""
         self.started = time.monotonic()
         self._port = port
         self._lines: dict[str, ControlLine] = {}
@@ -215,7 +217,8 @@ class Supervisor:
         self._slabs[child.name] = Slab(self.plan.slab_path(child.name))
 
     async def _on_gateway(self, child: ChildProcess, method: str, params: dict[str, Any]) -> dict[str, Any] | None:
-        if method == "listening":
+        if method == "serving":
+            self.transport = params["transport"]
             child.ready = True
             await self._notify()
         elif method == "failed":
