@@ -70,7 +70,8 @@ class GatewayConfig:
 
 def environment(config: Any) -> dict[str, str]:
     """The environment of a process with ``config``."""
-    return {**os.environ, VARIABLE: json.dumps(asdict(config))}
+    # torch warns of each deprecated operator an artefact calls; a user of the artefact can do nothing about it.
+    return {"TORCH_CPP_LOG_LEVEL": "ERROR", **os.environ, VARIABLE: json.dumps(asdict(config))}
 
 
 def read_config(kind: type[Config]) -> tuple[Config, socket.socket]:
