@@ -20,7 +20,7 @@ from twinserve_loadtest.sizing import SINGLE_STREAM
 from twinserve_loadtest.verdict import Evidence, judge
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from twinserve_loadtest.gates import Gate
     from twinserve_loadtest.measurements import Measurements
@@ -48,6 +48,8 @@ class Surroundings:
     gates: Sequence[Gate]
     objective: Objective = field(default_factory=Objective)
     memory: dict[str, Memory] = field(default_factory=dict)
+    #: Scenario -> why the generator, not the server, set its figures.
+    invalid: Mapping[str, Sequence[str]] = field(default_factory=dict)
     same_machine: bool = True
     threads: int = 1
 
@@ -55,7 +57,7 @@ class Surroundings:
 def assemble(found: Measurements, about: Surroundings) -> Comparison:
     """The comparison with its verdict; parts that were not measured are named in ``missing``."""
     settings = found.settings
-    scenarios = {plan.name: scenario_result(plan, found) for plan in found.scenarios}
+    scenarios = {plan.name: scenario_result(plan, found, about.invalid.get(plan.name, ())) for plan in found.scenarios}
     margin = next((gate.threshold for gate in about.gates if gate.rule.kind == "points"), _DEFAULT_MARGIN)
     missing = list(found.missing)
     accuracy = None
@@ -109,7 +111,7 @@ def assemble(found: Measurements, about: Surroundings) -> Comparison:
         stages=splits.get(SINGLE_STREAM, {}),
         amdahl=bounds.get(SINGLE_STREAM),
         slo=slo,
-        crossover=crossover_cells(found.blocks, settings, about.threads),
+        crossover=crossover_cells(found.blocks, settings, slo, about.threads),
         caveats=caveats(
             settings,
             about.stamp,

@@ -12,7 +12,7 @@ import numpy as np
 from twinserve_loadtest.bootstrap import BlockTable, percentile_ratios
 from twinserve_loadtest.design import WARM_UP_CALLS, BlockPlan, Role, ScenarioPlan, unit_blocks
 from twinserve_loadtest.effects import estimate_effects
-from twinserve_loadtest.findings import CrossoverCell, Remark
+from twinserve_loadtest.findings import CrossoverCell, Remark, SloResult
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,12 +51,15 @@ def survey(sites: Mapping[int, Measure] | None = None, threads: int = 1, batches
     return extra
 
 
-def crossover_cells(blocks: Sequence[MeasuredBlock], settings: Settings, threads: int = 1) -> list[CrossoverCell]:
+def crossover_cells(
+    blocks: Sequence[MeasuredBlock], settings: Settings, slo: SloResult | None, threads: int = 1
+) -> list[CrossoverCell]:
     """The cells of all maps: throughput by batch size and threads, the median by offered rate.
 
     Args:
         blocks: of the whole experiment.
         settings: of the experiment.
+        slo: the ladder of rates: where an arm is overloaded its queue is measured, not its speed.
         threads: that a forward pass may use on the server of the ladder of rates.
     """
     rng = np.random.default_rng([settings.seed, 4])
@@ -83,11 +86,15 @@ def crossover_cells(blocks: Sequence[MeasuredBlock], settings: Settings, threads
                 note=effect.note,
             )
         )
-    return cells + _by_rate(blocks, settings, rng, threads)
+    return cells + _by_rate(blocks, settings, slo, rng, threads)
 
 
 def _by_rate(
-    blocks: Sequence[MeasuredBlock], settings: Settings, rng: np.random.Generator, threads: int
+    blocks: Sequence[MeasuredBlock],
+    settings: Settings,
+    slo: SloResult | None,
+    rng: np.random.Generator,
+    threads: int,
 ) -> list[CrossoverCell]:
     """The speed-up of the median at each rung of the ladder of rates."""
     cells = []
@@ -102,7 +109,11 @@ def _by_rate(
         medians = [
             float(table.quantiles(np.ones((1, rounds)), [0.5])[0, 0]) if table.samples else None for table in tables
         ]
-        bad = sorted({result.invalid for results in by_role.values() for result in results if result.invalid})
+        notes = {result.invalid for results in by_role.values() for result in results if result.invalid}
+        overloaded = (
+            [point.arm for point in slo.points if point.offered_rate == rate and not point.sustained] if slo else []
+        )
+        notes |= {f"{arm} does not sustain this rate: its queue would be compared, not its speed" for arm in overloaded}
         cells.append(
             CrossoverCell(
                 batch_size=1,
@@ -111,9 +122,9 @@ def _by_rate(
                 metric="p50",
                 baseline=medians[0],
                 candidate=medians[1],
-                speedup=ratio.interval(settings.confidence) if ratio is not None else None,
+                speedup=ratio.interval(settings.confidence) if ratio is not None and not notes else None,
                 pairs=rounds,
-                note="; ".join(bad),
+                note="; ".join(sorted(notes)),
             )
         )
     return cells

@@ -44,7 +44,7 @@ class Objective:
     quantile: float = 0.99
     max_error_share: float = 0.001
     #: Rungs, as multiples of what one request in flight reaches on the slower arm.
-    rungs: tuple[float, ...] = (0.5, 0.8, 1.2, 1.7, 2.4, 3.4)
+    rungs: tuple[float, ...] = (0.3, 0.5, 0.8, 1.2, 1.7, 2.4, 3.4)
     block_seconds: float = 0.6
     most_rounds: int = 10
 

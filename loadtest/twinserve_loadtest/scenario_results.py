@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from statistics import median
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,16 +21,18 @@ if TYPE_CHECKING:
 
 #: Above this share of lost units a scenario is not to be used: what is left was selected by trouble.
 _LARGEST_LOSS = 0.2
-#: Of one core: above it the generator's one Python thread is taken to be the bottleneck.
-_GENERATOR_CPU_LIMIT = 0.9
-#: Of the median latency: more lateness than that is the generator's own.
-_LATENESS_LIMIT = 0.2
 _CDF_QUANTILES = (*np.linspace(0.01, 0.98, 50).tolist(), 0.985, 0.99, 0.995, 0.999)
 _ROLES: tuple[Role, Role] = ("baseline", "candidate")
 
 
-def scenario_result(plan: ScenarioPlan, found: Measurements) -> ScenarioResult:
-    """Everything about one scenario; figures come from its whole, valid units alone."""
+def scenario_result(plan: ScenarioPlan, found: Measurements, invalid: Sequence[str] = ()) -> ScenarioResult:
+    """Everything about one scenario; figures come from its whole, valid units alone.
+
+    Args:
+        plan: the scenario.
+        found: all measurements.
+        invalid: why the generator, not the server, set its figures, when it did.
+    """
     settings = found.settings
     units = whole_units(found.blocks, plan.name, "main")
     blocks = [b for b in found.blocks if b.plan.scenario == plan.name and b.plan.phase in ("control", "main")]
@@ -49,7 +50,7 @@ def scenario_result(plan: ScenarioPlan, found: Measurements) -> ScenarioResult:
         offered_rate=plan.rate,
         images_per_request=plan.images_per_request,
         stopped=found.stopped.get(plan.name, "interrupted"),
-        invalid=_invalid([block for block in blocks if block.plan.phase == "main"], results, len(units)),
+        invalid=[*_lost([block for block in blocks if block.plan.phase == "main"], len(units)), *invalid],
     )
 
 
@@ -74,26 +75,12 @@ def _arm(units: Sequence[Sequence[BlockResult]], rng: np.random.Generator) -> Ar
     )
 
 
-def _invalid(blocks: Sequence[MeasuredBlock], results: dict[Role, list[list[BlockResult]]], units: int) -> list[str]:
-    """Why the scenario's figures must not be used."""
+def _lost(blocks: Sequence[MeasuredBlock], units: int) -> list[str]:
+    """Whether too many units were lost for the others to speak for all."""
     reasons = []
     asked = -(-len(blocks) // (2 * PAIRS_PER_UNIT))
     if asked and 1 - units / asked > _LARGEST_LOSS:
         common = Counter(block.result.invalid for block in blocks if block.result.invalid).most_common(1)
         why = f"; most often: {common[0][0]}" if common else ""
         reasons.append(f"only {units} of {asked} units were valid{why}")
-    for role, grouped in results.items():
-        valid = [block for unit in grouped for block in unit]
-        shares = [b.generator_cpu_share for b in valid if b.generator_cpu_share is not None]
-        if shares and median(shares) >= _GENERATOR_CPU_LIMIT:
-            reasons.append(
-                f"the generator used {median(shares):.0%} of its one core ({role}): it, not the server, set the pace"
-            )
-        late = [b.lateness_p99_us for b in valid if b.lateness_p99_us is not None]
-        middle = [b.histogram.get_value_at_percentile(50) for b in valid if b.histogram.get_total_count()]
-        if late and middle and median(late) > _LATENESS_LIMIT * median(middle):
-            reasons.append(
-                f"the generator sent late by {median(late):,.0f} us (p99), {median(late) / median(middle):.0%} of the "
-                f"median latency ({role})"
-            )
     return reasons

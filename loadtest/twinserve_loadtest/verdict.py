@@ -88,11 +88,14 @@ def judge_gate(gate: Gate, evidence: Evidence, confidence: float = 0.95) -> Gate
     if effect is None or effect.interval is None:
         why = (effect.note if effect is not None else "") or "it was not measured"
         return _result(gate, "undecided", "not measured", f"{gate.rule.meaning}: {why}")
-    if bad:
+    judged = _judge_ratio(gate, effect, evidence.errors.get((effect.scenario, effect.metric)))
+    if bad and not (judged.outcome == "pass" and gate.rule.kind == "speedup" and gate.threshold >= 1):
+        # A generator's own time is added to both arms and pulls their ratio towards 1: a speed-up that passes
+        # in spite of it passes, everything else is not known.
         return _result(
             gate, "undecided", _factor(effect), f"{gate.rule.meaning}: the figure is not valid: {bad}", effect
         )
-    return _judge_ratio(gate, effect, evidence.errors.get((effect.scenario, effect.metric)))
+    return judged
 
 
 def _judge_ratio(gate: Gate, effect: Effect, error: tuple[float, int, float] | None) -> GateResult:
