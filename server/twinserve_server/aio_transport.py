@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import grpc
@@ -39,6 +40,10 @@ class AioTransport:
         except RuntimeError:
             raise PortError(f"cannot listen on {address}: the address is in use or not of this machine") from None
         await self._server.start()
+
+    def later(self, callback: Callable[[], None]) -> None:
+        """See :meth:`Transport.later`."""
+        asyncio.get_running_loop().call_soon(callback)
 
     async def drain(self, grace_seconds: float) -> None:
         """See :meth:`Transport.drain`."""

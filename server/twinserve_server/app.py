@@ -54,7 +54,7 @@ async def run_server(
         held = stack.enter_context(reserve_port(settings.host, settings.port))
         port = held.getsockname()[1]
         supervisor = Supervisor(plan, port)
-        collector = ServerCollector(lambda: supervisor.slabs, lambda: supervisor_values(supervisor, settings.transport))
+        collector = ServerCollector(lambda: supervisor.slabs, lambda: supervisor_values(supervisor))
         try:
             metrics_server, _ = serve_metrics(settings.host, settings.metrics_port, collector)
         except OSError as error:

@@ -20,12 +20,12 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from twinserve.v1 import admin_pb2, predict_pb2
 
 from twinserve_server.admin_service import AdminService
-from twinserve_server.aio_transport import AioTransport
 from twinserve_server.control import ControlLine
 from twinserve_server.core.artefact import ModelVersion
 from twinserve_server.core.batch_queue import BatchPolicy
 from twinserve_server.core.channel import ModelChannel
 from twinserve_server.core.engine import Engine, ServedModel
+from twinserve_server.core.errors import TwinserveError
 from twinserve_server.core.feedback import FeedbackStore, Judgement
 from twinserve_server.core.router import Router, ShadowPolicy, TrafficPolicy
 from twinserve_server.interceptors import AccessInterceptor, ErrorInterceptor, Handler, HandlerCollector
@@ -36,7 +36,8 @@ from twinserve_server.metrics_slab import Slab
 from twinserve_server.model_links import ModelLinks
 from twinserve_server.predict_service import PredictService
 from twinserve_server.process_config import ChannelConfig, GatewayConfig, read_config
-from twinserve_server.transport import ListenOptions, PortError
+from twinserve_server.transport import ListenOptions, Transport
+from twinserve_server.transport_choice import start_transport
 
 TICK_SECONDS = 0.1
 PREDICT_SERVICE = "twinserve.v1.PredictService"
@@ -60,11 +61,7 @@ class Gateway:
             FeedbackStore(),
             id_prefix=f"{config.index:x}-",
         )
-        self._transport = AioTransport(
-            ListenOptions(config.host, config.port, config.reuse_port, config.max_message_bytes),
-            self._handlers(),
-            [AccessInterceptor(self._recorder), ErrorInterceptor()],
-        )
+        self._transport: Transport | None = None
 
     async def run(self, control: Any) -> int:
         """Serve; return the exit code."""
@@ -77,8 +74,8 @@ class Gateway:
                     self._links.connect(channel, replica, path)
         await asyncio.sleep(0)
         try:
-            await self._transport.start()
-        except PortError as error:
+            self._transport = await self._listen()
+        except TwinserveError as error:
             self._control.notify("failed", message=error.message)
             await asyncio.sleep(0.1)
             return 3
@@ -92,11 +89,26 @@ class Gateway:
         self._links.close()
         return 0
 
+    async def _listen(self) -> Transport:
+        config = self._config
+        transport = await start_transport(
+            config.transport,
+            ListenOptions(config.host, config.port, config.reuse_port, config.max_message_bytes),
+            self._handlers(),
+            [AccessInterceptor(self._recorder), ErrorInterceptor()],
+            self._recorder,
+        )
+        for served in self._engine.models.values():
+            for channel in served.channels.values():
+                channel.later = transport.later
+        return transport
+
     async def drain(self, grace_seconds: float) -> None:
         """Stop taking requests, answer those accepted, then end."""
         await self._health.enter_graceful_shutdown()
         self._engine.draining = True
-        await self._transport.drain(grace_seconds)
+        if self._transport is not None:
+            await self._transport.drain(grace_seconds)
         self._drained.set()
 
     def _served(self, name: str) -> ServedModel:
@@ -170,9 +182,9 @@ class Gateway:
                 for variant, channel in served.channels.items():
                     self._recorder.queue_state(served, variant, channel.queue.images, channel.images_in_flight)
                     await self._set_health(f"{name}/{variant}", channel.ready)
-            if serving and not announced:
+            if serving and not announced and self._transport is not None:
                 announced = True
-                self._control.notify("serving")
+                self._control.notify("serving", transport=self._transport.name)
             await asyncio.sleep(TICK_SECONDS)
 
     async def _set_health(self, service: str, serving: bool) -> None:

@@ -19,14 +19,14 @@ ADDED_STAGES = {
 }
 
 
-def supervisor_values(supervisor: Supervisor, transport: str) -> dict[str, Values]:
+def supervisor_values(supervisor: Supervisor) -> dict[str, Values]:
     """Every family with ``source="supervisor"``, by name."""
     values: dict[str, Values] = {}
 
     def put(family: metrics.Family, labels: tuple[str, ...], value: float) -> None:
         values.setdefault(family.name, {})[labels] = [value]
 
-    _put_build(put, transport)
+    _put_build(put, supervisor.transport)
     for child, state in supervisor.models.values():
         replica = state.replica
         version = supervisor.plan.versions[replica.model]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,6 +13,12 @@ class PortError(TwinserveError):
     """The server cannot listen where it was told to."""
 
     reason = "PORT"
+
+
+class TransportError(TwinserveError):
+    """The transport that was asked for cannot run here."""
+
+    reason = "TRANSPORT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +37,9 @@ class ListenOptions:
 
     @property
     def address(self) -> str:
-        """As gRPC wants it; an IPv6 address goes into brackets."""
+        """As gRPC wants it: an IPv6 address goes into brackets; ``unix:<path>`` is one already."""
+        if self.host.startswith("unix:"):
+            return self.host
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
@@ -47,6 +56,9 @@ class Transport(Protocol):
         Raises:
             PortError: the address is taken or not ours.
         """
+
+    def later(self, callback: Callable[[], None]) -> None:
+        """Run ``callback`` on the loop, soon, after the requests that have arrived together."""
 
     async def drain(self, grace_seconds: float) -> None:
         """Refuse new RPCs, answer the accepted ones, within ``grace_seconds``; then let go of the port."""

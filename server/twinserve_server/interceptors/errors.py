@@ -18,6 +18,8 @@ log = structlog.get_logger()
 #: The metadata key under which gRPC clients look for a ``google.rpc.Status``.
 DETAILS_KEY = "grpc-status-details-bin"
 
+Metadata = tuple[tuple[str, str | bytes], ...]
+
 
 class ErrorInterceptor:
     """Parses requests and maps errors, by the table in ``status.py``."""
@@ -34,9 +36,9 @@ class ErrorInterceptor:
                 await _abort(context, error)
             except grpc.aio.AbortError:
                 raise
-            except Exception:
+            except Exception as error:
                 log.exception("handler_failed", service=handler.service, method=handler.method)
-                await _abort_unexpected(context)
+                await _abort(context, error)
 
         async def generate(raw: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
             try:
@@ -46,9 +48,9 @@ class ErrorInterceptor:
                 await _abort(context, error)
             except grpc.aio.AbortError:
                 raise
-            except Exception:
+            except Exception as error:
                 log.exception("handler_failed", service=handler.service, method=handler.method)
-                await _abort_unexpected(context)
+                await _abort(context, error)
 
         return handler.around(generate if handler.generates else answer)
 
@@ -74,10 +76,12 @@ async def _parse_all(raw: AsyncIterator[bytes], parse: Callable[[bytes], Any]) -
         yield parse(message)
 
 
-async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: TwinserveError) -> None:
-    details = rich_status(error).SerializeToString()
-    await context.abort(status_of(error), error.message, ((DETAILS_KEY, details),))
+def outcome_of(error: BaseException) -> tuple[grpc.StatusCode, str, Metadata]:
+    """The status, message and trailing metadata of an RPC that ``error`` ended."""
+    if isinstance(error, TwinserveError):
+        return status_of(error), error.message, ((DETAILS_KEY, rich_status(error).SerializeToString()),)
+    return grpc.StatusCode.INTERNAL, "internal error; the server's log has the cause", ()
 
 
-async def _abort_unexpected(context: grpc.aio.ServicerContext[Any, Any]) -> None:
-    await context.abort(grpc.StatusCode.INTERNAL, "internal error; the server's log has the cause")
+async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: BaseException) -> None:
+    await context.abort(*outcome_of(error))

@@ -1,0 +1,138 @@
+"""The fast transport proves itself at every start: real calls over a Unix socket, before it gets the port.
+
+The calls are written by hand, since a gRPC client in this process would poll the same sockets as the server, and wake
+it where nothing else would.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from typing import Any, Final
+
+from twinserve_server.core.errors import InvalidInputError
+from twinserve_server.direct import Exchange
+from twinserve_server.fast_support import UnsupportedError
+from twinserve_server.fast_transport import FastTransport
+from twinserve_server.interceptors import Handler
+from twinserve_server.transport import ListenOptions
+
+PROOF_SECONDS: Final = 5.0
+SERVICE: Final = "twinserve.v1.Proof"
+
+_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+_DATA, _HEADERS, _SETTINGS = 0, 1, 4
+_END_STREAM, _END_HEADERS = 1, 4
+_FRAME_HEADER: Final = 9
+
+
+async def prove() -> None:
+    """Serve and call a direct method, a failing one and a coroutine.
+
+    Raises:
+        UnsupportedError: an answer was wrong or did not come.
+    """
+    with tempfile.TemporaryDirectory(prefix="twinserve-proof-") as folder:
+        path = f"{folder}/socket"
+        # Nothing but gRPC core's own descriptor may wake this transport: that it does is what is to be proved.
+        transport = FastTransport(
+            ListenOptions(f"unix:{path}", 0, False, 1 << 20),
+            [
+                Handler(SERVICE, "Echo", None, None, _echo, direct=_Echo()),
+                Handler(SERVICE, "Fail", None, None, _echo, direct=_Fail()),
+                Handler(SERVICE, "EchoLater", None, None, _echo),
+            ],
+            [],
+            _Silent(),
+            housekeeping_seconds=3600.0,
+        )
+        await transport.start()
+        try:
+            async with asyncio.timeout(PROOF_SECONDS):
+                for method, wanted in (
+                    ("Echo", (b"0", b"ping")),
+                    ("EchoLater", (b"0", b"ping")),
+                    ("Fail", (b"3", b"")),
+                ):
+                    answer = await _call(path, method, b"ping")
+                    if answer != wanted:
+                        raise UnsupportedError(f"its self-test failed: {method} answered {answer}")
+        except (TimeoutError, OSError, EOFError) as error:
+            raise UnsupportedError(f"its self-test failed: {error or type(error).__name__}") from None
+        finally:
+            await transport.drain(0.0)
+
+
+async def _call(path: str, method: str, message: bytes) -> tuple[bytes, bytes]:
+    """One unary RPC on a connection of its own: status and response."""
+    reader, writer = await asyncio.open_unix_connection(path)
+    try:
+        body = b"\0" + len(message).to_bytes(4, "big") + message
+        writer.write(
+            _PREFACE
+            + _frame(_SETTINGS, 0, 0, b"")
+            + _frame(_HEADERS, _END_HEADERS, 1, _headers(f"/{SERVICE}/{method}"))
+            + _frame(_DATA, _END_STREAM, 1, body)
+        )
+        response = b""
+        while True:
+            head = await reader.readexactly(_FRAME_HEADER)
+            payload = await reader.readexactly(int.from_bytes(head[:3], "big"))
+            kind, flags = head[3], head[4]
+            if kind == _DATA:
+                response += payload
+            elif kind == _HEADERS and flags & _END_STREAM:
+                # On a fresh connection the name is not in any table yet: a length, then the value.
+                at = payload.index(b"grpc-status") + len(b"grpc-status")
+                return payload[at + 1 : at + 1 + payload[at]], response[5:]
+    finally:
+        writer.close()
+
+
+def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    return len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + payload
+
+
+def _headers(path: str) -> bytes:
+    """The header block of a gRPC request in HPACK (RFC 7541), with table indices of its appendix A, without Huffman."""
+    post, http, path_name, authority_name, content_type_name = b"\x83", b"\x86", b"\x04", b"\x01", b"\x0f\x10"
+    return (
+        post
+        + http
+        + (path_name + _text(path))
+        + (authority_name + _text("localhost"))
+        + (content_type_name + _text("application/grpc"))
+        + (b"\0" + _text("te") + _text("trailers"))
+    )
+
+
+def _text(value: str) -> bytes:
+    return bytes([len(value)]) + value.encode()
+
+
+async def _echo(request: bytes, _: object) -> bytes:
+    return request
+
+
+class _Echo:
+    def begin(self, raw: bytes, _: int, exchange: Exchange, /) -> None:
+        exchange.answer(raw)
+
+    def abandon(self, *_: Any) -> None:
+        pass
+
+
+class _Fail(_Echo):
+    def begin(self, *_: Any) -> None:
+        raise InvalidInputError.of("proof", "fails on purpose")
+
+
+class _Silent:
+    def rpc_tally(self, *_: str) -> _Silent:
+        return self
+
+    def started(self) -> None:
+        pass
+
+    def handled(self, *_: Any) -> None:
+        pass

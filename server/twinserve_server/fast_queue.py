@@ -1,0 +1,122 @@
+"""gRPC core's completion queue on the asyncio loop.
+
+gRPC core reads, parses and writes in the thread that polls its completion queue, and watches its sockets with an epoll
+set of its own. That set is a file descriptor, so the asyncio loop watches it like any socket: when it turns readable,
+the queue is polled until it is empty. No thread, nothing polls while nothing happens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import structlog
+from grpc._cython import cygrpc
+
+log = structlog.get_logger()
+
+#: What an operation is started with: called with the event when the operation is complete.
+Tag = Callable[[Any], None]
+
+#: Events handled before the loop looks at its other descriptors again.
+EVENTS_A_TURN: Final = 1024
+#: A poll handles one socket and may return empty-handed although other sockets wait: so many in a row mean empty.
+EMPTY_POLLS: Final = 3
+#: When that was wrong (many sockets had news that make no event), what was left is found after so long.
+RECHECK_SECONDS: Final = 0.002
+#: gRPC core's timers (deadlines, keepalive) complete operations without waking a poller: found after so long.
+HOUSEKEEPING_SECONDS: Final = 0.02
+
+
+class QueueLoop:
+    """A completion queue whose events are handled on the running asyncio loop."""
+
+    def __init__(self, housekeeping_seconds: float = HOUSEKEEPING_SECONDS) -> None:
+        self.queue = cygrpc.CompletionQueue()
+        #: Called every ``housekeeping_seconds``.
+        self.on_housekeeping: Callable[[], None] = _nothing
+        self._loop = asyncio.get_running_loop()
+        self._housekeeping_seconds = housekeeping_seconds
+        self._poller = -1
+        self._polling = False
+        self._poll_due = False
+        self._at_end: list[Callable[[], None]] = []
+        self._recheck: asyncio.TimerHandle | None = None
+        self._housekeeping: asyncio.TimerHandle | None = None
+
+    def attach(self, poller: int) -> None:
+        """Watch ``poller``, the descriptor of gRPC core's epoll set."""
+        self._poller = poller
+        self._loop.add_reader(poller, self._poll)
+        self._keep_house()
+        self.soon()
+
+    def detach(self) -> None:
+        """Stop watching; end the queue, whose operations must all be complete."""
+        self._loop.remove_reader(self._poller)
+        for timer in (self._recheck, self._housekeeping):
+            if timer is not None:
+                timer.cancel()
+        self.queue.shutdown()
+        until = time.time() + 1.0
+        while (event := self.queue.poll(until)).completion_type != cygrpc.CompletionType.queue_shutdown:
+            if event.tag is None:
+                return
+
+    def soon(self) -> None:
+        """Look at the queue before the loop waits again: an operation that was just started may be complete already."""
+        if not self._polling and not self._poll_due:
+            self._poll_due = True
+            self._loop.call_soon(self._poll)
+
+    def later(self, callback: Callable[[], None]) -> None:
+        """Run ``callback`` once everything that has arrived together is taken in."""
+        if self._polling:
+            self._at_end.append(callback)
+        else:
+            self._loop.call_soon(callback)
+
+    def _poll(self) -> None:
+        """Handle events until there are none."""
+        self._poll_due = False
+        self._polling = True
+        poll = self.queue.poll
+        empty = handled = 0
+        while empty < EMPTY_POLLS and handled < EVENTS_A_TURN:
+            event = poll(0)
+            tag = event.tag
+            if tag is None:
+                empty += 1
+                continue
+            empty = 0
+            handled += 1
+            try:
+                tag(event)
+            except Exception:
+                log.exception("grpc_event_failed")
+        # An event may hold the last reference to a call: it must go before the next wait.
+        event = tag = None
+        self._polling = False
+        if self._at_end:
+            callbacks, self._at_end = self._at_end, []
+            for callback in callbacks:
+                callback()
+        if handled >= EVENTS_A_TURN:
+            self.soon()
+        elif handled and self._recheck is None:
+            self._recheck = self._loop.call_later(RECHECK_SECONDS, self._check_again)
+
+    def _check_again(self) -> None:
+        self._recheck = None
+        self._poll()
+
+    def _keep_house(self) -> None:
+        self._housekeeping = self._loop.call_later(self._housekeeping_seconds, self._keep_house)
+        self.on_housekeeping()
+        self._poll()
+
+
+def _nothing() -> None:
+    pass

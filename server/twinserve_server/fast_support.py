@@ -1,0 +1,61 @@
+"""Whether the fast transport can be used here: system, grpcio version, and where gRPC core waits."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+#: Exactly these: the API is private.
+GRPCIO_VERSIONS: Final = ("1.85.1",)
+#: How gRPC core is told to read in the thread that polls the completion queue, not in threads of its own.
+POLLER_EXPERIMENT: Final = "-event_engine_listener"
+
+
+class UnsupportedError(Exception):
+    """The fast transport cannot run here; the message says why."""
+
+
+def prepare() -> None:
+    """Choose gRPC core's older poller; before the first gRPC object is made.
+
+    Raises:
+        UnsupportedError: this grpcio or system is not one that the fast transport knows.
+    """
+    found = version("grpcio")
+    if found not in GRPCIO_VERSIONS:
+        raise UnsupportedError(f"grpcio {found} is not among {', '.join(GRPCIO_VERSIONS)}")
+    if sys.platform != "linux":
+        raise UnsupportedError(f"it needs Linux (epoll), this is {sys.platform}")
+    given = os.environ.get("GRPC_EXPERIMENTS", "")
+    os.environ["GRPC_EXPERIMENTS"] = ",".join(filter(None, (given, POLLER_EXPERIMENT)))
+
+
+def find_poller() -> int:
+    """The descriptor of gRPC core's epoll set: the one that watches a listening socket.
+
+    Raises:
+        UnsupportedError: there is none.
+    """
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            if os.readlink(f"/proc/self/fd/{name}") != "anon_inode:[eventpoll]":
+                continue
+            info = Path(f"/proc/self/fdinfo/{name}").read_text("ascii")
+        except OSError:  # the descriptor that listed the folder is gone by now
+            continue
+        watched = (int(line.split()[1]) for line in info.splitlines() if line.startswith("tfd:"))
+        if any(map(_listens, watched)):
+            return int(name)
+    raise UnsupportedError("gRPC core watches its port in another way than with an epoll set of its own")
+
+
+def _listens(descriptor: int) -> bool:
+    try:
+        with socket.socket(fileno=os.dup(descriptor)) as found:
+            return bool(found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+    except OSError:
+        return False
