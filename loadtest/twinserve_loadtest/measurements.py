@@ -32,7 +32,7 @@ class Settings:
     #: Least units of the control and of the comparison.
     least_units: int = LEAST_PAIRS // PAIRS_PER_UNIT
     #: Share of the time kept for what comes after the main phase (rates, crossover).
-    reserve: float = 0.2
+    reserve: float = 0.25
     rate: float | None = None
     seed: int = 1
     sizes: Sizes = field(default_factory=Sizes)

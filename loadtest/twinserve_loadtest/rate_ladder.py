@@ -34,6 +34,8 @@ _ROLES: tuple[Role, Role] = ("baseline", "candidate")
 #: What a block costs beside its load, seconds.
 _OVERHEAD = 0.15
 _LEAST_ROUNDS = 4
+#: Of the time that is left; the crossover map comes after.
+_SHARE = 0.55
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +63,9 @@ def climb(objective: Objective, server_load: float) -> Extra:
         base = next(plan.rate for plan in found.scenarios if plan.rate is not None) / server_load
         rates = [_two_figures(rung * base) for rung in objective.rungs]
         round_seconds = 2 * len(rates) * (objective.block_seconds + _OVERHEAD)
-        rounds = min(objective.most_rounds, int(0.7 * seconds / round_seconds))
+        rounds = min(objective.most_rounds, int(_SHARE * seconds / round_seconds))
         if rounds < _LEAST_ROUNDS:
-            needed = _LEAST_ROUNDS * round_seconds / 0.7
+            needed = _LEAST_ROUNDS * round_seconds / _SHARE
             found.missing.append(
                 Remark(
                     "slo_not_measured",
