@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from functools import cache, partial
 
-import numpy as np
-
 from twinserve_server import metrics
 from twinserve_server.core.artefact import ModelVersion
 from twinserve_server.core.engine import Call, EngineObserver, ServedModel
@@ -16,7 +14,7 @@ from twinserve_server.core.errors import TwinserveError
 from twinserve_server.core.feedback import Judgement
 from twinserve_server.metrics_cells import Cell, Histogram, Labels
 from twinserve_server.metrics_slab import Slab
-from twinserve_server.metrics_tallies import FindCell, FindHistogram, RpcTally, VariantTally
+from twinserve_server.metrics_tallies import FindCell, FindHistogram, RpcTally, ShadowTally, VariantTally
 from twinserve_server.status import status_of
 
 
@@ -28,6 +26,7 @@ class Recorder(EngineObserver):
         self._cell: FindCell = cache(partial(Cell, slab))
         self._histogram: FindHistogram = cache(partial(Histogram, slab))
         self._tallies: dict[tuple[str, str], VariantTally] = {}
+        self._shadows: dict[Labels, ShadowTally] = {}
 
     def rpc_tally(self, kind: str, service: str, method: str) -> RpcTally:
         """The counters of one RPC method; its series exist from now on, at 0."""
@@ -57,24 +56,24 @@ class Recorder(EngineObserver):
         self._cell(metrics.REQUESTS, (*labels, call.path, status_of(error).name)).add()
 
     def on_shadow_dropped(self, primary: Call, shadow: str) -> None:
-        self._cell(metrics.SHADOW_DROPPED, (*_labels(primary.served, shadow), primary.variant)).add()
+        self._shadow(primary.served, primary.variant, shadow).dropped.add()
 
     def on_shadow_compared(self, primary: Call, shadow: Call) -> None:
-        first, second = primary.job, shadow.job
-        assert first is not None
-        assert second is not None
-        labels = (*_labels(shadow.served, shadow.variant), primary.variant)
-        ours, theirs = (np.frombuffer(job.probabilities, np.float32) for job in (first, second))
-        differing = np.frombuffer(first.classes, np.uint32) != np.frombuffer(second.classes, np.uint32)
-        self._cell(metrics.SHADOW_REQUESTS, labels).add()
-        self._cell(metrics.SHADOW_IMAGES, labels).add(first.count)
-        self._cell(metrics.SHADOW_DISAGREEMENTS, labels).add(int(differing.sum()))
-        self._histogram(metrics.SHADOW_DIFFERENCE, labels).observe(float(np.abs(ours - theirs).max()))
+        assert primary.job is not None
+        assert shadow.job is not None
+        self._shadow(primary.served, primary.variant, shadow.variant).compared(primary.job, shadow.job)
 
     def on_feedback(self, judgement: Judgement) -> None:
         tally = self._tallies[judgement.model, judgement.variant]
         tally.feedback_images.add(judgement.total)
         tally.feedback_correct.add(judgement.correct)
+
+    def _shadow(self, served: ServedModel, primary: str, shadow: str) -> ShadowTally:
+        labels = (*_labels(served, shadow), primary)
+        found = self._shadows.get(labels)
+        if found is None:
+            found = self._shadows[labels] = ShadowTally(self._cell, self._histogram, labels)
+        return found
 
 
 class TransferRecorder:

@@ -5,10 +5,17 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
 
 from twinserve_server import metrics
 from twinserve_server.core.engine import Call
+from twinserve_server.core.job import Job
 from twinserve_server.metrics_cells import Cell, Histogram, Labels
+
+#: Why a good request may go without an answer: counted from 0, so that the first one is seen as a rate.
+EXPECTED_REFUSALS: Final = ("QUEUE_FULL", "DEADLINE_PASSED", "CANCELLED", "MODEL_UNAVAILABLE")
 
 FindCell = Callable[[metrics.Family, Labels], Cell]
 FindHistogram = Callable[[metrics.Family, Labels], Histogram]
@@ -59,6 +66,8 @@ class VariantTally:
     def __init__(self, cell: FindCell, histogram: FindHistogram, labels: Labels, class_labels: Sequence[str]) -> None:
         self._cell, self._histogram, self._labels = cell, histogram, labels
         self.routed = {reason: cell(metrics.ROUTED, (*labels, reason)) for reason in ("named", "key", "random")}
+        for reason in EXPECTED_REFUSALS:
+            cell(metrics.REFUSED, (*labels, reason))
         self.feedback_images = cell(metrics.FEEDBACK_IMAGES, labels)
         self.feedback_correct = cell(metrics.FEEDBACK_CORRECT, labels)
         self._paths: dict[str, tuple[Cell, Histogram]] = {}
@@ -88,3 +97,25 @@ class VariantTally:
             self._histogram(metrics.REQUEST_SECONDS, labels),
         )
         return found
+
+
+class ShadowTally:
+    """The runs of one variant as another's shadow; ``labels`` end with the primary."""
+
+    __slots__ = ("_difference", "_disagreements", "_images", "_requests", "dropped")
+
+    def __init__(self, cell: FindCell, histogram: FindHistogram, labels: Labels) -> None:
+        self.dropped = cell(metrics.SHADOW_DROPPED, labels)
+        self._requests = cell(metrics.SHADOW_REQUESTS, labels)
+        self._images = cell(metrics.SHADOW_IMAGES, labels)
+        self._disagreements = cell(metrics.SHADOW_DISAGREEMENTS, labels)
+        self._difference = histogram(metrics.SHADOW_DIFFERENCE, labels)
+
+    def compared(self, primary: Job, shadow: Job) -> None:
+        """Count a request that ran on both."""
+        ours, theirs = (np.frombuffer(job.probabilities, np.float32) for job in (primary, shadow))
+        differing = np.frombuffer(primary.classes, np.uint32) != np.frombuffer(shadow.classes, np.uint32)
+        self._requests.add()
+        self._images.add(primary.count)
+        self._disagreements.add(int(differing.sum()))
+        self._difference.observe(float(np.abs(ours - theirs).max()))

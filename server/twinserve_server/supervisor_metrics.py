@@ -60,7 +60,7 @@ def supervisor_values(supervisor: Supervisor) -> dict[str, Values]:
                 dataset_label(version.dataset),
             )
             put(metrics.MODEL_INFO, (*labels, *info), 1.0)
-        if (resident := supervisor.resident.get(child.name)) is not None:
+        if child.ready and (resident := supervisor.resident.get(child.name)) is not None:
             put(metrics.MODEL_RESIDENT, (*labels, str(replica.index), "pss"), resident.pss)
             put(metrics.MODEL_RESIDENT, (*labels, str(replica.index), "rss"), resident.rss)
     for child in supervisor.gateways:
