@@ -1,0 +1,58 @@
+"""``twinserve report``: results files → a table, one HTML page with its JSON, and a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+EXAMPLES = """
+Examples:
+
+  twinserve report reports/loadtest.json                    table here, page in reports/loadtest.html
+
+  twinserve report compare.json loadtest.json --output answer.html --open
+
+  twinserve report loadtest.json --test-set models/mnist    with pictures of the images that divide the variants
+
+  twinserve report loadtest.json --picture result-dark.svg --theme dark
+"""
+
+
+@app.command(epilog=EXAMPLES, help="Make a page and a table of the results of load tests and comparisons.")
+def report(
+    results: Annotated[
+        list[Path], typer.Argument(metavar="RESULTS.json...", help="Written by loadtest, compare, models bench.")
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The page. [default: the first file, as .html]")
+    ] = None,
+    test_set: Annotated[Path | None, typer.Option(help="testset.npz or its folder, for a load test's gallery.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Also draw one wide picture: FILE.svg or FILE.png.")] = None,
+    theme: Annotated[str, typer.Option(help="Of the picture: light or dark.")] = "light",
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+) -> None:
+    """Exit codes: 0 written, 2 a file cannot be used."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from twinserve_loadtest.report import ReportError, json_path, read_document, write_document
+    from twinserve_loadtest.report_picture import draw_picture
+    from twinserve_loadtest.report_terminal import print_document
+
+    console, errors = Console(), Console(stderr=True)
+    try:
+        document = read_document(results, test_set=test_set)
+        print_document(document, console)
+        page = write_document(document, output or results[0].with_suffix(".html"))
+        console.print(f"\npage     {page}\nfigures  {json_path(page)}", highlight=False, soft_wrap=True)
+        if picture is not None:
+            console.print(f"picture  {draw_picture(document, picture, theme)}", highlight=False, soft_wrap=True)
+    except ReportError as error:
+        errors.print(Text.assemble(("error: ", "bold red"), str(error)), soft_wrap=True)
+        raise typer.Exit(2) from None
+    if open_page:
+        typer.launch(page.resolve().as_uri())

@@ -1,0 +1,132 @@
+"""What limits the use of a report: the alerts on top of the page, and every caveat below."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twinserve_loadtest.findings import Remark
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from twinserve_loadtest.report_inputs import Inputs
+
+
+def alerts(inputs: Inputs) -> list[Remark]:
+    """What must be read before anything else."""
+    found = [*_incomplete(inputs), *_small(inputs), *_not_decision_grade(inputs), *_mixed(inputs), *_invalid(inputs)]
+    return _unique(found)
+
+
+def caveats(inputs: Inputs) -> list[Remark]:
+    """Everything that limits a figure, in the words of the runs themselves where they said it."""
+    found: list[Remark] = []
+    for comparison in inputs.compared:
+        found += comparison.caveats
+    for results in inputs.results:
+        found += [Remark("load-test", f"{text[:1].upper()}{text[1:]}.") for text in results.caveats]
+    return _unique([*alerts(inputs), *found, *_instruction_sets(inputs), *_units()])
+
+
+def _incomplete(inputs: Inputs) -> Iterator[Remark]:
+    for source, results in inputs.load_tests:
+        if not results.complete or results.missing:
+            what = "; ".join(results.missing) or "the run ended early"
+            yield Remark("incomplete", f"INCOMPLETE RUN ({source.name}): {what}.")
+    for source, comparison in inputs.comparisons:
+        if comparison.missing:
+            what = " ".join(remark.text for remark in comparison.missing)
+            yield Remark("incomplete", f"INCOMPLETE COMPARISON ({source.name}): {what}")
+
+
+def _small(inputs: Inputs) -> Iterator[Remark]:
+    for dataset in inputs.datasets():
+        if not dataset.full:
+            yield Remark(
+                "small-dataset",
+                f"SMALL DATA SET: {dataset.images:,} images of {dataset.name} ({dataset.source}), not the full test "
+                "set. No figure on this page may be compared with one for the full set.",
+            )
+
+
+def _not_decision_grade(inputs: Inputs) -> Iterator[Remark]:
+    for source, comparison in inputs.comparisons:
+        if not comparison.verdict.decision_grade:
+            yield Remark(
+                "not-decision-grade",
+                f"NOT DECISION-GRADE ({source.name}): a quick run; repeat it without --quick before you decide.",
+            )
+
+
+def _mixed(inputs: Inputs) -> Iterator[Remark]:
+    """Files that are not about the same artefacts, images or machine."""
+    hashes: dict[str, set[str]] = {}
+    for name, sha256 in inputs.artefacts():
+        hashes.setdefault(name, set()).add(sha256)
+    differing = sorted(name for name, found in hashes.items() if len(found) > 1)
+    if differing:
+        yield Remark(
+            "mixed-artefacts",
+            f"MIXED ARTEFACTS: the files measured different artefacts of {', '.join(differing)} (by SHA-256). "
+            "Figures of different files must not be held against each other.",
+        )
+    sets = {(dataset.name, dataset.images, dataset.full) for dataset in inputs.datasets()}
+    if len(sets) > 1:
+        names = "; ".join(f"{name}, {images:,} images" for name, images, _ in sorted(sets))
+        yield Remark("mixed-datasets", f"MIXED TEST SETS: the files used different images ({names}).")
+    machines = set(_machines(inputs))
+    if len(machines) > 1:
+        names = "; ".join(sorted(f"{cpu} ({isa})" for cpu, isa in machines))
+        yield Remark("mixed-machines", f"MIXED MACHINES: the files were measured on different CPUs: {names}.")
+
+
+def _invalid(inputs: Inputs) -> Iterator[Remark]:
+    """Scenarios whose figures do not stand, such as those that the load generator, not the server, decided."""
+    for comparison in inputs.compared:
+        for run in comparison.scenarios.values():
+            if run.invalid:
+                yield Remark("invalid", f"NOT VALID, {run.name.replace('_', ' ')}: {'; '.join(run.invalid)}.")
+    for results in inputs.results:
+        for scenario in results.scenarios:
+            for name, result in scenario.variants.items():
+                for figure, reasons in result.generator.invalid.items():
+                    yield Remark("invalid", f"NOT VALID, {figure} of {name} ({scenario.name}): {'; '.join(reasons)}.")
+
+
+def _instruction_sets(inputs: Inputs) -> Iterator[Remark]:
+    for comparison in inputs.compared:
+        yield from _made_elsewhere(comparison.stamp.isa, comparison.stamp.runtime.get("isa", ""))
+    for results in inputs.results:
+        runtime = results.stamp.get("runtime") or {}
+        yield from _made_elsewhere(str(results.stamp.get("isa", "")), str(runtime.get("isa", "")))
+    isa = next((isa for _, isa in _machines(inputs) if isa), "")
+    if isa:
+        yield Remark(
+            "isa",
+            f"Everything here holds for the instruction set it was measured on ({isa}). Without the same INT8 "
+            "instructions the result may reverse: measure again there.",
+        )
+
+
+def _made_elsewhere(measured: str, made: str) -> Iterator[Remark]:
+    if measured and made and measured != made:
+        yield Remark(
+            "other-isa",
+            f"The artefacts were made on {made} and measured on {measured}: the quantised engine was chosen for the "
+            "former. Build them again on this machine for its best figures.",
+        )
+
+
+def _units() -> Iterator[Remark]:
+    yield Remark("units", "1 KB is 1,024 bytes and 1 MB is 1,024 KB throughout.")
+
+
+def _machines(inputs: Inputs) -> Iterator[tuple[str, str]]:
+    for comparison in inputs.compared:
+        yield comparison.stamp.cpu_model, comparison.stamp.isa
+    for results in inputs.results:
+        yield str(results.stamp.get("cpu_model", "")), str(results.stamp.get("isa", ""))
+
+
+def _unique(remarks: list[Remark]) -> list[Remark]:
+    return list({remark.text: remark for remark in remarks}.values())

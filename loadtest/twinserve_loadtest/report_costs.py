@@ -1,0 +1,85 @@
+"""The section on what a variant costs: memory, file, CPU time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twinserve_loadtest.report_content import Axis, IntervalChart, IntervalRow
+from twinserve_loadtest.report_document import Figure, Section
+from twinserve_loadtest.report_numbers import MEBIBYTE, megabytes, significant
+from twinserve_loadtest.report_scenarios import scenario_title
+
+if TYPE_CHECKING:
+    from twinserve_loadtest.report_inputs import Inputs
+
+_MEMORY = Axis("MB")
+_ADDED = "What the model adds to a process"
+_WHOLE = "The whole model process"
+_PARAMETERS = "Parameters"
+_CAPTIONS = {
+    _ADDED: "Proportional set size over the same process without a model, up to the largest batch.",
+    _WHOLE: "Proportional set size (PSS) of the model processes, interpreter and libraries included.",
+    _PARAMETERS: "Weights as they lie in memory, packed ones included.",
+}
+
+
+def costs_section(inputs: Inputs) -> Section:
+    """Memory by variant, then CPU seconds by scenario."""
+    figures = [_memory(title, sizes) for title, sizes in _sizes(inputs).items() if sizes]
+    missing = []
+    if not figures:
+        missing.append(
+            "Memory was not measured: the server's /metrics was not read (give the load test its --metrics address)."
+        )
+    cpu = _cpu(inputs)
+    figures += [
+        _chart(
+            f"CPU seconds per 1,000 images, {scenario_title(scenario).lower()}",
+            Axis("CPU seconds per 1,000 images"),
+            [IntervalRow(name, name, value, f"{significant(value)} s") for name, value in by_variant.items()],
+            "CPU time of the variant's model processes.",
+        )
+        for scenario, by_variant in cpu.items()
+    ]
+    return Section("costs", "Memory and CPU", "What each variant takes while it serves.", figures, missing)
+
+
+def _sizes(inputs: Inputs) -> dict[str, dict[str, float]]:
+    """Figure → variant → bytes; the first input that knows a figure wins."""
+    sizes: dict[str, dict[str, float]] = {_ADDED: {}, _WHOLE: {}, _PARAMETERS: {}}
+    for comparison in inputs.compared:
+        for name, found in comparison.resources.items():
+            _put(sizes[_ADDED], name, max(found.added_bytes.values(), default=None))
+            _put(sizes[_WHOLE], name, found.process_pss_bytes)
+            _put(sizes[_PARAMETERS], name, found.parameter_bytes)
+    for results in inputs.results:
+        for name, about in results.model.variants.items():
+            if about.memory is not None:
+                _put(sizes[_ADDED], name, max(about.memory.added_by_stage.values(), default=None))
+                _put(sizes[_WHOLE], name, about.memory.resident_pss)
+                _put(sizes[_PARAMETERS], name, about.memory.parameter_bytes)
+    return sizes
+
+
+def _put(sizes: dict[str, float], name: str, value: float | None) -> None:
+    if value is not None:
+        sizes.setdefault(name, float(value))
+
+
+def _memory(title: str, sizes: dict[str, float]) -> Figure:
+    rows = [IntervalRow(name, name, size / MEBIBYTE, megabytes(size)) for name, size in sizes.items()]
+    return _chart(title, _MEMORY, rows, _CAPTIONS[title])
+
+
+def _cpu(inputs: Inputs) -> dict[str, dict[str, float]]:
+    found: dict[str, dict[str, float]] = {}
+    for comparison in inputs.compared:
+        for name, resources in comparison.resources.items():
+            for scenario, value in resources.cpu_seconds_per_1000_images.items():
+                found.setdefault(scenario, {}).setdefault(name, value)
+    return found
+
+
+def _chart(title: str, axis: Axis, rows: list[IntervalRow], caption: str) -> Figure:
+    summary = f"{title}. " + "; ".join(f"{row.label}: {row.text}" for row in rows)
+    return Figure(title, IntervalChart(axis, rows, "bar", summary), caption)

@@ -1,0 +1,66 @@
+"""The page: a document through the templates, one file that asks nothing of the network."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from twinserve_loadtest import report_charts, report_numbers
+
+if TYPE_CHECKING:
+    from twinserve_loadtest.report_document import Document
+
+_OUTCOME_MARKS = {"pass": "✓", "fail": "✗", "undecided": "?"}
+_TONE_MARKS = {"good": "✓", "bad": "✗", "open": "~", "plain": ""}
+_CLAIM_WORDS = {
+    "better": "better",
+    "worse": "worse",
+    "none": "no difference shown",
+    "unknown": "not known",
+}
+
+
+def render_html(document: Document) -> str:
+    """The whole page as text."""
+    slots = {style.name: style.slot for style in document.variants}
+    return _environment().get_template("report.html.j2").render(doc=document, slots=slots)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("twinserve_loadtest", "report_templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    names: dict[str, Any] = {
+        "line_plot": report_charts.line_plot,
+        "interval_plot": report_charts.interval_plot,
+        "effect_plot": report_charts.effect_plot,
+        "stacked_plot": report_charts.stacked_plot,
+        "outcome_marks": _OUTCOME_MARKS,
+        "tone_marks": _TONE_MARKS,
+        "claim_words": _CLAIM_WORDS,
+        "shade": shade,
+    }
+    environment.globals.update(names)
+    environment.filters.update(
+        {
+            "kilobytes": report_numbers.kilobytes,
+            "percent": report_numbers.percent,
+            "seconds": report_numbers.seconds,
+            "significant": report_numbers.significant,
+            "times": report_numbers.times,
+            "sentence": lambda text: text[:1].upper() + text[1:],
+        }
+    )
+    return environment
+
+
+def shade(count: int, largest: int) -> float:
+    """How dark a cell of a confusion matrix is, 0..1; the square root keeps rare confusions visible."""
+    return round((count / largest) ** 0.5, 3) if largest else 0.0

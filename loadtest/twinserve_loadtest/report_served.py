@@ -1,0 +1,136 @@
+"""One figure for each question and variant, for the table, the terminal and the picture.
+
+A figure is taken from one run for all variants, never from two that cannot be held against each other: of the
+runs that were given, the one that asked most variants. Figures marked invalid are left out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twinserve_loadtest.report_document import Estimate, Loads, Served
+from twinserve_loadtest.report_scenarios import conditions_compared, conditions_tested
+from twinserve_loadtest.report_throughput import throughput_interval
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from twinserve_loadtest.report_inputs import Inputs
+
+#: Figures by variant, and the load they were taken under.
+Asked = tuple[dict[str, float], str]
+
+_SINGLE = ("single_stream", "single-stream")
+_OPEN = ("server", "open")
+
+
+def served_by_variant(inputs: Inputs) -> dict[str, Served]:
+    """Every variant that answered anything."""
+    p50, _ = _widest(_latencies(inputs, _SINGLE, "p50"))
+    p99, _ = _widest(_latencies(inputs, _OPEN, "p99"))
+    throughput, _ = _widest(_throughputs(inputs))
+    added, _ = _widest(_added(inputs))
+    seconds, _ = _widest(_test_set_seconds(inputs))
+    intervals = _intervals(inputs)
+    names = dict.fromkeys((*p50, *p99, *throughput, *added, *seconds))
+    return {
+        name: Served(
+            p50_us=p50.get(name),
+            p99_us=p99.get(name),
+            images_per_second=_estimate(throughput.get(name), intervals.get(name, [])),
+            added_bytes=added.get(name),
+            test_set_seconds=seconds.get(name),
+        )
+        for name in names
+    }
+
+
+def loads(inputs: Inputs) -> Loads:
+    """Under which load the figures of :func:`served_by_variant` were taken."""
+    return Loads(
+        _widest(_latencies(inputs, _SINGLE, "p50"))[1],
+        _widest(_latencies(inputs, _OPEN, "p99"))[1],
+        _widest(_throughputs(inputs))[1],
+    )
+
+
+def _widest(found: Iterator[Asked]) -> Asked:
+    """The run that asked most variants; the first of them."""
+    return max(found, key=lambda asked: len(asked[0]), default=({}, ""))
+
+
+def _latencies(inputs: Inputs, scenarios: tuple[str, ...], percentile: str) -> Iterator[Asked]:
+    for comparison in inputs.compared:
+        for run in comparison.scenarios.values():
+            if run.name in scenarios and not run.invalid:
+                values = {name: arm.percentiles_us.get(percentile) for name, arm in run.arms.items()}
+                yield {name: us for name, us in values.items() if us is not None}, conditions_compared(run)
+    for results in inputs.results:
+        for scenario in results.scenarios:
+            if scenario.name in scenarios:
+                measured: dict[str, int | None] = {
+                    name: getattr(result.latency, f"{percentile}_us")
+                    for name, result in scenario.variants.items()
+                    if "latency" not in result.generator.invalid
+                }
+                yield {name: us for name, us in measured.items() if us is not None}, conditions_tested(scenario)
+
+
+def _throughputs(inputs: Inputs) -> Iterator[Asked]:
+    for comparison in inputs.compared:
+        run = comparison.scenarios.get("offline")
+        if run is not None and not run.invalid:
+            yield {name: arm.images_per_second for name, arm in run.arms.items()}, conditions_compared(run)
+    for results in inputs.results:
+        scenario = results.scenario("offline")
+        if scenario is not None:
+            valid = {
+                name: result.images_per_second
+                for name, result in scenario.variants.items()
+                if "throughput" not in result.generator.invalid and result.images
+            }
+            yield valid, conditions_tested(scenario)
+
+
+def _intervals(inputs: Inputs) -> dict[str, list[tuple[float, float, float]]]:
+    """Variant → (throughput, low, high) of every comparison that gives an interval."""
+    found: dict[str, list[tuple[float, float, float]]] = {}
+    for comparison in inputs.compared:
+        run = comparison.scenarios.get("offline")
+        for name, arm in run.arms.items() if run else ():
+            low, high = throughput_interval(run, name) if run else (None, None)
+            if low is not None and high is not None:
+                found.setdefault(name, []).append((arm.images_per_second, low, high))
+    return found
+
+
+def _estimate(value: float | None, intervals: list[tuple[float, float, float]]) -> Estimate:
+    """``value`` with the interval that belongs to it, and to no other run's figure."""
+    for of, low, high in intervals:
+        if of == value:
+            return Estimate(value, low, high)
+    return Estimate(value)
+
+
+def _added(inputs: Inputs) -> Iterator[Asked]:
+    for comparison in inputs.compared:
+        sizes = {name: found.added_bytes for name, found in comparison.resources.items() if found.added_bytes}
+        yield {name: float(max(stages.values())) for name, stages in sizes.items()}, ""
+    for results in inputs.results:
+        memory = {name: about.memory for name, about in results.model.variants.items() if about.memory}
+        yield {name: max(m.added_by_stage.values()) for name, m in memory.items() if m.added_by_stage}, ""
+
+
+def _test_set_seconds(inputs: Inputs) -> Iterator[Asked]:
+    for comparison in inputs.compared:
+        if comparison.accuracy:
+            yield dict(comparison.accuracy.test_set_seconds), ""
+    for results in inputs.results:
+        scenario = results.scenario("accuracy")
+        if scenario is not None:
+            whole = {
+                name: result.seconds
+                for name, result in scenario.variants.items()
+                if result.accuracy and result.accuracy.coverage >= 1
+            }
+            yield whole, ""
