@@ -71,19 +71,12 @@ def assemble(found: Measurements, about: Surroundings) -> Comparison:
     resources = {settings.key(role): _resources(role, found, about) for role in _ROLES}
     costs = _costs(resources[settings.key("baseline")], resources[settings.key("candidate")])
     splits = _stage_splits(found)
-    bounds = {}
-    for scenario, arms in splits.items():
-        observed = next(
-            (
-                e.interval.estimate
-                for e in found.effects.get(scenario, [])
-                if e.metric in ("p50", "throughput") and e.interval
-            ),
-            None,
-        )
-        bound = amdahl_bound(arms, settings.key("baseline"), settings.key("candidate"), observed)
-        if bound is not None:
-            bounds[scenario] = bound
+    # With one in flight the stages add up to the latency; under load they overlap, and waiting grows with work.
+    alone = splits.get(SINGLE_STREAM, {})
+    observed = next((e.interval for e in found.effects.get(SINGLE_STREAM, []) if e.metric == "p50"), None)
+    bound = amdahl_bound(
+        alone, settings.key("baseline"), settings.key("candidate"), observed.estimate if observed else None
+    )
     effects = [effect for run in scenarios.values() for effect in run.effects]
     evidence = Evidence(
         effects=[*effects, *([slo.effect] if slo is not None and slo.effect is not None else []), *costs],
@@ -108,8 +101,8 @@ def assemble(found: Measurements, about: Surroundings) -> Comparison:
         accuracy=accuracy,
         resources=resources,
         costs=costs,
-        stages=splits.get(SINGLE_STREAM, {}),
-        amdahl=bounds.get(SINGLE_STREAM),
+        stages=alone,
+        amdahl=bound,
         slo=slo,
         crossover=crossover_cells(found.blocks, settings, slo, about.threads),
         caveats=caveats(
@@ -131,7 +124,6 @@ def assemble(found: Measurements, about: Surroundings) -> Comparison:
             confidence=settings.confidence,
         ),
         stages_by_scenario=splits,
-        amdahl_by_scenario=bounds,
     )
 
 

@@ -25,10 +25,21 @@ _MARKS: dict[GateOutcome, tuple[str, str]] = {
 _COLOURS = {"SHIP": "green", "DO NOT SHIP": "red", "NOT ENOUGH EVIDENCE": "yellow"}
 _SCENARIOS = {
     "single_stream": "single stream",
-    "server": "server (open loop)",
+    "server": "server",
     "offline": "offline",
-    "slo": "within the objective",
+    "slo": "objective",
+    "": "cost",
 }
+_METRICS = {
+    "cpu": "CPU s/1k",
+    "throughput": "images/s",
+    "slo_rate": "requests/s",
+    "artefact_bytes": "artefact",
+    "parameter_bytes": "weights",
+    "added_bytes": "memory",
+    "process_pss_bytes": "process",
+}
+_FINDINGS = {"better": "better", "worse": "worse", "none": "open", "unknown": ""}
 #: The effects that a watching user sees.
 _WATCHED = {"single_stream": "p50", "server": "p50", "offline": "throughput"}
 
@@ -72,13 +83,13 @@ class CompareProgress:
 
 
 def factor(effect: Effect) -> str:
-    """ "1.52x (1.48 to 1.55)"."""
+    """ "1.52x (1.48-1.55)"."""
     found = effect.interval
     if found is None:
         return "-"
     if found.low == found.high:
         return f"{found.estimate:.2f}x"
-    return f"{found.estimate:.2f}x ({found.low:.2f} to {found.high:.2f})"
+    return f"{found.estimate:.2f}x ({found.low:.2f}-{found.high:.2f})"
 
 
 def show(comparison: Comparison, console: Console) -> None:
@@ -95,8 +106,8 @@ def show(comparison: Comparison, console: Console) -> None:
             highlight=False,
             markup=False,
         )
-    for bound in comparison.amdahl_by_scenario.values():
-        console.print(bound.text, highlight=False, markup=False)
+    if comparison.amdahl is not None:
+        console.print(comparison.amdahl.text, highlight=False, markup=False)
     for remark in comparison.missing:
         console.print(f"Missing: {remark.text}", style="red", highlight=False, markup=False)
     for remark in comparison.caveats:
@@ -105,24 +116,27 @@ def show(comparison: Comparison, console: Console) -> None:
 
 
 def _effects(comparison: Comparison) -> Table:
-    table = Table(
-        title=f"{comparison.candidate} against {comparison.baseline}: above 1x is better, 95 % intervals; "
-        "cost ratios: below 1x is better",
-        title_justify="left",
+    table = Table(box=None, padding=(0, 1), title_justify="left")
+    table.title = (
+        f"{comparison.candidate} against {comparison.baseline}: speed-ups (above 1x is better) and costs (below 1x is "
+        "better) with 95 % intervals; noise: what equal arms differed by; open: not enough evidence of a difference"
     )
-    for column in ("load", "figure", comparison.baseline, comparison.candidate, "ratio", "noise floor", "finding"):
-        table.add_column(column, justify="right" if column in (comparison.baseline, comparison.candidate) else "left")
+    for column in ("load", "figure"):
+        table.add_column(column)
+    for column in (comparison.baseline, comparison.candidate, "ratio", "noise"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("")
     for effect in comparison.effects():
-        if effect.interval is None and effect.baseline is None and effect.candidate is None:
+        if effect.baseline is None and effect.candidate is None:
             continue
         table.add_row(
-            _SCENARIOS.get(effect.scenario, effect.scenario or "cost"),
-            effect.metric,
+            _SCENARIOS.get(effect.scenario, effect.scenario),
+            _METRICS.get(effect.metric, effect.metric),
             _value(effect.baseline, effect.unit),
             _value(effect.candidate, effect.unit),
             factor(effect),
-            f"+/- {100 * (effect.noise_floor - 1):.1f} %" if effect.noise_floor is not None else "",
-            {"better": "better", "worse": "worse", "none": "not enough evidence", "unknown": effect.note}[effect.claim],
+            f"{100 * (effect.noise_floor - 1):.1f} %" if effect.noise_floor is not None else "",
+            _FINDINGS[effect.claim],
         )
     return table
 
@@ -131,10 +145,10 @@ def _value(value: float | None, unit: str) -> str:
     if value is None:
         return "-"
     if unit == "us":
-        return f"{value / 1000:.3f} ms"
+        return f"{value / 1000:.2f} ms"
     if unit == "bytes":
         return f"{value / 1024:,.0f} KB"
-    return f"{value:,.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _panel(comparison: Comparison) -> Panel:

@@ -73,7 +73,6 @@ class Comparison:
     verdict: Verdict
     #: By scenario and arm, as far as it was told.
     stages_by_scenario: dict[str, dict[str, StageSplit]] = field(default_factory=dict)
-    amdahl_by_scenario: dict[str, AmdahlBound] = field(default_factory=dict)
     schema_version: Literal[1] = 1
 
     def effects(self) -> list[Effect]:

@@ -25,14 +25,14 @@ class Sizes:
     """How long a block of each scenario lasts, seconds, and how hard the open loop presses."""
 
     single_stream_s: float = 0.2
-    server_s: float = 0.4
+    server_s: float = 0.8
     offline_s: float = 0.2
     #: Offered rate of the open loop, as a share of what one request in flight reaches on the slower arm.
     server_load: float = 0.5
     images_per_request: int = 64
 
 
-QUICK_SIZES = Sizes(single_stream_s=0.15, server_s=0.3, offline_s=0.15)
+QUICK_SIZES = Sizes(single_stream_s=0.15, server_s=0.5, offline_s=0.15)
 
 
 def plan_scenarios(
