@@ -92,11 +92,18 @@ class BlockTable:
         Returns:
             resamples x quantiles, microseconds.
         """
-        cumulative = np.cumsum(weights @ self.counts, axis=1)
-        targets = np.maximum(np.floor(np.outer(cumulative[:, -1], quantiles) + 0.5), 1.0)
-        found = np.empty_like(targets)
-        for index in range(targets.shape[1]):
-            found[:, index] = self.values_us[(cumulative < targets[:, index : index + 1]).sum(axis=1)]
+        cumulative = np.cumsum(self.counts, axis=1).T  # values x units
+        totals = weights @ cumulative[-1]
+        found = np.empty((len(weights), len(quantiles)))
+        for column, quantile in enumerate(quantiles):
+            target = np.maximum(np.floor(totals * quantile + 0.5), 1.0)
+            # The first value whose cumulative count reaches the target, by halving, for all resamples at once.
+            low, high = np.zeros(len(weights), np.int64), np.full(len(weights), len(cumulative) - 1)
+            while (low < high).any():
+                middle = (low + high) // 2
+                reached = np.einsum("ij,ij->i", weights, cumulative[middle]) >= target
+                low, high = np.where(reached, low, middle + 1), np.where(reached, middle, high)
+            found[:, column] = self.values_us[low]
         return found
 
 
