@@ -24,69 +24,73 @@ _PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _SETTINGS = 0, 1, 4
 _END_STREAM, _END_HEADERS = 1, 4
 _FRAME_HEADER: Final = 9
+#: SETTINGS_HEADER_TABLE_SIZE = 0
+_NO_HEADER_TABLE: Final = bytes((0, 1, 0, 0, 0, 0))
 
 
 async def prove() -> None:
-    """Serve and call a direct method, a failing one and a coroutine.
+    """Serve and call a direct method, a coroutine and a failing method, and see that gRPC core woke the loop for them.
 
     Raises:
         UnsupportedError: an answer was wrong or did not come.
     """
     with tempfile.TemporaryDirectory(prefix="twinserve-proof-") as folder:
         path = f"{folder}/socket"
-        # Nothing but gRPC core's own descriptor may wake this transport: that it does is what is to be proved.
         transport = FastTransport(
             ListenOptions(f"unix:{path}", 0, False, 1 << 20),
             [
                 Handler(SERVICE, "Echo", None, None, _echo, direct=_Echo()),
-                Handler(SERVICE, "Fail", None, None, _echo, direct=_Fail()),
                 Handler(SERVICE, "EchoLater", None, None, _echo),
+                Handler(SERVICE, "Fail", None, None, _echo, direct=_Fail()),
             ],
             [],
             _Silent(),
-            housekeeping_seconds=3600.0,
         )
         await transport.start()
         try:
             async with asyncio.timeout(PROOF_SECONDS):
-                for method, wanted in (
-                    ("Echo", (b"0", b"ping")),
-                    ("EchoLater", (b"0", b"ping")),
-                    ("Fail", (b"3", b"")),
-                ):
-                    answer = await _call(path, method, b"ping")
-                    if answer != wanted:
-                        raise UnsupportedError(f"its self-test failed: {method} answered {answer}")
-        except (TimeoutError, OSError, EOFError) as error:
-            raise UnsupportedError(f"its self-test failed: {error or type(error).__name__}") from None
+                await _call_all(path)
+        except (TimeoutError, OSError, EOFError, ValueError) as error:
+            raise UnsupportedError(f"its self-test failed ({type(error).__name__}: {error})") from None
         finally:
             await transport.drain(0.0)
+        if not transport.woken:
+            raise UnsupportedError("its self-test failed (gRPC core did not wake the loop)")
 
 
-async def _call(path: str, method: str, message: bytes) -> tuple[bytes, bytes]:
-    """One unary RPC on a connection of its own: status and response."""
+async def _call_all(path: str) -> None:
     reader, writer = await asyncio.open_unix_connection(path)
+    writer.write(_PREFACE + _frame(_SETTINGS, 0, 0, _NO_HEADER_TABLE))
+    expected = (("Echo", b"0", b"ping"), ("EchoLater", b"0", b"ping"), ("Fail", b"3", b""), ("Echo", b"0", b"ping"))
     try:
-        body = b"\0" + len(message).to_bytes(4, "big") + message
-        writer.write(
-            _PREFACE
-            + _frame(_SETTINGS, 0, 0, b"")
-            + _frame(_HEADERS, _END_HEADERS, 1, _headers(f"/{SERVICE}/{method}"))
-            + _frame(_DATA, _END_STREAM, 1, body)
-        )
-        response = b""
-        while True:
-            head = await reader.readexactly(_FRAME_HEADER)
-            payload = await reader.readexactly(int.from_bytes(head[:3], "big"))
-            kind, flags = head[3], head[4]
-            if kind == _DATA:
-                response += payload
-            elif kind == _HEADERS and flags & _END_STREAM:
-                # On a fresh connection the name is not in any table yet: a length, then the value.
-                at = payload.index(b"grpc-status") + len(b"grpc-status")
-                return payload[at + 1 : at + 1 + payload[at]], response[5:]
+        for index, (method, *wanted) in enumerate(expected):
+            answer = await _call(reader, writer, 2 * index + 1, method, b"ping")
+            if answer != tuple(wanted):
+                raise ValueError(f"{method} answered {answer}")
     finally:
         writer.close()
+
+
+async def _call(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, stream: int, method: str, message: bytes
+) -> tuple[bytes, bytes]:
+    """One unary RPC: status and response."""
+    body = b"\0" + len(message).to_bytes(4, "big") + message
+    writer.write(
+        _frame(_HEADERS, _END_HEADERS, stream, _headers(f"/{SERVICE}/{method}"))
+        + _frame(_DATA, _END_STREAM, stream, body)
+    )
+    response = b""
+    while True:
+        head = await reader.readexactly(_FRAME_HEADER)
+        payload = await reader.readexactly(int.from_bytes(head[:3], "big"))
+        kind, flags = head[3], head[4]
+        if kind == _DATA:
+            response += payload
+        elif kind == _HEADERS and flags & _END_STREAM:
+            # Without a header table names and values are spelt out, each after its length.
+            at = payload.index(b"grpc-status") + len(b"grpc-status")
+            return payload[at + 1 : at + 1 + payload[at]], response[5:]
 
 
 def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:

@@ -24,21 +24,25 @@ Tag = Callable[[Any], None]
 EVENTS_A_TURN: Final = 1024
 #: A poll handles one socket and may return empty-handed although other sockets wait: so many in a row mean empty.
 EMPTY_POLLS: Final = 3
-#: When that was wrong (many sockets had news that make no event), what was left is found after so long.
+#: Sometimes they do not (many sockets had news that make no event), and gRPC core opens new connections in a thread of
+#: its own, which may read a first request: neither wakes the loop again. So it looks again by itself, after a wake that
+#: brought events once, after one that brought none a few times, waiting twice as long each time.
 RECHECK_SECONDS: Final = 0.002
-#: gRPC core's timers (deadlines, keepalive) complete operations without waking a poller: found after so long.
+FIRST_RECHECK_SECONDS: Final = 0.00025
+#: gRPC core's timers (deadlines, keepalive) wake nothing either: what they end is found after so long.
 HOUSEKEEPING_SECONDS: Final = 0.02
 
 
 class QueueLoop:
     """A completion queue whose events are handled on the running asyncio loop."""
 
-    def __init__(self, housekeeping_seconds: float = HOUSEKEEPING_SECONDS) -> None:
+    def __init__(self) -> None:
         self.queue = cygrpc.CompletionQueue()
-        #: Called every ``housekeeping_seconds``.
+        #: Called every ``HOUSEKEEPING_SECONDS``.
         self.on_housekeeping: Callable[[], None] = _nothing
+        #: How often gRPC core's descriptor woke the loop and there were events.
+        self.woken = 0
         self._loop = asyncio.get_running_loop()
-        self._housekeeping_seconds = housekeeping_seconds
         self._poller = -1
         self._polling = False
         self._poll_due = False
@@ -49,7 +53,7 @@ class QueueLoop:
     def attach(self, poller: int) -> None:
         """Watch ``poller``, the descriptor of gRPC core's epoll set."""
         self._poller = poller
-        self._loop.add_reader(poller, self._poll)
+        self._loop.add_reader(poller, self._wake)
         self._keep_house()
         self.soon()
 
@@ -78,8 +82,21 @@ class QueueLoop:
         else:
             self._loop.call_soon(callback)
 
-    def _poll(self) -> None:
-        """Handle events until there are none."""
+    def _wake(self) -> None:
+        handled = self._poll()
+        if handled:
+            self.woken += 1
+        if self._recheck is None:
+            delay = RECHECK_SECONDS if handled else FIRST_RECHECK_SECONDS
+            self._recheck = self._loop.call_later(delay, self._check_again, delay)
+
+    def _check_again(self, delay: float) -> None:
+        self._recheck = None
+        if not self._poll() and 2 * delay < HOUSEKEEPING_SECONDS:
+            self._recheck = self._loop.call_later(2 * delay, self._check_again, 2 * delay)
+
+    def _poll(self) -> int:
+        """Handle events until there are none; how many there were."""
         self._poll_due = False
         self._polling = True
         poll = self.queue.poll
@@ -105,15 +122,10 @@ class QueueLoop:
                 callback()
         if handled >= EVENTS_A_TURN:
             self.soon()
-        elif handled and self._recheck is None:
-            self._recheck = self._loop.call_later(RECHECK_SECONDS, self._check_again)
-
-    def _check_again(self) -> None:
-        self._recheck = None
-        self._poll()
+        return handled
 
     def _keep_house(self) -> None:
-        self._housekeeping = self._loop.call_later(self._housekeeping_seconds, self._keep_house)
+        self._housekeeping = self._loop.call_later(HOUSEKEEPING_SECONDS, self._keep_house)
         self.on_housekeeping()
         self._poll()
 

@@ -17,7 +17,7 @@ from grpc._cython import cygrpc
 
 from twinserve_server.fast_calls import DirectRpc, StreamCall, UnaryCall
 from twinserve_server.fast_coroutine_call import CoroutineCall
-from twinserve_server.fast_queue import HOUSEKEEPING_SECONDS, QueueLoop
+from twinserve_server.fast_queue import QueueLoop
 from twinserve_server.fast_support import find_poller
 from twinserve_server.interceptors import Handler, Interceptor, wrap_all
 from twinserve_server.interceptors.access import RpcObserver
@@ -40,8 +40,6 @@ class FastTransport:
         handlers: Sequence[Handler],
         interceptors: Sequence[Interceptor],
         observer: RpcObserver,
-        *,
-        housekeeping_seconds: float = HOUSEKEEPING_SECONDS,
     ) -> None:
         """
         Args:
@@ -49,10 +47,9 @@ class FastTransport:
             handlers: the methods; those with a ``direct`` form are called by it.
             interceptors: around all others, from the outermost to the innermost.
             observer: told about the RPCs of direct methods.
-            housekeeping_seconds: how often to look at the queue although nothing woke it.
         """
         self._options = options
-        self._loop = QueueLoop(housekeeping_seconds)
+        self._loop = QueueLoop()
         self._loop.on_housekeeping = self._watch
         self._unary: list[DirectRpc] = []
         self._coroutines: set[CoroutineCall] = set()
@@ -63,6 +60,11 @@ class FastTransport:
         self._server: Any = None
         self._closing = False
         self._ended = asyncio.Event()
+
+    @property
+    def woken(self) -> int:
+        """How often gRPC core's descriptor woke the loop and there were events."""
+        return self._loop.woken
 
     async def start(self) -> None:
         """Listen; see :meth:`Transport.start`."""
