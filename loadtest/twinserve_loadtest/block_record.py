@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from twinserve_loadtest.blocks import ROUTED, BlockSpec
 from twinserve_loadtest.recorder import Tally
-from twinserve_loadtest.watch import WatchReading
+from twinserve_loadtest.watch_reading import WatchReading
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 DRAIN_SECONDS = 10.0
 """After the end of its schedule an open loop may still send what is overdue for this long."""
-GIVE_UP_SECONDS = 5.0
-"""Without a single answer, while requests fail, for this long: the block is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +181,8 @@ class BlockRun:
             self._tally(self.spec.variant or ROUTED).failed(code)
             if self._failing_since is None:
                 self._failing_since = now
-            elif now - self._failing_since > GIVE_UP_SECONDS:
-                self.record.aborted = f"no request was answered for {GIVE_UP_SECONDS:g} s (last status: {code})"
+            elif now - self._failing_since > self.spec.give_up:
+                self.record.aborted = f"no request was answered for {self.spec.give_up:g} s (last status: {code})"
         return int((now - since) * 1e6)
 
     def _tally(self, variant: str) -> Tally:

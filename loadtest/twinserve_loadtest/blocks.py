@@ -39,6 +39,8 @@ class BlockSpec:
     """Requests of each user before the clock starts; not recorded."""
     timeout: float = 5.0
     """Deadline of a request in seconds."""
+    give_up: float = 5.0
+    """The block ends when requests fail and none is answered for this many seconds."""
     keep_samples: bool = True
     """Return every latency beside the histogram."""
     keep_probabilities: bool = False
@@ -50,7 +52,7 @@ class BlockSpec:
                 raise ValueError(f"{name} is {getattr(self, name)}: at least 1 is needed")
         if self.seconds is None and self.requests is None:
             raise ValueError("a block needs an end: seconds, requests, or both")
-        for name in ("seconds", "requests", "rate", "timeout"):
+        for name in ("seconds", "requests", "rate", "timeout", "give_up"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name} is {value}: it must be above 0")

@@ -89,6 +89,15 @@ class LoadGenerator:
     ) -> None:
         self.close()
 
+    @property
+    def pid(self) -> int:
+        """Of the generator's process.
+
+        Raises:
+            GeneratorError: it is not running.
+        """
+        return self._running().pid
+
     def run(self, spec: BlockSpec, on_progress: Callable[[int, float], None] | None = None) -> BlockRecord:
         """Run one block and return what it came to.
 

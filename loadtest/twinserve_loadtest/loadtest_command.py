@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from twinserve_loadtest.closing import closing_sentence, closing_table
+from twinserve_loadtest.closing import closing_sentence, closing_table, latency_table
 from twinserve_loadtest.generator import GeneratorError, LoadGenerator
 from twinserve_loadtest.model_info import TargetError, describe_target, with_memory
 from twinserve_loadtest.results_file import save_results
@@ -42,47 +42,78 @@ class Order:
     command: str
 
 
+class LoadTestError(Exception):
+    """The test could not begin, or its generator failed; the text says why."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
 def run_command(order: Order) -> int:
     """Run the test, write the results, print the table; the exit code."""
     out, err = Console(), Console(stderr=True)
     try:
-        model, most_images = describe_target(order.target, order.model, order.variants)
-        test_set = _test_set(order, model, most_images)
-    except (TargetError, TestSetError) as error:
+        results = run_load_test(order, err)
+    except LoadTestError as error:
         err.print(f"Error: {error}", style="red", highlight=False, markup=False)
-        return 2
-    if order.metrics_url:
-        # Once now: a server that dies under the load tells nothing afterwards.
-        model = with_memory(model, order.metrics_url)
-    err.print(f"Load test of {model.name} at {order.target}: {_about(test_set)}", highlight=False, markup=False)
-    same_machine = order.target.startswith(LOOPBACK)
-    try:
-        results = _run(order, model, test_set, err, same_machine=same_machine)
-    except GeneratorError as error:
-        err.print(f"Error: {error}", style="red", highlight=False, markup=False)
-        return 1
-    save_results(results, order.output)
-    out.print(closing_table(results))
-    for line in results.missing:
-        out.print(f"Missing: {line}", style="red", highlight=False, markup=False)
-    for line in results.caveats:
-        out.print(f"Caveat: {line}", style="yellow", highlight=False, markup=False)
-    if len(model.variants) > 1 and order.settings.mode == "standard":
+        return error.exit_code
+    standard = order.settings.mode == "standard"
+    out.print(closing_table(results) if standard else latency_table(results))
+    print_remarks(results, out)
+    if standard and len(results.model.variants) > 1:
         out.print(closing_sentence(results), style="bold", highlight=False, markup=False)
     out.print(f"Raw results: {order.output}", highlight=False, markup=False)
     return 0 if results.complete else 1
 
 
-def _run(order: Order, model: ModelInfo, test_set: TestSet, err: Console, *, same_machine: bool) -> Results:
+def run_load_test(order: Order, err: Console) -> Results:
+    """Run the test and write the results; also what there is when it is interrupted or the server fails.
+
+    Raises:
+        LoadTestError: there are no results.
+    """
+    try:
+        model, most_images = describe_target(order.target, order.model, order.variants)
+        test_set = _test_set(order, model, most_images)
+    except (TargetError, TestSetError) as error:
+        raise LoadTestError(str(error), 2) from None
+    if order.metrics_url:
+        # Once now: a server that dies under the load tells nothing afterwards.
+        model = with_memory(model, order.metrics_url)
+    err.print(f"Load test of {model.name} at {order.target}: {_about(test_set)}", highlight=False, markup=False)
+    try:
+        test = _run(order, model, test_set, err)
+    except GeneratorError as error:
+        raise LoadTestError(str(error), 1) from None
+    if order.metrics_url:
+        model = with_memory(model, order.metrics_url)
+    results = test.results(
+        command=order.command,
+        target=order.target,
+        model=model,
+        same_machine=order.target.startswith(LOOPBACK),
+    )
+    save_results(results, order.output)
+    return results
+
+
+def print_remarks(results: Results, out: Console) -> None:
+    """What is missing, and what limits the figures."""
+    for line in results.missing:
+        out.print(f"Missing: {line}", style="red", highlight=False, markup=False)
+    for line in results.caveats:
+        out.print(f"Caveat: {line}", style="yellow", highlight=False, markup=False)
+
+
+def _run(order: Order, model: ModelInfo, test_set: TestSet, err: Console) -> LoadTest:
     with LoadGenerator(order.target, test_set, model=order.model) as generator, _Bar(err) as bar:
         test = LoadTest(order.settings, list(model.variants), test_set.info, generator, bar)
         try:
             test.run()
         except KeyboardInterrupt:
             test.stopped = "interrupted"
-    if order.metrics_url:
-        model = with_memory(model, order.metrics_url)
-    return test.results(command=order.command, target=order.target, model=model, same_machine=same_machine)
+    return test
 
 
 def _test_set(order: Order, model: ModelInfo, most_images: int) -> TestSet:

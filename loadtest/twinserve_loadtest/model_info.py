@@ -13,7 +13,7 @@ from twinserve_loadtest.server_metrics import MetricsError, read_metrics
 if TYPE_CHECKING:
     from twinserve_client import ModelInfo as Described
 
-READY_SECONDS = 10.0
+READY_SECONDS = 5.0
 
 
 class TargetError(Exception):

@@ -8,9 +8,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from twinserve_loadtest.block_record import BlockRecord, merged
+from twinserve_loadtest.blocks import ROUTED
 from twinserve_loadtest.caveats import caveats_of, missing_of
 from twinserve_loadtest.generator import GeneratorError
 from twinserve_loadtest.plan import LoadSettings, plan_blocks
+from twinserve_loadtest.recorder import OK
 from twinserve_loadtest.results import Results, Scenario, Step, encode_predictions
 from twinserve_loadtest.stamp import cpu_times, read_stamp, steal_between
 from twinserve_loadtest.step import StepSearch
@@ -113,7 +115,7 @@ class LoadTest:
             self.stopped = str(error)
             return None
         self.records["step" if self.settings.mode == "step" else spec.mode].append(record)
-        self.stopped = record.aborted
+        self.stopped = record.aborted or _unanswered(record)
         return record
 
     def _search(self) -> None:
@@ -168,3 +170,13 @@ class LoadTest:
             for record in self.records.get("accuracy", [])
             for variant, tally in record.tallies.items()
         }
+
+
+def _unanswered(record: BlockRecord) -> str:
+    """Why a test must not go on after a block without a single answer; empty when there was one."""
+    codes = {code for tally in record.tallies.values() for code in tally.codes}
+    if not codes or OK in codes:
+        return ""
+    return (
+        f"no request of {record.spec.mode}, {record.spec.variant or ROUTED} was answered ({', '.join(sorted(codes))})"
+    )

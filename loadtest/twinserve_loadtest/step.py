@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from twinserve_loadtest.block_record import BlockRecord
 
-GROWTH = 1.6
-REFINEMENTS = 3
-MOST_STEPS = 14
+GROWTH = 2.0
+REFINEMENTS = 4
+MOST_STEPS = 16
 FAILURE_LIMIT = 0.001
 SPARE_SAMPLES = 1.2
 """A Poisson schedule may hold fewer arrivals than rate x seconds."""
