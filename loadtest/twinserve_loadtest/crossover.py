@@ -11,7 +11,7 @@ import numpy as np
 
 from twinserve_loadtest.bootstrap import BlockTable, percentile_ratios
 from twinserve_loadtest.design import WARM_UP_CALLS, BlockPlan, Role, ScenarioPlan, unit_blocks
-from twinserve_loadtest.effects import estimate_effects
+from twinserve_loadtest.effects import Level, estimate_effects
 from twinserve_loadtest.findings import CrossoverCell, Remark, SloResult
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def crossover_cells(
             continue
         cores = int(plan.scenario.split("-")[1])
         effect = next(
-            estimate.at(settings.confidence, settings.confidence, None)
+            estimate.at(Level(settings.confidence, settings.confidence, settings.confidence), None)
             for estimate in estimate_effects(_scenario(cores, plan.images_per_request, 1), blocks, "crossover", rng)
             if estimate.metric == "throughput"
         )

@@ -1,9 +1,10 @@
 """From measured blocks to effects: ratios with intervals, the noise floor, and what may be claimed.
 
 Only whole units count, and only those whose four blocks are all valid: a pair that lost one side says
-nothing. Two bars stand before a claim. The interval, corrected for all looks, must exclude the limit; and
-the distance must exceed the *noise floor*: the largest factor that the A/A control could not exclude between
-two equal arms. What is smaller than that may be the machine.
+nothing. Two bars stand before a claim that an effect exists. The interval must exclude 1 at a confidence
+that is corrected for all looks and for the number of effects (Bonferroni: in 95 of 100 comparisons of equal
+arms nothing at all is claimed); and the distance must exceed the *noise floor*: the largest factor that the
+A/A control could not exclude between two equal arms. What is smaller than that may be the machine.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 
 from twinserve_loadtest.bootstrap import BlockTable, LogRatio, percentile_ratios, rate_ratio
 from twinserve_loadtest.design import PAIRS_PER_UNIT, Phase, Role, ScenarioPlan
-from twinserve_loadtest.findings import Claim, Effect
+from twinserve_loadtest.findings import Claim, Effect, Interval
 from twinserve_loadtest.percentiles import least_samples, percentile_name
 
 if TYPE_CHECKING:
@@ -28,6 +29,18 @@ if TYPE_CHECKING:
     from twinserve_loadtest.block_runner import BlockResult, MeasuredBlock
 
 BLOCKS_PER_UNIT = 2 * PAIRS_PER_UNIT
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """How confident an effect is stated."""
+
+    #: Of this look's interval: above ``stated`` before the last look.
+    interval: float
+    #: Of the interval that a claim needs: corrected for the number of effects as well.
+    claim: float
+    #: What the intervals of all looks together keep; written beside the interval.
+    stated: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +57,21 @@ class Estimate:
     pairs: int
     note: str = ""
 
-    def at(self, confidence: float, overall: float, floor: float | None) -> Effect:
-        """The effect with its interval.
+    def at(self, level: Level, floor: float | None) -> Effect:
+        """The effect with its interval and its claim.
 
         Args:
-            confidence: of this look's interval (above ``overall`` before the last look).
-            overall: what all looks together keep; stated in the result.
+            level: how confident interval and claim are.
             floor: the noise floor (>= 1); None: no control was run.
         """
         interval = None
         if self.ratio is not None:
-            found = self.ratio.interval(confidence)
-            interval = type(found)(found.estimate, found.low, found.high, overall)
+            found = self.ratio.interval(level.interval)
+            interval = Interval(found.estimate, found.low, found.high, level.stated)
         claim: Claim = "unknown"
-        if interval is not None:
-            better = side_of(1.0, interval.estimate, interval.low, interval.high, floor)
+        if self.ratio is not None:
+            strict = self.ratio.interval(level.claim)
+            better = side_of(1.0, strict.estimate, strict.low, strict.high, floor)
             if self.kind == "ratio":
                 better = -better
             claims: tuple[Claim, Claim, Claim] = ("worse", "none", "better")
@@ -124,6 +137,11 @@ def estimate_effects(
         amounts = _sums(units, lambda result: (result.cpu_seconds or 0.0, float(result.images)))
         estimates.append(_rate(plan, "cpu", "ratio", "CPU s / 1,000 images", amounts, pairs, rng, scale=1000.0))
     return estimates
+
+
+def effect_count(plans: Iterable[ScenarioPlan]) -> int:
+    """How many effects a comparison of these scenarios states: percentiles, throughput, CPU."""
+    return sum(len(plan.quantiles) + (plan.traffic == "offline") + 1 for plan in plans)
 
 
 def steering(plan: ScenarioPlan, estimates: Iterable[Estimate]) -> list[Estimate]:

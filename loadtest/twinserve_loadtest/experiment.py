@@ -25,7 +25,15 @@ from twinserve_loadtest.design import (
     Traffic,
     unit_blocks,
 )
-from twinserve_loadtest.effects import Estimate, estimate_effects, half_width, steering, whole_units
+from twinserve_loadtest.effects import (
+    Estimate,
+    Level,
+    effect_count,
+    estimate_effects,
+    half_width,
+    steering,
+    whole_units,
+)
 from twinserve_loadtest.findings import Effect, Look, Remark
 from twinserve_loadtest.measurements import Measurements, Progress, Settings
 from twinserve_loadtest.sequential import SequentialLooks
@@ -73,6 +81,7 @@ class Experiment:
         self._extras = extras
         self._measurements = Measurements(settings)
         self._sequences: dict[str, SequentialLooks] = {}
+        self._claim_sequences: dict[str, SequentialLooks] = {}
         self._units_at_look: dict[str, int] = {}
         self._begin = 0.0
 
@@ -179,9 +188,7 @@ class Experiment:
         finally:
             for plan in found.scenarios:
                 estimates = estimate_effects(plan, found.blocks, "control", self._rng(plan.name, 0))
-                found.control[plan.name] = [
-                    estimate.at(settings.confidence, settings.confidence, None) for estimate in estimates
-                ]
+                found.control[plan.name] = [estimate.at(self._plain_level(), None) for estimate in estimates]
 
     def _main(self) -> None:
         found, settings = self._measurements, self._settings
@@ -218,12 +225,14 @@ class Experiment:
             return False
         self._units_at_look[plan.name] = units
         sequence = self._sequences.setdefault(plan.name, SequentialLooks(1 - settings.confidence))
+        strict = self._claim_sequences.setdefault(plan.name, SequentialLooks(self._claim_alpha()))
         confidence = sequence.look(fraction, units)
+        level = Level(confidence, strict.look(fraction, units), settings.confidence)
         looks = found.looks.setdefault(plan.name, [])
         estimates = estimate_effects(plan, found.blocks, "main", self._rng(plan.name, len(looks) + 1))
         width = half_width(steering(plan, estimates), confidence)
         looks.append(Look(units * PAIRS_PER_UNIT, fraction, sequence.alpha_spent, confidence, width))
-        self._keep(plan, estimates, confidence)
+        self._keep(plan, estimates, level)
         if width <= settings.precision and self._decided(plan.name, found.effects[plan.name]):
             found.stopped[plan.name] = "precise"
             return True
@@ -236,23 +245,31 @@ class Experiment:
             self._look(plan, 1.0)
             found.stopped.setdefault(plan.name, why)
             if plan.name not in found.effects:
-                self._keep(plan, estimate_effects(plan, found.blocks, "main", self._rng(plan.name, 0)), 0.95)
+                estimates = estimate_effects(plan, found.blocks, "main", self._rng(plan.name, 0))
+                self._keep(plan, estimates, self._plain_level())
 
-    def _keep(self, plan: ScenarioPlan, estimates: Sequence[Estimate], confidence: float) -> None:
+    def _keep(self, plan: ScenarioPlan, estimates: Sequence[Estimate], level: Level) -> None:
         found = self._measurements
         floors = found.floors(plan.name)
-        found.effects[plan.name] = [
-            estimate.at(confidence, self._settings.confidence, floors.get(estimate.metric)) for estimate in estimates
-        ]
+        found.effects[plan.name] = [estimate.at(level, floors.get(estimate.metric)) for estimate in estimates]
         for estimate in estimates:
             if estimate.ratio is not None:
-                error = (estimate.ratio.standard_error, estimate.ratio.units, confidence)
+                error = (estimate.ratio.standard_error, estimate.ratio.units, level.interval)
                 found.errors[plan.name, estimate.metric] = error
 
+    def _claim_alpha(self) -> float:
+        """The error that each effect may claim with, so that all of them together keep the confidence."""
+        return (1 - self._settings.confidence) / max(effect_count(self._measurements.scenarios), 1)
+
+    def _plain_level(self) -> Level:
+        """Of a single look."""
+        confidence = self._settings.confidence
+        return Level(confidence, 1 - self._claim_alpha(), confidence)
+
     def _tell_main(self, plans: Sequence[ScenarioPlan], fraction: float, unit: int) -> None:
-        found, confidence = self._measurements, self._settings.confidence
+        found = self._measurements
         interim = [
-            estimate.at(confidence, confidence, found.floors(plan.name).get(estimate.metric))
+            estimate.at(self._plain_level(), found.floors(plan.name).get(estimate.metric))
             for plan in plans
             for estimate in estimate_effects(plan, found.blocks, "main", self._rng(plan.name, 0))
         ]

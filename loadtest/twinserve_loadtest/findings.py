@@ -29,8 +29,9 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """One figure of both arms and their ratio. ``claim`` says whether the ratio differs from 1 beyond the
-    noise: ``none`` is *not enough evidence of a difference*, never a proof that the arms are equal."""
+    """One figure of both arms and their ratio. ``claim`` says whether the ratio differs from 1, corrected
+    for the number of effects and beyond the noise floor: it may be ``none`` although the interval excludes 1.
+    ``none`` is *not enough evidence of a difference*, never a proof that the arms are equal."""
 
     scenario: str
     metric: str

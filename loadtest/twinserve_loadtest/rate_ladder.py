@@ -17,7 +17,7 @@ import numpy as np
 from twinserve_loadtest.block_runner import BlockResult, merge_histograms
 from twinserve_loadtest.bootstrap import BlockTable, LogRatio, draw_units
 from twinserve_loadtest.design import BlockPlan, Role, pair_seed
-from twinserve_loadtest.effects import Estimate
+from twinserve_loadtest.effects import Estimate, Level
 from twinserve_loadtest.findings import RatePoint, Remark, SloResult
 from twinserve_loadtest.percentiles import least_samples, percentile_name, read_percentiles
 
@@ -120,7 +120,7 @@ def slo_result(
         limit_ms=objective.limit_ms,
         max_error_share=objective.max_error_share,
         sustained_rate={settings.key(role): known[role] for role in _ROLES},
-        effect=estimate.at(settings.confidence, settings.confidence, floor),
+        effect=estimate.at(Level(settings.confidence, settings.confidence, settings.confidence), floor),
         points=[point for role in _ROLES for point in points[role]],
         generator_bound=any(point.invalid for role in _ROLES for point in points[role]),
     )
