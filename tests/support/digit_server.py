@@ -22,7 +22,10 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 from twinserve.v1 import admin_pb2, admin_pb2_grpc, predict_pb2, predict_pb2_grpc
 
-MANIFEST = '{"schema_version": 1, "model": "digits", "version": "3"}'
+MANIFEST = """{
+  "schema_version": 1, "model": "digits", "version": "3",
+  "input": {"image": {"mode": "L", "foreground": "light_on_dark", "centre_of_mass": true}}
+}"""
 LABELS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 SHAPE = (28, 28)
 VARIANTS = ("fp32", "int8")
