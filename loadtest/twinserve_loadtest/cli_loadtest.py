@@ -48,7 +48,7 @@ def loadtest(
     seed: Annotated[int, typer.Option(help="Draws arrivals and the order of images.")] = 1,
     output: Annotated[Path, typer.Option(help="Where the raw results go.")] = Path("reports/loadtest.json"),
 ) -> None:
-    """Exit code 0: complete; 1: something is missing; 2: the test could not begin."""
+    """Exit code 0: complete; 1: something is missing; 2: the test could not begin; 130: Ctrl-C."""
     from twinserve_loadtest.loadtest_command import Order, run_command
     from twinserve_loadtest.plan import LoadSettings
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from twinserve_loadtest.results import ModelInfo, Results
     from twinserve_loadtest.testset import TestSet
 
+INTERRUPTED = 130
+"""Exit code of every sub-command after Ctrl-C."""
+CTRL_C = "interrupted"
 LOOPBACK = ("127.", "localhost", "[::1]", "unix:")
 
 
@@ -64,7 +67,7 @@ def run_command(order: Order) -> int:
     if standard and len(results.model.variants) > 1:
         out.print(closing_sentence(results), style="bold", highlight=False, markup=False)
     out.print(f"Raw results: {order.output}", highlight=False, markup=False)
-    return 0 if results.complete else 1
+    return exit_code(results)
 
 
 def run_load_test(order: Order, err: Console) -> Results:
@@ -98,6 +101,13 @@ def run_load_test(order: Order, err: Console) -> Results:
     return results
 
 
+def exit_code(results: Results) -> int:
+    """0: complete; 1: something is missing; 130: Ctrl-C ended the test."""
+    if results.complete:
+        return 0
+    return INTERRUPTED if any(line.endswith(f": {CTRL_C}") for line in results.missing) else 1
+
+
 def print_remarks(results: Results, out: Console) -> None:
     """What is missing, and what limits the figures."""
     for line in results.missing:
@@ -112,7 +122,7 @@ def _run(order: Order, model: ModelInfo, test_set: TestSet, err: Console) -> Loa
         try:
             test.run()
         except KeyboardInterrupt:
-            test.stopped = "interrupted"
+            test.stopped = CTRL_C
     return test
 
 

@@ -177,7 +177,7 @@ def test_ctrl_c_keeps_what_there_is_and_leaves_nothing_running(
     assert children
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
-    assert process.returncode == 1
+    assert process.returncode == 130
     assert "Traceback" not in err
     assert "interrupted" in load_results(output).missing[0]
     wait_until(lambda: not any(child.is_running() for child in children), 10)

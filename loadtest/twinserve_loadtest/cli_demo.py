@@ -1,0 +1,34 @@
+"""``twinserve demo``: build, measure, serve, load, report, in one command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+EXAMPLES = """
+Examples:
+
+  twinserve demo                                 everything; a few minutes the first time, then under three
+
+  MNIST_ROOT=/data/mnist twinserve demo          with MNIST that lies there
+
+  twinserve demo --duration 20                   longer blocks, steadier figures
+"""
+
+
+@app.command(epilog=EXAMPLES, help="Train, quantise, serve, load-test and report: the whole answer for MNIST.")
+def demo(
+    models: Annotated[Path, typer.Option(help="Model folder; built when it is not there.")] = Path("models"),
+    reports: Annotated[Path, typer.Option(help="Where results and report go.")] = Path("reports"),
+    data: Annotated[Path | None, typer.Option(help="Folder that holds MNIST. [default: MNIST_ROOT]")] = None,
+    duration: Annotated[float | None, typer.Option(help="Seconds of load per scenario and variant.")] = None,
+    seed: Annotated[int, typer.Option(help="Draws arrivals and the order of images.")] = 1,
+) -> None:
+    """Exit code 0: done; 1: a part failed or is incomplete; 2: it could not begin; 130: Ctrl-C."""
+    from twinserve_loadtest.demo import Demo
+
+    raise typer.Exit(Demo(models, reports, data, duration, seed).run())

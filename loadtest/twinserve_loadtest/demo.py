@@ -1,0 +1,137 @@
+"""The demo: chains the command line's own parts against a server that it starts and stops."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from rich.console import Console
+
+from twinserve_loadtest.loadtest_command import INTERRUPTED, LoadTestError, Order, exit_code, run_load_test
+from twinserve_loadtest.managed_server import ManagedServer, ServerError
+from twinserve_loadtest.plan import LoadSettings
+from twinserve_loadtest.results import Results
+from twinserve_loadtest.testset import FILE_NAME
+
+MODEL = "mnist"
+PARTS = 5
+
+
+class PartError(Exception):
+    """A part of the demo failed; it has said why itself."""
+
+    def __init__(self, name: str, exit_code: int) -> None:
+        super().__init__(f"`{name}` failed with exit code {exit_code}")
+        self.exit_code = exit_code
+
+
+@dataclass(slots=True)
+class Demo:
+    """Settings of one demo; see ``twinserve demo --help``."""
+
+    models: Path
+    reports: Path
+    data: Path | None
+    duration: float | None
+    seed: int
+
+    def run(self) -> int:
+        """All parts; the exit code. However it ends, nothing is left running."""
+        console = Console()
+        began = time.monotonic()
+        signal.signal(signal.SIGTERM, _terminated)
+        signal.signal(signal.SIGHUP, _terminated)
+        try:
+            results = self._parts(console)
+        except KeyboardInterrupt:
+            console.print("\nInterrupted; nothing is left running.", style="red")
+            return INTERRUPTED
+        except (PartError, LoadTestError) as error:
+            console.print(f"Error: {error}", style="red", highlight=False, markup=False)
+            return error.exit_code
+        except ServerError as error:
+            console.print(f"Error: {error}", style="red", highlight=False, markup=False)
+            return 1
+        console.print(f"\n{time.monotonic() - began:.0f} s in all.", style="dim", highlight=False)
+        return exit_code(results)
+
+    def _parts(self, console: Console) -> Results:
+        _begin(console, 1, "models")
+        if self._built():
+            console.print(f"{self.models / MODEL} is there; to build it anew, remove it.", highlight=False)
+        else:
+            data = ["--data", str(self.data)] if self.data else []
+            _twinserve("models", "build", "--models", str(self.models), *data)
+        _begin(console, 2, "the models alone, without a server")
+        bench, loads = self.reports / "bench.json", self.reports / "loadtest.json"
+        _twinserve("models", "bench", "--models", str(self.models), "--json", str(bench))
+        _begin(console, 3, "serve")
+        with ManagedServer([_program(), "serve", "--models", str(self.models)], self.reports / "server.log") as server:
+            console.print(f"serving at {server.ready.target}, metrics at {server.ready.metrics_url}/metrics")
+            _begin(console, 4, "load")
+            results = run_load_test(self._order(server, loads), console)
+            if exit_code(results) == INTERRUPTED:
+                raise KeyboardInterrupt
+        _begin(console, 5, "report")
+        page = self.reports / "report.html"
+        test_set = str(self.models / MODEL)
+        # The last lines on the terminal are the report's table and its sentence.
+        _twinserve("report", str(loads), str(bench), "--output", str(page), "--test-set", test_set)
+        return results
+
+    def _built(self) -> bool:
+        folder = self.models / MODEL
+        return (folder / FILE_NAME).is_file() and any(folder.glob("*/manifest.json"))
+
+    def _order(self, server: ManagedServer, output: Path) -> Order:
+        return Order(
+            settings=LoadSettings(duration=self.duration, seed=self.seed),
+            target=server.ready.target,
+            metrics_url=server.ready.metrics_url,
+            model=None,
+            variants=None,
+            models=self.models,
+            data=None,
+            images=None,
+            output=output,
+            command=f"twinserve demo --models {self.models} --reports {self.reports} --seed {self.seed}",
+        )
+
+
+def _begin(console: Console, number: int, title: str) -> None:
+    console.print()
+    console.rule(f"{number} of {PARTS}: {title}", align="left")
+
+
+def _program() -> str:
+    """The command line that was installed with this interpreter."""
+    return str(Path(sysconfig.get_path("scripts")) / "twinserve")
+
+
+def _twinserve(*arguments: str) -> None:
+    """Run a sub-command on this terminal.
+
+    Raises:
+        PartError: it failed; the text that says why is on the terminal.
+    """
+    sys.stdout.flush()
+    process = subprocess.Popen([_program(), *arguments])
+    try:
+        code = process.wait()
+    except BaseException:
+        # Ctrl-C has met it as well: it is in our process group. Anything else ends it here.
+        process.terminate()
+        process.wait()
+        raise
+    if code != 0:
+        raise PartError(f"twinserve {' '.join(arguments[:2])}", code)
+
+
+def _terminated(number: int, _: object) -> NoReturn:
+    raise KeyboardInterrupt(f"signal {number}")
