@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from twinserve_loadtest.closing import closing_sentence
 from twinserve_loadtest.report_document import GateLine, Headline, Tile, Tone
-from twinserve_loadtest.report_effects import amount
-from twinserve_loadtest.report_numbers import kilobytes, milliseconds, percent, points, rate, span, times
+from twinserve_loadtest.report_effects import change, sampled
+from twinserve_loadtest.report_load_ratios import load_ratios
+from twinserve_loadtest.report_numbers import DASH, milliseconds, percent, points, rate, span, times
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from twinserve_loadtest.comparison import Comparison
     from twinserve_loadtest.findings import Effect, Verdict
     from twinserve_loadtest.report_load_ratios import LoadRatios
+    from twinserve_loadtest.results import Results
 
 _TONES: dict[str, Tone] = {"SHIP": "good", "DO NOT SHIP": "bad", "NOT ENOUGH EVIDENCE": "open"}
 _CLAIMS: dict[str, Tone] = {"better": "good", "worse": "bad"}
@@ -29,32 +30,31 @@ _TILES = (
 def headline_of_comparison(comparison: Comparison) -> Headline:
     """The verdict with its reasons, gates and the figures at first glance."""
     verdict = comparison.verdict
-    quick = "" if verdict.decision_grade else "Quick run: not decision-grade. "
     return Headline(
         candidate=comparison.candidate,
         baseline=comparison.baseline,
         outcome=verdict.outcome,
-        sentence=verdict.summary,
+        sentence=verdict.summary.removeprefix(f"{verdict.outcome}: "),
         reasons=list(verdict.reasons),
         tiles=_tiles(comparison),
         gates=_gates(verdict),
-        footnote=f"{quick}Holds for this instruction set alone: {verdict.isa}.",
+        footnote="✓ better, ✗ worse, ~ no difference shown beyond the noise; second line: 95 % interval.",
         tone=_TONES[verdict.outcome],
     )
 
 
-def headline_of_load_test(ratios: LoadRatios, *, complete: bool, dataset: str) -> Headline:
+def headline_of_load_test(results: Results, baseline: str, candidate: str) -> Headline:
     """One sentence and the same tiles without intervals."""
+    ratios = load_ratios(results, baseline, candidate)
     return Headline(
-        candidate=ratios.candidate,
-        baseline=ratios.baseline,
+        candidate=candidate,
+        baseline=baseline,
         outcome=None,
-        sentence=ratios.sentence(dataset, complete=complete),
+        sentence=closing_sentence(results, candidate),
         reasons=[],
         tiles=_load_tiles(ratios),
         gates=[],
-        footnote="One load test, no intervals, no verdict: "
-        f"`twinserve compare {ratios.baseline} {ratios.candidate}` decides.",
+        footnote=f"One load test, no intervals, no verdict: `twinserve compare {baseline} {candidate}` decides.",
     )
 
 
@@ -69,24 +69,26 @@ def _tiles(comparison: Comparison) -> list[Tile]:
         tone: Tone = "good" if comparison.accuracy.non_inferior else "open"
         if gap.high < -comparison.accuracy.margin:
             tone = "bad"
-        detail = f"{points(gap.low)} to {points(gap.high)}, {comparison.accuracy.images:,} images"
-        tiles.append(Tile("Accuracy", points(gap.estimate), detail, tone))
+        shares = " → ".join(percent(share.estimate) for share in comparison.accuracy.accuracy.values())
+        interval = f"{points(gap.low).removesuffix(' pp')} to {points(gap.high)}"
+        tiles.append(Tile("Accuracy", points(gap.estimate), shares, tone, interval))
     for group in _TILES:
         for scenario, metric, label in group:
-            effect = effects.get((scenario, metric)) or (None if scenario else costs.get(metric))
-            if effect is not None and effect.interval is not None:
+            effect = effects.get((scenario, metric)) if scenario else costs.get(metric)
+            run = comparison.scenarios.get(scenario)
+            if effect is not None and effect.interval is not None and not (run and run.invalid):
                 tiles.append(_effect_tile(label, effect))
                 break
+        else:
+            tiles.append(Tile(group[0][2], DASH, "not measured, or not valid: see below", "open"))
     return tiles
 
 
 def _effect_tile(label: str, effect: Effect) -> Tile:
     found = effect.interval
     value = times(found.estimate if found else None)
-    sampled = found is not None and found.low != found.high
-    interval = f"{span(found.low, found.high)}; " if found is not None and sampled else ""
-    detail = f"{interval}{amount(effect, effect.baseline)} → {amount(effect, effect.candidate)}"
-    return Tile(label, value, detail, _CLAIMS.get(effect.claim, "open"))
+    interval = span(found.low, found.high) if found is not None and sampled(found) else ""
+    return Tile(label, value, change(effect), _CLAIMS.get(effect.claim, "open"), interval)
 
 
 def _gates(verdict: Verdict) -> list[GateLine]:
@@ -107,21 +109,15 @@ def _load_tiles(ratios: LoadRatios) -> list[Tile]:
     tiles = []
     if ratios.sizes is not None:
         before, after = ratios.sizes
-        tiles.append(Tile("Size", times(after / before), f"{kilobytes(before)} → {kilobytes(after)} KB"))
+        tiles.append(Tile("Size", times(after / before), f"{before / 1024:,.0f} → {after / 1024:,.0f} KB"))
     if ratios.accuracy is not None:
         share, other = ratios.accuracy
         tiles.append(Tile("Accuracy", points(other - share), f"{percent(share)} → {percent(other)}"))
-    for label, found in (("p50", ratios.p50), ("p99", ratios.p99)):
-        if found is not None:
-            detail = f"{milliseconds(found.baseline)} → {milliseconds(found.candidate)}"
-            tiles.append(Tile(f"{label}, {found.scenario}", times(found.baseline / found.candidate), detail))
+    for found in ratios.latencies:
+        detail = f"{milliseconds(found.baseline).removesuffix(' ms')} → {milliseconds(found.candidate)}"
+        tiles.append(Tile(found.label, times(found.baseline / found.candidate), detail))
     if ratios.throughput is not None:
         throughput = ratios.throughput
         detail = f"{rate(throughput.baseline)} → {rate(throughput.candidate)} images/s"
         tiles.append(Tile("Throughput", times(throughput.candidate / throughput.baseline), detail))
     return tiles
-
-
-def first_sentence(headlines: Iterable[Headline]) -> str:
-    """What the page's title and the terminal's last line say."""
-    return " ".join(f"{line.outcome}: {line.sentence}" if line.outcome else line.sentence for line in headlines)

@@ -95,7 +95,7 @@ def _even_values(low: float, high: float) -> list[float]:
 def _log_values(low: float, high: float) -> list[float]:
     if high / low < 3:
         return _even_values(low, high)
-    steps: tuple[float, ...] = (1, 2, 5) if high / low < 200 else (1,)
+    steps: tuple[float, ...] = (1, 1.5, 2, 3, 5, 7) if high / low < 8 else (1, 2, 5) if high / low < 200 else (1,)
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     return [step * 10.0**decade for decade in decades for step in steps if low <= step * 10.0**decade <= high]
 

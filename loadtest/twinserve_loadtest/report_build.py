@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -9,10 +10,11 @@ from twinserve_loadtest.report_accuracy import accuracy_section
 from twinserve_loadtest.report_answer import headline_of_comparison, headline_of_load_test
 from twinserve_loadtest.report_caveats import alerts, caveats
 from twinserve_loadtest.report_costs import costs_section
-from twinserve_loadtest.report_document import Document, Headline
+from twinserve_loadtest.report_document import Document, Headline, Section
 from twinserve_loadtest.report_effects import effects_section
 from twinserve_loadtest.report_latency import latency_section, rate_section
-from twinserve_loadtest.report_load_ratios import load_ratios
+from twinserve_loadtest.report_leads import leads
+from twinserve_loadtest.report_missing import missing_in
 from twinserve_loadtest.report_provenance import machine_line, provenance
 from twinserve_loadtest.report_served import loads
 from twinserve_loadtest.report_throughput import throughput_section
@@ -33,6 +35,18 @@ def build_document(inputs: Inputs, test_set: TestSet | None = None) -> Document:
     """
     model, version = next(inputs.models())
     baseline = baseline_of(inputs)
+    table, conditions = variant_table(inputs), loads(inputs)
+    sections = [
+        effects_section(inputs),
+        latency_section(inputs),
+        rate_section(inputs),
+        throughput_section(inputs),
+        accuracy_section(inputs, test_set),
+        costs_section(inputs),
+        stages_section(inputs, baseline),
+        crossover_section(inputs),
+    ]
+    found = leads(inputs, table, conditions)
     return Document(
         model=model,
         version=version,
@@ -42,20 +56,21 @@ def build_document(inputs: Inputs, test_set: TestSet | None = None) -> Document:
         variants=styles(inputs),
         alerts=alerts(inputs),
         headlines=_headlines(inputs, baseline),
-        table=variant_table(inputs),
-        loads=loads(inputs),
-        sections=[
-            effects_section(inputs),
-            latency_section(inputs),
-            rate_section(inputs),
-            throughput_section(inputs),
-            accuracy_section(inputs, test_set),
-            costs_section(inputs),
-            stages_section(inputs, baseline),
-            crossover_section(inputs),
-        ],
+        table=table,
+        loads=conditions,
+        sections=[_complete(section, inputs, found) for section in sections],
         caveats=caveats(inputs),
         provenance=provenance(inputs),
+    )
+
+
+def _complete(section: Section, inputs: Inputs, found: dict[str, str]) -> Section:
+    """The section with its finding, and with what the runs themselves said is missing."""
+    told = missing_in(inputs, section.key)
+    return replace(
+        section,
+        lead=found.get(section.key, section.lead),
+        missing=told if told and not section.figures else [*told, *section.missing],
     )
 
 
@@ -64,11 +79,4 @@ def _headlines(inputs: Inputs, baseline: str) -> list[Headline]:
     if inputs.compared:
         return [headline_of_comparison(comparison) for comparison in inputs.compared]
     results = inputs.results[0]
-    dataset = f"{results.dataset.images:,} images of {results.dataset.name}"
-    if not results.dataset.full:
-        dataset += " (a small set)"
-    candidates = [name for name in results.model.variants if name != baseline]
-    return [
-        headline_of_load_test(load_ratios(results, baseline, name), complete=results.complete, dataset=dataset)
-        for name in candidates
-    ]
+    return [headline_of_load_test(results, baseline, name) for name in results.model.variants if name != baseline]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from twinserve_loadtest.findings import Remark
+from twinserve_loadtest.report_missing import cut_short
+from twinserve_loadtest.report_scenarios import scenario_title
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,10 +24,11 @@ def caveats(inputs: Inputs) -> list[Remark]:
     """Everything that limits a figure, in the words of the runs themselves where they said it."""
     found: list[Remark] = []
     for comparison in inputs.compared:
+        found += comparison.missing
         found += comparison.caveats
     for results in inputs.results:
         found += [Remark("load-test", f"{text[:1].upper()}{text[1:]}.") for text in results.caveats]
-    return _unique([*alerts(inputs), *found, *_instruction_sets(inputs), *_units()])
+    return _unique([*alerts(inputs), *found, *_invalid_in_detail(inputs), *_instruction_sets(inputs), *_units()])
 
 
 def _incomplete(inputs: Inputs) -> Iterator[Remark]:
@@ -34,8 +37,8 @@ def _incomplete(inputs: Inputs) -> Iterator[Remark]:
             what = "; ".join(results.missing) or "the run ended early"
             yield Remark("incomplete", f"INCOMPLETE RUN ({source.name}): {what}.")
     for source, comparison in inputs.comparisons:
-        if comparison.missing:
-            what = " ".join(remark.text for remark in comparison.missing)
+        if cut_short(comparison):
+            what = " ".join(remark.text for remark in comparison.missing) or "accuracy was not measured."
             yield Remark("incomplete", f"INCOMPLETE COMPARISON ({source.name}): {what}")
 
 
@@ -81,16 +84,27 @@ def _mixed(inputs: Inputs) -> Iterator[Remark]:
 
 
 def _invalid(inputs: Inputs) -> Iterator[Remark]:
-    """Scenarios whose figures do not stand, such as those that the load generator, not the server, decided."""
-    for comparison in inputs.compared:
-        for run in comparison.scenarios.values():
-            if run.invalid:
-                yield Remark("invalid", f"NOT VALID, {run.name.replace('_', ' ')}: {'; '.join(run.invalid)}.")
+    """One alert for all figures that do not stand, such as those that the load generator decided."""
+    names = [scenario_title(run.name).lower() for c in inputs.compared for run in c.scenarios.values() if run.invalid]
+    names += [
+        f"{figure} of {name} ({scenario_title(scenario.name).lower()})"
+        for results in inputs.results
+        for scenario in results.scenarios
+        for name, result in scenario.variants.items()
+        for figure in result.generator.invalid
+    ]
+    if names:
+        listed = "; ".join(dict.fromkeys(names))
+        yield Remark("invalid", f"NOT VALID as figures of the server: {listed}. Why stands beside each, and below.")
+
+
+def _invalid_in_detail(inputs: Inputs) -> Iterator[Remark]:
     for results in inputs.results:
         for scenario in results.scenarios:
             for name, result in scenario.variants.items():
                 for figure, reasons in result.generator.invalid.items():
-                    yield Remark("invalid", f"NOT VALID, {figure} of {name} ({scenario.name}): {'; '.join(reasons)}.")
+                    text = f"{scenario_title(scenario.name)}, {name}: {figure} is not valid: {'; '.join(reasons)}."
+                    yield Remark("invalid", text)
 
 
 def _instruction_sets(inputs: Inputs) -> Iterator[Remark]:

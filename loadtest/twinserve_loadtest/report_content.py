@@ -89,8 +89,8 @@ class EffectRow:
 
     label: str
     scenario: str
-    baseline: str
-    candidate: str
+    change: str
+    """From the baseline's figure to the candidate's."""
     estimate: float | None
     low: float | None
     high: float | None

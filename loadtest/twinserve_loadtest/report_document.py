@@ -64,6 +64,7 @@ class Tile:
     value: str
     detail: str
     tone: Tone = "plain"
+    interval: str = ""
 
 
 @dataclass(frozen=True, slots=True)

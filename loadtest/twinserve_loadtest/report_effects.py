@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from twinserve_loadtest.report_content import Axis, DataTable, EffectChart, EffectRow
 from twinserve_loadtest.report_document import Figure, Section
-from twinserve_loadtest.report_numbers import DASH, kilobytes, megabytes, milliseconds, rate, significant, span, times
+from twinserve_loadtest.report_numbers import DASH, megabytes, milliseconds, rate, significant, span, times
 from twinserve_loadtest.report_scenarios import metric_title, scenario_title
 
 if TYPE_CHECKING:
     from twinserve_loadtest.comparison import Comparison
-    from twinserve_loadtest.findings import Effect
+    from twinserve_loadtest.findings import Effect, Interval
     from twinserve_loadtest.report_inputs import Inputs
 
 _CLAIMS = {"better": "better", "worse": "worse", "none": "no difference shown", "unknown": "not known"}
@@ -62,17 +63,24 @@ def amount(effect: Effect, value: float | None) -> str:
     if effect.unit == "us":
         return milliseconds(value)
     if effect.unit == "bytes":
-        return f"{kilobytes(value)} KB" if effect.metric == "artefact_bytes" else megabytes(value)
+        return f"{value / 1024:,.0f} KB" if effect.metric == "artefact_bytes" else megabytes(value)
     if effect.unit.endswith("/s"):
         return f"{rate(value)} {effect.unit}"
-    return f"{significant(value)} {effect.unit}".strip()
+    return f"{significant(value)} {'s' if effect.metric == 'cpu' else effect.unit}".strip()
+
+
+def change(effect: Effect) -> str:
+    """From the baseline's figure to the candidate's, the unit once: ``1.03 → 0.775 ms``."""
+    before, after = (amount(effect, value) for value in (effect.baseline, effect.candidate))
+    number, _, unit = before.partition(" ")
+    return f"{number} → {after}" if unit and after.endswith(f" {unit}") else f"{before} → {after}"
 
 
 def _figure(comparison: Comparison, effects: list[Effect], source: str) -> Figure | None:
     if not effects:
         return None
     speedup = effects[0].kind == "speedup"
-    rows = [_row(effect) for effect in effects]
+    rows = [_row(effect, valid=not _invalid(comparison, effect)) for effect in effects]
     pair = f"{comparison.candidate} against {comparison.baseline}"
     summary = "; ".join(f"{row.label}: {row.text} ({_CLAIMS[row.claim]})" for row in rows)
     return Figure(
@@ -95,23 +103,32 @@ def _figure(comparison: Comparison, effects: list[Effect], source: str) -> Figur
     )
 
 
-def _row(effect: Effect) -> EffectRow:
+def sampled(interval: Interval | None) -> bool:
+    """Whether an interval is one: sizes are counted, and theirs has no width."""
+    return interval is not None and not math.isclose(interval.low, interval.high, rel_tol=1e-9)
+
+
+def _invalid(comparison: Comparison, effect: Effect) -> bool:
+    run = comparison.scenarios.get(effect.scenario)
+    return run is not None and bool(run.invalid)
+
+
+def _row(effect: Effect, *, valid: bool) -> EffectRow:
     found = effect.interval
     text = times(found.estimate if found else None)
-    if found and (found.low, found.high) != (found.estimate, found.estimate):
+    if found and sampled(found):
         text += f" ({span(found.low, found.high)})"
     return EffectRow(
         label=effect_title(effect),
         scenario=effect.scenario,
-        baseline=amount(effect, effect.baseline),
-        candidate=amount(effect, effect.candidate),
+        change=change(effect),
         estimate=found.estimate if found else None,
         low=found.low if found else None,
         high=found.high if found else None,
         noise_floor=effect.noise_floor,
-        claim=effect.claim,
+        claim=effect.claim if valid else "unknown",
         text=text,
-        note=effect.note,
+        note=effect.note if valid else "the figure is not valid",
     )
 
 

@@ -6,6 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from twinserve_loadtest import report_charts, report_numbers
 
@@ -55,10 +56,22 @@ def _environment() -> Environment:
             "seconds": report_numbers.seconds,
             "significant": report_numbers.significant,
             "times": report_numbers.times,
-            "sentence": lambda text: text[:1].upper() + text[1:],
+            "codes": codes,
+            "signs": signs,
         }
     )
     return environment
+
+
+def codes(text: str) -> Markup:
+    """Text whose `parts in backticks` become code."""
+    plain = text.split("`")
+    return Markup("").join(Markup("<code>{}</code>").format(part) if n % 2 else part for n, part in enumerate(plain))
+
+
+def signs(text: str) -> str:
+    """Comparison signs as print has them."""
+    return text.replace("<=", "≤").replace(">=", "≥")
 
 
 def shade(count: int, largest: int) -> float:

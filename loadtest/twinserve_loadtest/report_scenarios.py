@@ -24,9 +24,10 @@ _SCENARIOS = {
 }
 _METRICS = {
     "throughput": "throughput",
-    "cpu": "CPU seconds per 1,000 images",
+    "cpu": "CPU time, 1,000 images",
     "artefact_bytes": "artefact size",
     "added_bytes": "memory the model adds",
+    "parameter_bytes": "parameters in memory",
     "process_pss_bytes": "memory of the model process",
     "slo_rate": "highest rate within the objective",
 }

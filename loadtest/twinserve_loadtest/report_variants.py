@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from twinserve_loadtest import closing
 from twinserve_loadtest.report_document import Estimate, Served, VariantRow, VariantStyle
 from twinserve_loadtest.report_served import served_by_variant
 from twinserve_loadtest.statistics import wilson_interval
@@ -27,11 +28,7 @@ def baseline_of(inputs: Inputs) -> str:
     """The variant that the others are held against: as compared, else the one that is not quantised."""
     if inputs.compared:
         return inputs.compared[0].baseline
-    names = variant_names(inputs)
-    for name, manifest in inputs.manifests():
-        if name in names and manifest.get("quantization", {}).get("method") == "none":
-            return name
-    return "fp32" if "fp32" in names else names[0]
+    return closing.baseline_of(inputs.results[0])
 
 
 def variant_names(inputs: Inputs) -> list[str]:

@@ -34,10 +34,11 @@ def stages_section(inputs: Inputs, baseline: str) -> Section:
     """The stage split of every scenario that told it, and Amdahl's bound."""
     figures, sentences = [], []
     for source, comparison in inputs.comparisons:
-        if comparison.stages:
-            stacks = [_stack(name, split.seconds) for name, split in comparison.stages.items()]
-            scenario = next(iter(comparison.stages.values())).scenario
-            figures.append(_split(scenario_title(scenario), stacks, source.name if inputs.several else ""))
+        by_scenario = comparison.stages_by_scenario or {"single_stream": comparison.stages}
+        for scenario, splits in by_scenario.items():
+            if splits:
+                stacks = [_stack(name, split.seconds) for name, split in splits.items()]
+                figures.append(_split(scenario_title(scenario), stacks, source.name if inputs.several else ""))
         if comparison.amdahl is not None:
             sentences.append(comparison.amdahl.text)
     for source, results in inputs.load_tests:
@@ -71,10 +72,8 @@ def crossover_section(inputs: Inputs) -> Section:
         for source, comparison in inputs.comparisons
         if comparison.crossover
     ]
-    missing = [
-        remark.text for comparison in inputs.compared for remark in comparison.missing if "crossover" in remark.code
-    ]
-    if not figures and not missing:
+    missing = []
+    if not figures:
         missing.append(
             "No crossover map was measured. `twinserve compare` draws it: the ratio over batch size, threads and rate."
         )
@@ -111,7 +110,7 @@ def _cell(cell: CrossoverCell | None, baseline: str, candidate: str) -> EffectRo
         return None
     found = cell.speedup
     if found is None:
-        return EffectRow("", "", "", "", None, None, None, None, "unknown", "not measured", cell.note)
+        return EffectRow("", "", "", None, None, None, None, "unknown", "not measured", cell.note)
     side = "better" if found.low > 1 else "worse" if found.high < 1 else "none"
     detail = (
         f"{significant(cell.baseline)} ({baseline}), {significant(cell.candidate)} ({candidate}), {cell.pairs} pairs"
@@ -119,8 +118,7 @@ def _cell(cell: CrossoverCell | None, baseline: str, candidate: str) -> EffectRo
     return EffectRow(
         label="",
         scenario="",
-        baseline="",
-        candidate="",
+        change="",
         estimate=found.estimate,
         low=found.low,
         high=found.high,
@@ -138,7 +136,10 @@ def _split(title: str, stacks: list[Stack], source: str) -> Figure:
         for stack in stacks
     )
     return Figure(
-        f"Where the time goes: {title.lower()}", StackedChart(_AXIS, stacks, f"{summary}."), _CAPTION, source=source
+        f"Where the time goes: {title.lower()}",
+        StackedChart(_AXIS, stacks, f"{summary}."),
+        _CAPTION,
+        source=source,
     )
 
 

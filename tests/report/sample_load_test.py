@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from report.sample_answers import confusion, make_answers, make_labels
 from twinserve_loadtest.percentiles import new_histogram, read_percentiles
@@ -190,3 +192,29 @@ def _step_test(variants: tuple[str, ...]) -> Scenario:
             steps.append(Step(name, rate, min(rate, limit), int(rate * 5), 0, p99, held, why))
         sustained[name] = max(rate for rate in rates if rate <= limit)
     return Scenario("step", {"p99_limit_us": 20_000.0, "seed": 1}, {}, steps, dict(sustained))
+
+
+def sample_killed_load_test() -> Results:
+    """The same when the server was killed half-way: a part of everything, and said so."""
+    whole = sample_load_test()
+    accuracy, single = whole.scenarios[0], whole.scenarios[1]
+    last = accuracy.variants["int8-dynamic"]
+    assert last.accuracy is not None
+    some = Accuracy(4050, 4096, 0.4096, last.accuracy.confusion)
+    cut = replace(last, accuracy=some, images=4096, failures={"UNAVAILABLE": 3})
+    first = {name: result for name, result in single.variants.items() if name == "fp32"}
+    return replace(
+        whole,
+        scenarios=[
+            replace(accuracy, variants={**accuracy.variants, "int8-dynamic": cut}),
+            replace(single, variants=first),
+        ],
+        complete=False,
+        missing=[
+            "the test ended early: the server is gone (connection refused)",
+            "accuracy, int8-dynamic: 4,096 of 10,000 test images were answered (coverage 41.0%)",
+            "single-stream, int8: 2 block(s) not run",
+            "open, fp32: 2 block(s) not run",
+            "offline, fp32: 2 block(s) not run",
+        ],
+    )

@@ -1,0 +1,41 @@
+"""Results files as their commands would write them, made once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from report.sample_comparison import sample_comparison
+from report.sample_files import Files
+from report.sample_load_test import sample_killed_load_test, sample_load_test
+from twinserve_loadtest.report import read_document
+from twinserve_loadtest.report_document import Document
+from twinserve_loadtest.results_file import save_results
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """One file of every kind."""
+    folder = tmp_path_factory.mktemp("results")
+    found = Files(*(folder / f"{name}.json" for name in Files.__slots__))
+    save_results(sample_load_test(), found.load_test)
+    save_results(sample_load_test(1000, full=False), found.small)
+    save_results(sample_killed_load_test(), found.killed)
+    found.comparison.write_text(sample_comparison().to_json())
+    found.quick.write_text(sample_comparison(quick=True).to_json())
+    found.dynamic.write_text(sample_comparison(candidate="int8-dynamic").to_json())
+    return found
+
+
+@pytest.fixture(scope="session")
+def document_of() -> Callable[..., Document]:
+    """``document_of(file, ...)``: what a report of these files says."""
+    made: dict[tuple[Path, ...], Document] = {}
+
+    def document(*paths: Path) -> Document:
+        if paths not in made:
+            made[paths] = read_document(paths)
+        return made[paths]
+
+    return document
