@@ -20,6 +20,8 @@ from twinserve.v1 import admin_pb2, admin_pb2_grpc, predict_pb2, predict_pb2_grp
 from support.tiny_model import UInt8Array
 
 READY_SECONDS = 60.0
+#: Everything that a caller sees is the same on both.
+TRANSPORTS = ("aio", "fast")
 
 
 class ServerProcess:
@@ -37,7 +39,11 @@ class ServerProcess:
         command = [sys.executable, "-m", "twinserve_server", *self._flags, "--ready-file", str(self.ready_file)]
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(command, stderr=log, stdout=log, env={**os.environ, "COLUMNS": "200"})
-        wait_until(lambda: self.ready_file.exists() or self.process.poll() is not None, READY_SECONDS, self.log)
+        try:
+            wait_until(lambda: self.ready_file.exists() or self.process.poll() is not None, READY_SECONDS, self.log)
+        except TimeoutError:
+            self.process.kill()
+            raise
         if self.process.poll() is not None:
             raise RuntimeError(f"the server ended with {self.process.returncode}:\n{self.log()}")
         ready = json.loads(self.ready_file.read_text())

@@ -1,0 +1,238 @@
+"""``make bench``: the server against its bounds, measured in one run on one machine.
+
+Bound 1 is the bare model in a loop; bound 2 a gRPC server that does nothing. All servers are up the whole time and are
+measured in turn, round after round, so that a slow minute of the machine hits everybody; figures are medians with
+their spread, and targets are ratios within a round. Examples:
+
+    python loadtest/bench/run.py                 about ten minutes
+    python loadtest/bench/run.py --quick         one round of short runs: does everything work?
+    python loadtest/bench/run.py --profile       also says where a request's time goes (py-spy)
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from h2load import LoadError, drive
+from messages import TestSet
+from processes import HERE, Running, affinity, noop, pss_mib, twinserve
+from rich.console import Console
+from rich.progress import Progress
+from table import Figures, Target, figures_table, targets_table
+from twinserve_loadtest.stamp import read_stamp
+
+IN_FLIGHT = (1, 8, 16, 32, 64, 128)
+console = Console(stderr=True)
+
+
+class Bench:
+    """One run: servers, figures, progress."""
+
+    def __init__(self, models: Path, seconds: float, gateways: int) -> None:
+        self.models = models
+        self.seconds = seconds
+        self.gateways = gateways
+        self.figures = Figures()
+        self.tests = TestSet(models)
+        self.servers: dict[str, Running] = {}
+
+    def start(self, stack: contextlib.ExitStack) -> None:
+        """Start every server, and see that each answers rightly."""
+        flags = ["--variants", "fp32,int8", "--gateways", str(self.gateways)]
+        self.servers["noop"] = stack.enter_context(noop(self.gateways))
+        for name, more in (
+            ("aio", ["--transport", "aio"]),
+            ("fast", ["--transport", "fast"]),
+            ("fast, no metrics", ["--transport", "fast", "--no-metrics"]),
+        ):
+            self.servers[name] = stack.enter_context(twinserve(self.models, *flags, *more))
+            for variant in ("fp32", "int8"):
+                self.tests.check(self.servers[name].port, variant)
+
+    def round(self, progress: Progress) -> None:
+        """Measure everything once."""
+        steps = [
+            *((self.unary, "noop", "int8", n, 1) for n in (1, 8, 64, 128)),
+            *((self.unary, name, "int8", n, 1) for name in ("aio", "fast") for n in IN_FLIGHT),
+            *((self.unary, name, "fp32", n, 1) for name in ("aio", "fast") for n in (1, 64)),
+            *((self.unary, name, variant, 4, 64) for name in ("aio", "fast") for variant in ("fp32", "int8")),
+            (self.unary, "fast, no metrics", "int8", 64, 1),
+            *((self.stream, name, "int8") for name in ("aio", "fast")),
+            *((self.bare, variant) for variant in ("fp32", "int8")),
+            (self.open_loop, "fast", "int8"),
+        ]
+        task = progress.add_task("measuring", total=len(steps))
+        for step, *arguments in steps:
+            progress.update(task, description=" ".join(map(str, arguments)))
+            step(*arguments)  # type: ignore[operator]
+            progress.advance(task)
+        progress.remove_task(task)
+
+    def unary(self, name: str, variant: str, in_flight: int, images: int) -> None:
+        """Closed loop, one stream a connection."""
+        message = self.tests.request(variant, images).SerializeToString()
+        load = drive(self.servers[name].port, message, in_flight, self.seconds)
+        label = f"{name} {variant}" + (f" batch-{images}" if images > 1 else "")
+        rate = load.requests_per_second * images
+        self.figures.add(f"{label}, {in_flight} in flight: images/s", rate)
+        self.figures.add(f"{label}, {in_flight} in flight: p50 µs", load.p50_us)
+
+    def stream(self, name: str, variant: str) -> None:
+        """Bidirectional streams, 64 images in flight in all."""
+        found = self._client("stream", name, variant, "--in-flight", "64")
+        self.figures.add(f"{name} {variant} stream, 64 in flight: images/s", found["images_per_second"])
+
+    def open_loop(self, name: str, variant: str) -> None:
+        """Half of what the Python client and the server can do together, so that neither is saturated."""
+        peak = self.figures.values[f"{name} {variant}, 64 in flight: images/s"][-1]
+        rate = min(peak / 2, 2000.0)
+        found = self._client("open", name, variant, "--rate", str(rate))
+        self.figures.add(f"{name} {variant}, open loop at {rate:.0f}/s or half its peak: p50 µs", found["p50_us"])
+        self.figures.add("open p50", found["p50_us"])
+        self.figures.add("open p99", found["p99_us"])
+
+    def bare(self, variant: str) -> None:
+        """The artefact in a loop, one thread, as the model process has."""
+        command = [sys.executable, str(HERE / "bare_model.py"), str(self.models / "mnist" / "1"), variant]
+        done = subprocess.run(
+            [*command, "--seconds", str(self.seconds / 3)], capture_output=True, text=True, check=True, timeout=120
+        )
+        for size, rate in json.loads(done.stdout).items():
+            self.figures.add(f"bare {variant}, batch {size}: images/s", rate)
+
+    def _client(self, mode: str, name: str, variant: str, *more: str) -> dict[str, float]:
+        command = [sys.executable, str(HERE / "grpc_load.py"), mode, "--port", str(self.servers[name].port)]
+        command += ["--variant", variant, "--seconds", str(self.seconds), "--models", str(self.models), *more]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+        found: dict[str, float] = json.loads(done.stdout)
+        return found
+
+    def targets(self) -> list[Target]:
+        """What should hold, from the rounds measured."""
+        figures = self.figures
+
+        def rate(label: str) -> str:
+            return f"{label}: images/s"
+
+        best_bare = max((f"bare fp32, batch {size}: images/s" for size in (1, 8, 32, 64, 128)), key=figures.median)
+        rows = []
+        for name in ("aio", "fast"):
+            rows += [
+                Target(
+                    f"{name}: int8 unary, 64 in flight / no-op grpc.aio",
+                    0.95,
+                    True,
+                    figures.ratio(rate(f"{name} int8, 64 in flight"), rate("noop int8, 64 in flight")),
+                ),
+                Target(
+                    f"{name}: fp32 unary, 64 in flight / bare fp32 at its best batch",
+                    0.70,
+                    True,
+                    figures.ratio(rate(f"{name} fp32, 64 in flight"), best_bare),
+                ),
+                Target(
+                    f"{name}: int8 batch-64 / bare int8 at batch 64",
+                    0.80,
+                    True,
+                    figures.ratio(rate(f"{name} int8 batch-64, 4 in flight"), rate("bare int8, batch 64")),
+                ),
+                Target(
+                    f"{name}: int8 stream / unary, 64 in flight",
+                    1.5,
+                    True,
+                    figures.ratio(rate(f"{name} int8 stream, 64 in flight"), rate(f"{name} int8, 64 in flight")),
+                ),
+                Target(
+                    f"{name}: int8 / fp32, batch-64 images/s",
+                    5.0,
+                    True,
+                    figures.ratio(
+                        rate(f"{name} int8 batch-64, 4 in flight"), rate(f"{name} fp32 batch-64, 4 in flight")
+                    ),
+                ),
+                Target(
+                    f"{name}: fp32 / int8, p50 with one in flight",
+                    1.5,
+                    True,
+                    figures.ratio(f"{name} fp32, 1 in flight: p50 µs", f"{name} int8, 1 in flight: p50 µs"),
+                ),
+            ]
+        metrics = figures.ratio(rate("fast int8, 64 in flight"), rate("fast, no metrics int8, 64 in flight"))
+        rows.append(Target("fast: peak with metrics / without", 0.97, True, metrics))
+        rows.append(Target("fast: int8 p99 / p50, open loop", 4.0, False, figures.ratio("open p99", "open p50")))
+        return rows
+
+
+def main() -> int:
+    """Measure, print the tables, keep the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", type=Path, default=Path("models"))
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
+    parser.add_argument("--gateways", type=int, default=2)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--profile", action="store_true", help="also profile with py-spy")
+    parser.add_argument("--output", type=Path, default=Path("bench-results"))
+    arguments = parser.parse_args()
+    if not (arguments.models / "mnist" / "testset.npz").exists():
+        console.print(f"error: no models in {arguments.models}; build them with `twinserve models build`", style="red")
+        return 2
+    repeats, seconds = (1, 1.0) if arguments.quick else (arguments.repeats, arguments.seconds)
+    bench = Bench(arguments.models, seconds, arguments.gateways)
+    try:
+        with contextlib.ExitStack() as stack, Progress(console=console) as progress:
+            bench.start(stack)
+            memory = {name: pss_mib(server.pid) for name, server in bench.servers.items()}
+            task = progress.add_task("rounds", total=repeats)
+            for _ in range(repeats):
+                bench.round(progress)
+                progress.advance(task)
+            profile = {}
+            if arguments.profile:
+                from where_time_goes import where_time_goes  # noqa: PLC0415
+
+                profile = where_time_goes(bench.servers["fast"], bench.tests)
+    except LoadError as error:
+        console.print(f"error: {error}", style="red")
+        return 1
+    targets = bench.targets()
+    stamp = read_stamp()
+    text = "\n\n".join(
+        [
+            f"Cores {affinity()}, {repeats} rounds of {seconds:g} s; server and generator share the cores.",
+            figures_table(bench.figures),
+            targets_table(targets),
+            *(f"{name}: {sum(found.values()):.0f} MiB PSS idle: {found}" for name, found in memory.items()),
+            json.dumps(profile, indent=1) if profile else "",
+        ]
+    )
+    print(text)
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    path = arguments.output / f"bench-{datetime.now(UTC):%Y%m%dT%H%M%S}.json"
+    path.write_text(
+        json.dumps(
+            {
+                "stamp": asdict(stamp),
+                "command": sys.argv,
+                "figures": bench.figures.values,
+                "targets": [{**asdict(target), "reached": target.reached} for target in targets],
+                "idle_pss_mib": memory,
+                "profile": profile,
+            },
+            indent=1,
+            default=str,
+        )
+    )
+    console.print(f"kept in {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

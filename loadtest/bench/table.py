@@ -1,0 +1,73 @@
+"""Repeated figures and the table they make."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Figures:
+    """Every repeat of every figure, by name."""
+
+    values: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, name: str, value: float) -> None:
+        """One more repeat of ``name``."""
+        self.values[name].append(value)
+
+    def median(self, name: str) -> float:
+        """The median over the repeats; NaN when it was not measured."""
+        return statistics.median(self.values[name]) if self.values.get(name) else float("nan")
+
+    def ratio(self, above: str, below: str) -> list[float]:
+        """The ratio of two figures, repeat by repeat: both stem from the same minute of the same machine."""
+        return [a / b for a, b in zip(self.values.get(above, []), self.values.get(below, []), strict=False) if b]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A ratio that should be reached.
+
+    Attributes:
+        what: in words.
+        limit: the ratio asked for.
+        at_least: whether more is better.
+        ratios: what was measured, a repeat each.
+    """
+
+    what: str
+    limit: float
+    at_least: bool
+    ratios: list[float]
+
+    @property
+    def reached(self) -> bool:
+        """Whether the median keeps the limit."""
+        if not self.ratios:
+            return False
+        middle = statistics.median(self.ratios)
+        return middle >= self.limit if self.at_least else middle <= self.limit
+
+    def row(self) -> str:
+        """One line of the markdown table."""
+        if not self.ratios:
+            return f"| {self.what} | {self.limit:g} | not measured | |"
+        middle, low, high = statistics.median(self.ratios), min(self.ratios), max(self.ratios)
+        sign = "≥" if self.at_least else "≤"
+        mark = "reached" if self.reached else "**not reached**"
+        return f"| {self.what} | {sign} {self.limit:g} | {middle:.2f} ({low:.2f} to {high:.2f}) | {mark} |"
+
+
+def figures_table(figures: Figures) -> str:
+    """Every figure: median and spread."""
+    lines = ["| figure | median | min to max |", "|---|---:|---:|"]
+    for name, values in figures.values.items():
+        lines.append(f"| {name} | {statistics.median(values):,.0f} | {min(values):,.0f} to {max(values):,.0f} |")
+    return "\n".join(lines)
+
+
+def targets_table(targets: list[Target]) -> str:
+    """The targets and what was reached."""
+    return "\n".join(["| ratio | target | measured | |", "|---|---:|---:|---|", *(target.row() for target in targets)])
