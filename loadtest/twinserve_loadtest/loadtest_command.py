@@ -95,6 +95,7 @@ def run_load_test(order: Order, err: Console) -> Results:
         command=order.command,
         target=order.target,
         model=model,
+        metrics_url=order.metrics_url,
         same_machine=order.target.startswith(LOOPBACK),
     )
     save_results(results, order.output)
@@ -131,6 +132,8 @@ def _test_set(order: Order, model: ModelInfo, most_images: int) -> TestSet:
     shape = list(test_set.images.shape[1:])
     if shape != model.item_shape:
         raise TestSetError(f"the test set's images are {shape}, the model {model.name} takes {model.item_shape}")
+    if test_set.labels.max() >= len(model.labels):
+        raise TestSetError(f"the test set has class {test_set.labels.max()}, the model {len(model.labels)} classes")
     if order.settings.batch > most_images:
         raise TargetError(f"--batch is {order.settings.batch}; the server takes at most {most_images} images a request")
     return test_set.head(order.images or len(test_set))

@@ -14,7 +14,8 @@ from twinserve_loadtest.generator import GeneratorError
 from twinserve_loadtest.plan import LoadSettings, plan_blocks
 from twinserve_loadtest.recorder import OK
 from twinserve_loadtest.results import Results, Scenario, Step, encode_predictions
-from twinserve_loadtest.stamp import cpu_times, read_stamp, steal_between
+from twinserve_loadtest.serving_stamp import serving_stamp
+from twinserve_loadtest.stamp import cpu_times, steal_between
 from twinserve_loadtest.step import StepSearch
 from twinserve_loadtest.summarise import variant_result
 
@@ -81,7 +82,9 @@ class LoadTest:
             if record is not None:
                 del self.not_run[0]
 
-    def results(self, *, command: str, target: str, model: ModelInfo, same_machine: bool = True) -> Results:
+    def results(
+        self, *, command: str, target: str, model: ModelInfo, metrics_url: str | None = None, same_machine: bool = True
+    ) -> Results:
         """What there is so far, with everything that is missing."""
         scenarios = [self._scenario(mode, len(model.labels), same_machine) for mode in self.records]
         missing = missing_of(self.records, self.not_run, self.stopped)
@@ -97,11 +100,11 @@ class LoadTest:
             missing=missing,
             caveats=caveats_of(self.dataset, scenarios, same_machine=same_machine),
             stamp=asdict(
-                read_stamp(
-                    steal_share=steal_between(self._cpu_before, cpu_times()),
-                    runtime=model.manifest.get("runtime"),
-                    artefacts={name: variant.sha256 for name, variant in model.variants.items()},
-                    engines={name: str(variant.manifest.get("engine", "")) for name, variant in model.variants.items()},
+                serving_stamp(
+                    model,
+                    metrics_url,
+                    same_machine=same_machine,
+                    steal=steal_between(self._cpu_before, cpu_times()),
                 )
             ),
         )
@@ -150,7 +153,7 @@ class LoadTest:
             by_variant[record.spec.variant].append(record)
         figures = {}
         for group in by_variant.values():
-            total = merged(group, parallel=False)
+            total = merged(self._best_step(group) if mode == "step" else group, parallel=False)
             for variant in total.tallies:
                 figures[variant] = variant_result(total, variant, classes, same_machine=same_machine)
         spec = records[0].spec
@@ -163,6 +166,11 @@ class LoadTest:
         if mode == "step":
             parameters["p99_limit_us"] = self.settings.p99_limit_ms * 1000
         return Scenario(mode, parameters, figures, self.steps if mode == "step" else [], dict(self.sustained))  # type: ignore[arg-type]
+
+    def _best_step(self, records: list[BlockRecord]) -> list[BlockRecord]:
+        """The block at the highest rate sustained (or the first): figures of several rates do not mix."""
+        sustained = self.sustained.get(records[0].spec.variant or ROUTED)
+        return [record for record in records if record.spec.rate == sustained][:1] or records[:1]
 
     def _predictions(self) -> dict[str, str]:
         return {
