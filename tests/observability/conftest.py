@@ -1,0 +1,48 @@
+"""What the observability tests share: a pair with a baseline, one observed server under mixed traffic."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from observability.prometheus_process import PrometheusProcess
+from observability.traffic import mixed_traffic
+from support.server_process import ServerProcess
+from support.tiny_model import make_tiny_models
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A server that has had traffic of every kind, and the Prometheus that watched it."""
+
+    server: ServerProcess
+    prometheus: PrometheusProcess
+
+
+@pytest.fixture(scope="session")
+def twin_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny pair, its int8 said to be quantised: so fp32 is the baseline."""
+    root = make_tiny_models(tmp_path_factory.mktemp("twin"))
+    path = root / "tiny" / "1" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["variants"]["int8"]["quantization"] = {"method": "static"}
+    path.write_text(json.dumps(manifest))
+    return root
+
+
+@pytest.fixture(scope="session")
+def observed(twin_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
+    """One server with two gateways, split and shadow, its traffic still running."""
+    scratch = tmp_path_factory.mktemp("observed")
+    flags = ("--gateways", "2", "--split", "int8=0.5", "--shadow", "int8=0.5")
+    with (
+        ServerProcess(twin_models, scratch / "server", *flags) as server,
+        PrometheusProcess(server.metrics_port, scratch / "prometheus") as prometheus,
+        mixed_traffic(server),
+    ):
+        for _ in range(8):
+            prometheus.wait_for_scrape()
+        yield Observed(server, prometheus)
