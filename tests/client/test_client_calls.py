@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
@@ -13,7 +15,9 @@ from support.client_face import Face
 from support.digit_server import LABELS, SHAPE, Fault, Server, class_of
 from twinserve.v1 import predict_pb2
 from twinserve_client import (
+    AsyncClient,
     CallError,
+    Client,
     ClientClosedError,
     ConflictError,
     DeadlineExceededError,
@@ -23,6 +27,7 @@ from twinserve_client import (
     InvalidInputError,
     LabelsUnknownError,
     NotFoundError,
+    Prediction,
     ProcessStatus,
     Timing,
     UnavailableError,
@@ -242,6 +247,23 @@ def test_answers_and_images_agree_under_a_large_batch(face: Face, client: Any) -
     images = np.random.default_rng(2).integers(0, 256, (1000, *SHAPE), np.uint8)
     prediction = face.run(client.predict(images))
     assert prediction.classes.tolist() == [class_of(image) for image in images]
+
+
+def test_many_callers_share_a_client_and_get_their_own_answers(server: Server) -> None:
+    images = np.random.default_rng(4).integers(0, 256, (300, *SHAPE), np.uint8)
+    expected = [class_of(image) for image in images]
+    with Client(server.target) as client, ThreadPoolExecutor(16) as threads:
+        answers = list(threads.map(client.predict, images))
+    assert [int(answer.classes[0]) for answer in answers] == expected
+
+    async def gather() -> list[Prediction]:
+        async with AsyncClient(server.target) as asynchronous:
+            return await asyncio.gather(*(asynchronous.predict(image) for image in images))
+
+    answers = asyncio.run(gather())
+    assert [int(answer.classes[0]) for answer in answers] == expected
+    assert [answer.label for answer in answers] == [LABELS[number] for number in expected]
+    assert server.behaviour.calls.count("DescribeModel") == 2
 
 
 def test_wait_until_ready_waits_for_every_variant(face: Face, client: Any, server: Server) -> None:
