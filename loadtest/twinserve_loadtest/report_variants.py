@@ -80,7 +80,7 @@ def _row(inputs: Inputs, name: str, served: Served) -> VariantRow:
     return VariantRow(
         label=name,
         variant=name,
-        size_bytes=manifest.get("bytes"),
+        size_bytes=manifest.get("bytes") or _measured_size(inputs, name),
         accuracy=accuracy,
         images=total,
         correct=correct,
@@ -107,6 +107,12 @@ def _counts(inputs: Inputs, name: str, manifest: dict[str, Any]) -> tuple[int | 
     if offline:
         return int(offline["correct"]), int(offline["total"]), "offline, when the artefact was made"
     return None, None, "accuracy was not measured"
+
+
+def _measured_size(inputs: Inputs, name: str) -> int | None:
+    """Of a variant without a manifest entry: one that is compared with itself stands there a second time."""
+    found = (comparison.resources.get(name) for comparison in inputs.compared)
+    return next((resources.artefact_bytes for resources in found if resources is not None), None)
 
 
 def _describe(manifest: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ import base64
 import numpy as np
 from report.sample_answers import CLASSES, IntArray, confusion, make_answers, make_labels
 from report.sample_digits import draw_digits
-from report.sample_load_test import FIGURES, IMAGES, MEGABYTE, STAMP, sample_latency
+from report.sample_load_test import FIGURES, IMAGES, MEGABYTE, STAMP, draw_latencies, histogram_of
 from twinserve_loadtest.bootstrap import BlockTable, cdf_band
 from twinserve_loadtest.comparison import Comparison, encode_classes
 from twinserve_loadtest.findings import (
@@ -116,11 +116,9 @@ def _scenario(name: str, names: tuple[str, str], factor: float, requests: int, i
         units = []
         for pair in range(PAIRS):
             shaken = factor * FIGURES[arm][0] * float(rng.normal(1, 0.03))
-            taken = sample_latency(shaken, requests, seed=100 * pair + number)
-            histogram = new_histogram()
-            histogram.decode_and_add(taken.histogram)
-            units.append([histogram])
-            per_second = FIGURES[arm][1] if name == "offline" else 1e6 / (taken.mean_us or 1.0)
+            taken = draw_latencies(shaken, requests, seed=100 * pair + number)
+            units.append([histogram_of(taken)])
+            per_second = FIGURES[arm][1] if name == "offline" else 1e6 / float(taken.mean())
             seconds = requests * images / per_second / float(rng.normal(1, 0.03))
             blocks.append(
                 Block(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
+from hdrh.histogram import HdrHistogram
 from report.sample_answers import confusion, make_answers, make_labels
 from twinserve_loadtest.percentiles import new_histogram, read_percentiles
 from twinserve_loadtest.results import (
@@ -157,13 +159,24 @@ def _result(
     )
 
 
-def sample_latency(median_ms: float, requests: int, seed: int) -> Latency:
-    """Latencies with a long tail, as a shared machine makes them."""
+def draw_latencies(median_ms: float, requests: int, seed: int) -> npt.NDArray[np.float64]:
+    """Latencies (microseconds) with a long tail, as a shared machine makes them."""
     rng = np.random.default_rng(seed)
-    drawn = 1000 * median_ms * np.exp(rng.normal(0, 0.16, requests)) * (1 + rng.pareto(9, requests) * 0.6)
+    return 1000 * median_ms * np.exp(rng.normal(0, 0.16, requests)) * (1 + rng.pareto(9, requests) * 0.6)
+
+
+def histogram_of(microseconds: npt.NDArray[np.float64]) -> HdrHistogram:
+    """An HdrHistogram of whole microseconds."""
     histogram = new_histogram()
-    for value in drawn:
+    for value in microseconds:
         histogram.record_value(int(value))
+    return histogram
+
+
+def sample_latency(median_ms: float, requests: int, seed: int) -> Latency:
+    """What a load test says of such latencies."""
+    drawn = draw_latencies(median_ms, requests, seed)
+    histogram = histogram_of(drawn)
     known, withheld = read_percentiles(histogram)
     return Latency(
         histogram.encode().decode("ascii"),

@@ -42,7 +42,7 @@ def test_bars_start_at_zero_and_end_on_a_round_number() -> None:
 
 def test_a_single_value_still_gets_an_axis() -> None:
     for scale in ("linear", "log"):
-        ruler = ruler_over(scale, [5.0])  # type: ignore[arg-type]
+        ruler = ruler_over(scale, [5.0])
         assert 0 < ruler.position(5.0) < 100
 
 

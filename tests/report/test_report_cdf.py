@@ -42,13 +42,13 @@ def test_the_curve_rises(sample: np.ndarray[tuple[int], np.dtype[np.float64]]) -
 def test_the_band_of_the_median_covers_the_truth_as_often_as_it_says() -> None:
     rng = np.random.default_rng(9)
     covered = 0
-    for _ in range(200):
+    for _ in range(40):
         points = points_of_histogram(encoded(1000 * np.exp(rng.normal(0, 0.4, 400))))
         median = next(point for point in points if point.y == 0.5)
         assert median.low is not None
         assert median.high is not None
         covered += median.low <= 1.0 <= median.high
-    assert 180 <= covered <= 200
+    assert 35 <= covered <= 40
 
 
 @pytest.mark.parametrize(
