@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 REFUSED = "RESOURCE_EXHAUSTED"
 """A server that pushes back under load answers as it should: a result, not a loss."""
 
+FOREIGN_LIMIT = 0.15
+"""Of all cores; an idle machine with an idle server uses a few per cent."""
+
 
 def missing_of(records: Mapping[str, Iterable[BlockRecord]], not_run: Iterable[BlockSpec], stopped: str) -> list[str]:
     """One sentence for everything that the results lack; empty when they are complete."""
@@ -39,8 +42,17 @@ def missing_of(records: Mapping[str, Iterable[BlockRecord]], not_run: Iterable[B
     return missing
 
 
-def caveats_of(dataset: DatasetInfo, scenarios: Iterable[Scenario], *, same_machine: bool) -> list[str]:
-    """What limits the use of the figures."""
+def caveats_of(
+    dataset: DatasetInfo, scenarios: Iterable[Scenario], *, same_machine: bool, foreign_share: float | None = None
+) -> list[str]:
+    """What limits the use of the figures.
+
+    Args:
+        dataset: What was sent.
+        scenarios: What was measured.
+        same_machine: Whether the server runs on the generator's machine.
+        foreign_share: Busy share of all cores (0..1) just before the load began; None: not known.
+    """
     caveats = []
     if not dataset.full:
         caveats.append(
@@ -49,6 +61,11 @@ def caveats_of(dataset: DatasetInfo, scenarios: Iterable[Scenario], *, same_mach
         )
     if same_machine:
         caveats.append("generator and server shared one machine and its cores")
+    if foreign_share is not None and foreign_share > FOREIGN_LIMIT:
+        caveats.append(
+            f"other work kept {foreign_share:.0%} of the machine's cores busy just before the load began: "
+            "every figure holds its disturbance"
+        )
     for scenario in scenarios:
         for variant, result in scenario.variants.items():
             caveats += [

@@ -66,7 +66,7 @@ class LoadGenerator:
         self._log = folder / "worker.log"
         # gevent's timers are one millisecond coarse with epoll and microseconds fine with select; the worker
         # watches a handful of descriptors only (gRPC polls its own).
-        environment = {**os.environ, "GEVENT_LOOP": "libev-cext", "GEVENT_BACKEND": "select"}
+        environment = {**os.environ, "GEVENT_BACKEND": "select"}
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "twinserve_loadtest.worker_main"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import psutil
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 """Exit code of every sub-command after Ctrl-C."""
+QUIET_SECONDS = 0.5
+"""How long the machine is watched before the load begins."""
 CTRL_C = "interrupted"
 LOOPBACK = ("127.", "localhost", "[::1]", "unix:")
 
@@ -119,7 +122,8 @@ def print_remarks(results: Results, out: Console) -> None:
 
 def _run(order: Order, model: ModelInfo, test_set: TestSet, err: Console) -> LoadTest:
     with LoadGenerator(order.target, test_set, model=order.model) as generator, _Bar(err) as bar:
-        test = LoadTest(order.settings, list(model.variants), test_set.info, generator, bar)
+        quiet = psutil.cpu_percent(QUIET_SECONDS) / 100
+        test = LoadTest(order.settings, list(model.variants), test_set.info, generator, bar, foreign_share=quiet)
         try:
             test.run()
         except KeyboardInterrupt:

@@ -60,6 +60,8 @@ class LoadTest:
     dataset: DatasetInfo
     generator: Generates
     observer: Observer
+    foreign_share: float | None = None
+    """Busy share of all cores (0..1) just before the load; None: not known."""
     records: dict[str, list[BlockRecord]] = field(default_factory=lambda: defaultdict(list))
     """By mode, in the order in which they ran."""
     steps: list[Step] = field(default_factory=list)
@@ -98,7 +100,7 @@ class LoadTest:
             predictions=self._predictions(),
             complete=not missing,
             missing=missing,
-            caveats=caveats_of(self.dataset, scenarios, same_machine=same_machine),
+            caveats=caveats_of(self.dataset, scenarios, same_machine=same_machine, foreign_share=self.foreign_share),
             stamp=asdict(
                 serving_stamp(
                     model,
