@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gevent
+import psutil
 from rich.console import Console
 
 from twinserve_loadtest.block_record import merged
@@ -34,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 LOOPBACK = ("127.", "localhost", "[::1]", "unix:")
 END_SECONDS = 5.0
+QUIET_SECONDS = 0.5
+"""How long the machine is watched before the load begins."""
 
 
 @dataclass(slots=True)
@@ -124,7 +127,11 @@ class Conductor:
             logger.error("the load test cannot begin: %s", error)  # noqa: TRY400  # the text is for users
             self.environment.process_exit_code = 2
             return
-        self.test = LoadTest(settings, list(self.model.variants), session.test_set.info, self.blocks, self)
+        psutil.cpu_percent()
+        gevent.sleep(QUIET_SECONDS)
+        quiet = psutil.cpu_percent() / 100
+        variants = list(self.model.variants)
+        self.test = LoadTest(settings, variants, session.test_set.info, self.blocks, self, foreign_share=quiet)
         self.test.run()
         self._finish(self.test, self.model, session.target)
 
