@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-
 from support.server_process import ServerProcess
 from support.tiny_model import make_tiny_models
 
@@ -78,7 +77,13 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
 
 
 @pytest.fixture(scope="module")
-def server(tiny_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """One server of the tiny pair for a module's tests; they must leave it as it was."""
-    with ServerProcess(tiny_models, tmp_path_factory.mktemp("server"), "--gateways", "2") as process:
+def server(
+    request: pytest.FixtureRequest, tiny_models: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServerProcess]:
+    """One server of the tiny pair for a module's tests; they must leave it as it was.
+
+    A module may give it a transport: ``pytestmark = pytest.mark.parametrize("server", TRANSPORTS, indirect=True)``.
+    """
+    flags = ("--gateways", "2", "--transport", getattr(request, "param", "auto"))
+    with ServerProcess(tiny_models, tmp_path_factory.mktemp("server"), *flags) as process:
         yield process

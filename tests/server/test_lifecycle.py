@@ -16,7 +16,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from support.server_process import ServerProcess, request, wait_until
+from support.server_process import TRANSPORTS, ServerProcess, request, wait_until
 from support.tiny_model import POISON, classes_of, items
 
 Serve = Callable[..., ServerProcess]
@@ -94,8 +94,11 @@ def test_a_wrong_flag_is_named_with_its_value(tiny_models: Path, flags: list[str
     assert "Traceback" not in ended.stderr
 
 
-def test_sigterm_answers_what_was_accepted_says_not_serving_and_exits_0(odd_models: Path, serve: Serve) -> None:
-    server = serve(odd_models, "--variants", "slow")
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_sigterm_answers_what_was_accepted_says_not_serving_and_exits_0(
+    odd_models: Path, serve: Serve, transport: str
+) -> None:
+    server = serve(odd_models, "--transport", transport, "--variants", "slow")
     pixels = items(1)
     answers = [server.predict.Predict.future(request(pixels), timeout=30) for _ in range(20)]
     answers[0].result()
@@ -137,11 +140,14 @@ def test_nothing_is_left_running_when_the_supervisor_is_killed(tiny_models: Path
     wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 10)
 
 
-def test_a_request_past_its_deadline_is_not_run(odd_models: Path, serve: Serve) -> None:
-    server = serve(odd_models, "--variants", "slow", "--max-batch-size", "1", "--gateways", "1")
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_request_past_its_deadline_is_not_run(odd_models: Path, serve: Serve, transport: str) -> None:
+    server = serve(
+        odd_models, "--transport", transport, "--variants", "slow", "--max-batch-size", "1", "--gateways", "1"
+    )
     pixels = items(1)
-    patient = [server.predict.Predict.future(request(pixels), timeout=30) for _ in range(8)]
-    hasty = [server.predict.Predict.future(request(pixels), timeout=0.05) for _ in range(8)]
+    patient = [server.predict.Predict.future(request(pixels), timeout=30) for _ in range(20)]
+    hasty = [server.predict.Predict.future(request(pixels), timeout=0.2) for _ in range(8)]
     for call in hasty:
         assert call.exception().code() is grpc.StatusCode.DEADLINE_EXCEEDED
     for call in patient:
@@ -149,14 +155,20 @@ def test_a_request_past_its_deadline_is_not_run(odd_models: Path, serve: Serve) 
     # One more: when it is answered, everything before it has left the queue.
     server.predict.Predict(request(pixels), timeout=30)
     passes = server.metric("twinserve_batch_size_images_count", variant="slow")
-    # Seventeen were sent; the eight that nobody waits for did not run, but for one or two that had started.
-    assert 9 <= passes <= 12
-    assert server.metric("grpc_server_handled_total", grpc_method="Predict", grpc_code="DEADLINE_EXCEEDED") == 8
-    assert server.metric("twinserve_requests_total", code="DEADLINE_EXCEEDED") == 8
+    # Those that nobody waits for did not run, but for one or two that had started. (On a busy machine a deadline may
+    # pass before the request has reached the server.)
+    assert 21 <= passes <= 24
+    late = server.metric("grpc_server_started_total", grpc_method="Predict") - 21
+    assert late > 0
+    assert server.metric("grpc_server_handled_total", grpc_method="Predict", grpc_code="DEADLINE_EXCEEDED") == late
+    assert server.metric("twinserve_requests_total", code="DEADLINE_EXCEEDED") == late
 
 
-def test_a_request_whose_caller_is_gone_is_not_run(odd_models: Path, serve: Serve) -> None:
-    server = serve(odd_models, "--variants", "slow", "--max-batch-size", "1", "--gateways", "1")
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_request_whose_caller_is_gone_is_not_run(odd_models: Path, serve: Serve, transport: str) -> None:
+    server = serve(
+        odd_models, "--transport", transport, "--variants", "slow", "--max-batch-size", "1", "--gateways", "1"
+    )
     pixels = items(1)
     patient = [server.predict.Predict.future(request(pixels), timeout=30) for _ in range(8)]
     gone = [server.predict.Predict.future(request(pixels), timeout=30) for _ in range(8)]
@@ -208,6 +220,6 @@ def test_variants_never_wait_for_each_other(odd_models: Path, serve: Serve) -> N
     slow = [server.predict.Predict.future(request(pixels, variant="slow"), timeout=60) for _ in range(10)]
     for _ in range(20):
         server.predict.Predict(request(pixels, variant="fp32"), timeout=30)
-    assert not slow[-1].done()
+    assert not all(call.done() for call in slow)
     for call in slow:
         call.result()

@@ -13,8 +13,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from twinserve.v1 import predict_pb2
 
-from support.server_process import ServerProcess, request, tensor, wait_until
+from support.server_process import TRANSPORTS, ServerProcess, request, tensor, wait_until
 from support.tiny_model import LABELS, classes_of, items
+
+pytestmark = pytest.mark.parametrize("server", TRANSPORTS, indirect=True)
 
 
 def code_and_text(call: Any) -> tuple[grpc.StatusCode, str]:

@@ -1,0 +1,209 @@
+"""What a caller sees is the same on both transports, in the corners of the protocol.
+
+Answers, statuses and metrics of whole requests are tested on both in ``test_predict``; deadlines, cancellation and the
+drain in ``test_lifecycle``.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from twinserve.v1 import predict_pb2
+
+from support.server_process import TRANSPORTS, ServerProcess, request, wait_until
+from support.tiny_model import classes_of, items
+
+STREAM = "PredictStream"
+
+
+@pytest.fixture(scope="module", params=TRANSPORTS)
+def server(request: pytest.FixtureRequest, odd_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """One gateway, so that counts are exact; messages up to 1 MiB."""
+    flags = ("--transport", request.param, "--gateways", "1", "--variants", "fp32,slow")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("TWINSERVE_MAX_MESSAGE_MIB", "1")
+        with ServerProcess(odd_models, tmp_path_factory.mktemp("server"), *flags) as process:
+            process.transport = request.param
+            yield process
+
+
+def handled(server: ServerProcess, method: str, code: str) -> float:
+    return server.metric("grpc_server_handled_total", grpc_method=method, grpc_code=code)
+
+
+def test_the_build_info_names_the_transport_in_use(server: Any) -> None:
+    assert server.metric("twinserve_build_info", transport=server.transport) == 1
+
+
+def test_a_message_over_the_limit_is_refused_and_the_connection_lives_on(server: Any) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        server.predict.Predict(predict_pb2.PredictRequest(routing_key="x" * (1 << 20)), timeout=10)
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "1048576" in caught.value.details()
+    assert server.predict.Predict(request(items(1)), timeout=10).classes
+
+
+def test_a_message_just_below_the_limit_arrives_whole(server: Any) -> None:
+    pixels = items(1024)
+    padding = (1 << 20) - len(request(pixels).SerializeToString()) - 64
+    sent = predict_pb2.PredictRequest(input=request(pixels).input)
+    sent.MergeFromString(b"\x7a" + _varint(padding) + bytes(padding))  # an unknown field, which is skipped
+    answer = server.predict.Predict(sent, timeout=30)
+    assert list(answer.classes) == classes_of(pixels).tolist()
+
+
+@pytest.mark.parametrize("compression", [grpc.Compression.Gzip, grpc.Compression.Deflate])
+def test_a_compressed_request_is_understood(server: Any, compression: grpc.Compression) -> None:
+    pixels = items(200)
+    answer = server.predict.Predict(request(pixels), timeout=10, compression=compression)
+    assert list(answer.classes) == classes_of(pixels).tolist()
+
+
+def test_foreign_metadata_does_not_matter(server: Any) -> None:
+    metadata = (("traceparent", "00-" + "a" * 32 + "-" + "b" * 16 + "-01"), ("blob-bin", bytes(range(256))))
+    assert server.predict.Predict(request(items(1)), timeout=10, metadata=metadata).classes
+
+
+def test_a_call_without_a_message_ends(server: Any) -> None:
+    call = server.channel.stream_unary("/twinserve.v1.PredictService/Predict")
+    with pytest.raises(grpc.RpcError) as caught:
+        call(iter(()), timeout=1)
+    assert caught.value.code() in {grpc.StatusCode.INTERNAL, grpc.StatusCode.DEADLINE_EXCEEDED}
+
+
+def test_a_request_that_arrives_in_pieces_is_answered(server: Any) -> None:
+    """Bytes on the wire, cut at every place that hurts: within the preface, a frame's head, the message."""
+    body = b"\0" + _message().__len__().to_bytes(4, "big") + _message()
+    wire = (
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+        + _frame(4, 0, 0, b"")
+        + _frame(1, 4, 1, _headers("/twinserve.v1.PredictService/Predict"))
+        + _frame(0, 1, 1, body)
+    )
+    with socket.create_connection(("127.0.0.1", server.grpc_port), 10) as sock:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for start in range(0, len(wire), 5):
+            sock.sendall(wire[start : start + 5])
+        received = b""
+        while b"grpc-status" not in received:
+            chunk = sock.recv(4096)
+            assert chunk, received
+            received += chunk
+
+
+def test_a_stream_longer_than_its_window_keeps_order(server: Any) -> None:
+    pixels = items(1000, seed=3)
+    requests = (request(pixels[index], request_id=f"r{index}", variant="fp32") for index in range(1000))
+    answers = [answer.response for answer in server.predict.PredictStream(requests, timeout=60)]
+    assert [answer.request_id for answer in answers] == [f"r{index}" for index in range(1000)]
+    assert [answer.classes[0] for answer in answers] == classes_of(pixels).tolist()
+
+
+def test_an_empty_stream_ends_well(server: Any) -> None:
+    before = handled(server, STREAM, "OK")
+    assert list(server.predict.PredictStream(iter(()), timeout=10)) == []
+    wait_until(lambda: handled(server, STREAM, "OK") == before + 1, 10)
+
+
+def test_each_answer_of_a_stream_leaves_before_the_next_request_comes(server: Any) -> None:
+    pixels = items(5)
+    turn = threading.Semaphore()
+
+    def ask() -> Iterator[predict_pb2.PredictRequest]:
+        for index in range(5):
+            assert turn.acquire(timeout=10)
+            yield request(pixels[index])
+
+    stream = server.predict.PredictStream(ask(), timeout=60)
+    for known, answer in zip(classes_of(pixels), stream, strict=True):
+        assert list(answer.response.classes) == [known]
+        turn.release()
+
+
+def test_an_error_on_a_stream_stands_in_its_place(server: Any) -> None:
+    good, wrong = request(items(1), request_id="good"), predict_pb2.PredictRequest(request_id="wrong")
+    unknown = request(items(1), variant="int3", request_id="unknown")
+    first, second, third, fourth = server.predict.PredictStream(iter((good, wrong, unknown, good)), timeout=10)
+    assert (second.error.code, second.error.request_id) == (grpc.StatusCode.INVALID_ARGUMENT.value[0], "wrong")
+    assert (third.error.code, third.error.request_id) == (grpc.StatusCode.NOT_FOUND.value[0], "unknown")
+    assert first.response.request_id == fourth.response.request_id == "good"
+
+
+def test_a_stream_whose_caller_leaves_does_not_run_what_waits(server: Any) -> None:
+    before, cancelled = passes(server, "slow"), handled(server, STREAM, "CANCELLED")
+    stream = server.predict.PredictStream(request(items(16), variant="slow") for _ in range(40))
+    next(stream)
+    stream.cancel()
+    wait_until(lambda: handled(server, STREAM, "CANCELLED") == cancelled + 1, 10)
+    server.predict.Predict(request(items(1), variant="slow"), timeout=30)
+    assert passes(server, "slow") - before < 20
+
+
+def test_a_stream_ends_at_its_deadline(server: Any) -> None:
+    before = handled(server, STREAM, "DEADLINE_EXCEEDED")
+    with pytest.raises(grpc.RpcError) as caught:
+        list(server.predict.PredictStream((request(items(16), variant="slow") for _ in range(40)), timeout=0.3))
+    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    wait_until(lambda: handled(server, STREAM, "DEADLINE_EXCEEDED") == before + 1, 10)
+
+
+def test_a_watch_of_health_ends_when_its_caller_leaves(server: Any) -> None:
+    before = handled(server, "Watch", "CANCELLED")
+    watch = health_pb2_grpc.HealthStub(server.channel).Watch(health_pb2.HealthCheckRequest())
+    assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+    watch.cancel()
+    wait_until(lambda: handled(server, "Watch", "CANCELLED") == before + 1, 10)
+
+
+def test_an_unknown_service_has_no_health(server: Any) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        health_pb2_grpc.HealthStub(server.channel).Check(health_pb2.HealthCheckRequest(service="nobody"), timeout=10)
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+def test_connections_come_and_go(server: Any) -> None:
+    pixels = items(1)
+    for _ in range(30):
+        with server.connect() as channel:
+            call = channel.unary_unary("/twinserve.v1.PredictService/Predict")
+            answer = predict_pb2.PredictResponse.FromString(call(request(pixels).SerializeToString(), timeout=10))
+            assert list(answer.classes) == classes_of(pixels).tolist()
+
+
+def passes(server: ServerProcess, variant: str) -> float:
+    """Forward passes so far."""
+    return server.metric("twinserve_batch_size_images_count", variant=variant)
+
+
+def _message() -> bytes:
+    return request(items(1), variant="fp32").SerializeToString()
+
+
+def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    return len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + payload
+
+
+def _headers(path: str) -> bytes:
+    def text(value: str) -> bytes:
+        return bytes([len(value)]) + value.encode()
+
+    # POST, http, path, authority, content-type, te: HPACK without tables and without Huffman.
+    return (
+        b"\x83\x86\x04" + text(path) + b"\x01" + text("localhost") + b"\x0f\x10" + text("application/grpc")
+    ) + b"".join((b"\0", text("te"), text("trailers")))
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
