@@ -7,11 +7,11 @@ pairing, with all requests of a block, which keeps the dependence inside it. Per
 merged histograms of the drawn units, never averaged over blocks.
 
 Sources:
-    Efron & Tibshirani (1993), *An Introduction to the Bootstrap*, chapters 6 (standard error), 8.6 (blocks
-    of dependent data) and 12.3-12.4 (the interval estimate +/- t x standard error, on a scale on which
-    the estimate is nearly normal: here the logarithm of the ratio).
-    Hesterberg (2015), "What Teachers Should Know About the Bootstrap", The American Statistician 69(4),
-    section 5.2: the factor sqrt(n / (n - 1)) against the bootstrap's narrowness with few units.
+    Efron & Tibshirani (1993), *An Introduction to the Bootstrap*, chapters 6 (standard error), 8 (dependent
+    data drawn in blocks) and 12 (the interval estimate +/- t x standard error; here on the logarithm of the
+    ratio, on which it is nearly normal).
+    Hesterberg (2015), "What Teachers Should Know About the Bootstrap", The American Statistician 69(4):
+    the factor sqrt(n / (n - 1)) against the bootstrap's narrowness with few units.
 """
 
 from __future__ import annotations

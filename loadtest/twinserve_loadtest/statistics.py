@@ -66,7 +66,7 @@ def mcnemar_exact(counts: PairedCounts) -> float:
     Under equality each discordant image falls to either arm like a fair coin.
 
     Source: McNemar (1947), Psychometrika 12(2), 153-157; the exact binomial form as in Fagerland, Lydersen &
-    Laake (2013), BMC Medical Research Methodology 13:91, equation 1.
+    Laake (2013), BMC Medical Research Methodology 13:91.
     """
     discordant = counts.only_baseline + counts.only_candidate
     if discordant == 0:
@@ -96,7 +96,7 @@ def tango_z(counts: PairedCounts, difference: float) -> float:
     (a quadratic equation), which keeps it right for small counts where Wald's statistic fails.
 
     Source: Tango (1998), "Equivalence test and confidence interval for the difference in proportions for the
-    paired-sample design", Statistics in Medicine 17(8), 891-908, equations 10-12.
+    paired-sample design", Statistics in Medicine 17(8), 891-908.
     """
     n, b, c = counts.images, counts.only_candidate, counts.only_baseline
     # q: the share of images that only the baseline gets right, under the hypothesis p - q = difference.
@@ -141,7 +141,8 @@ def non_inferiority_p(counts: PairedCounts, margin: float) -> float:
 
     At 2.5 % it says the same as a 95 % :func:`tango_interval` whose lower end lies above ``-margin``.
 
-    Source: Tango (1998), section 2; for one-sided 2.5 %: ICH E9 (1998), section 3.5.
+    Source: Tango (1998), see :func:`tango_z`; the one-sided 2.5 % is that of ICH E9 (1998), *Statistical
+    Principles for Clinical Trials*.
 
     Args:
         counts: paired answers.
@@ -164,7 +165,7 @@ def more_units(standard_error: float, gap: float, units: int, confidence: float)
     """How many further units would decide on which side of a limit an effect lies, 8 times out of 10.
 
     n' = n ((z_confidence + z_power) standard error / gap)^2, the sample size of a two-sided z test with the
-    standard error shrinking as 1 / sqrt(n): Cohen (1988), *Statistical Power Analysis*, 2nd ed., section 2.4.
+    standard error shrinking as 1 / sqrt(n): Cohen (1988), *Statistical Power Analysis*, 2nd ed.
 
     Args:
         standard_error: of the estimate after ``units`` units.
