@@ -23,6 +23,7 @@ from twinserve_client.errors import InternalError, InvalidInputError
 T_co = TypeVar("T_co", covariant=True)
 
 _NS: Final = 1e-9
+_FP32: Final = np.dtype("<f4")
 _DATATYPES: Final = {predict_pb2.DATA_TYPE_UINT8: "UINT8", predict_pb2.DATA_TYPE_FP32: "FP32"}
 _ROUTES: Final[dict[int, types.Route]] = {predict_pb2.ROUTE_NAMED: "named", predict_pb2.ROUTE_SPLIT: "split"}
 
@@ -143,19 +144,19 @@ class Calls:
         Raises:
             InternalError: its parts contradict each other.
         """
-        classes = np.array(response.classes, np.int64)
-        raw, class_count = response.probabilities, response.class_count
-        if len(raw) != 4 * len(classes) * class_count:
+        count, class_count = len(response.classes), response.class_count
+        raw = response.probabilities
+        if len(raw) != 4 * count * class_count:
             raise InternalError(
                 f"the answer holds {len(raw)} bytes of probabilities; "
-                f"{len(classes)} images of {class_count} classes need {4 * len(classes) * class_count}",
+                f"{count} images of {class_count} classes need {4 * count * class_count}",
                 code=grpc.StatusCode.DATA_LOSS,
                 request_id=response.request_id,
             )
         served = response.served_by
         return types.Prediction(
-            classes,
-            np.frombuffer(raw, "<f4").reshape(len(classes), class_count),
+            np.fromiter(response.classes, np.int64, count),
+            np.frombuffer(raw, _FP32).reshape(count, class_count),
             served.model,
             served.version,
             served.variant,
