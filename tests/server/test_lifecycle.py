@@ -147,7 +147,8 @@ def test_a_request_past_its_deadline_is_not_run(odd_models: Path, serve: Serve, 
     )
     pixels = items(1)
     patient = [server.predict.Predict.future(request(pixels), timeout=30) for _ in range(20)]
-    hasty = [server.predict.Predict.future(request(pixels), timeout=0.2) for _ in range(8)]
+    wait_until(lambda: server.metric("grpc_server_started_total", grpc_method="Predict") == 20, 10)
+    hasty = [server.predict.Predict.future(request(pixels), timeout=0.1) for _ in range(8)]
     for call in hasty:
         assert call.exception().code() is grpc.StatusCode.DEADLINE_EXCEEDED
     for call in patient:
@@ -160,8 +161,11 @@ def test_a_request_past_its_deadline_is_not_run(odd_models: Path, serve: Serve, 
     assert 21 <= passes <= 24
     late = server.metric("grpc_server_started_total", grpc_method="Predict") - 21
     assert late > 0
-    assert server.metric("grpc_server_handled_total", grpc_method="Predict", grpc_code="DEADLINE_EXCEEDED") == late
-    assert server.metric("twinserve_requests_total", code="DEADLINE_EXCEEDED") == late
+    # A caller's deadline that comes well before the server's view of it looks like a caller that left.
+    ends = ("DEADLINE_EXCEEDED", "CANCELLED")
+    assert sum(server.metric("grpc_server_handled_total", grpc_method="Predict", grpc_code=end) for end in ends) == late
+    assert sum(server.metric("twinserve_requests_total", code=end) for end in ends) == late
+    assert server.metric("twinserve_requests_total", code="DEADLINE_EXCEEDED") > 0
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
