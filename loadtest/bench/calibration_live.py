@@ -1,0 +1,108 @@
+"""The live half of `calibration.py`: real servers, with the variants that `plant.py` made.
+
+Only what is known beforehand is held against the results: equal arms differ in nothing; a slower variant's single
+request takes its planted extra time longer; a flipped one loses exactly the images that were flipped.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from calibration import Case, Promise
+from rich.console import Console
+from rich.progress import track
+from twinserve_loadtest.accuracy import TestImages, compare_accuracy
+from twinserve_loadtest.experiment import Experiment
+from twinserve_loadtest.live_blocks import LiveBlocks
+from twinserve_loadtest.local_server import LocalServer
+from twinserve_loadtest.measurements import Measurements, Settings
+from twinserve_loadtest.testset import TestSet, load_test_set
+
+FIGURE = ("single_stream", "p50")
+
+
+def compare_once(runner: LiveBlocks, pair: tuple[str, str], images: int, seconds: float, seed: int) -> Measurements:
+    """One comparison on a running server, without the ladder of rates and the crossover map."""
+    settings = replace(Settings(*pair, images), seconds=seconds, seed=seed, reserve=0.0)
+    return Experiment(runner, settings).run()
+
+
+def calibrate_live(folder: Path, runs: int, seconds: float, seed: int) -> tuple[list[Case], list[Promise]]:
+    """All promises on real servers; a server serves one pair for all of its runs."""
+    try:
+        document = json.loads((folder / "planted.json").read_text("utf-8"))
+    except OSError as error:
+        raise SystemExit(f"{folder}/planted.json: {error.strerror}; make it with loadtest/bench/plant.py") from None
+    model, baseline = document["model"], document["baseline"]
+    test_set = load_test_set(folder / model)
+    cases: list[Case] = []
+    promises: list[Promise] = []
+    for candidate, truth in {baseline: {}, **document["planted"]}.items():
+        pair = (baseline, candidate)
+        with (
+            LocalServer(folder, list(pair)) as server,
+            LiveBlocks(server.address.target, test_set, model=model, cpu=None, same_machine=True) as runner,
+        ):
+            console = Console(stderr=True)
+            numbers = track(range(runs), f"{baseline} and {candidate}", console=console, transient=True)
+            found = [compare_once(runner, pair, len(test_set), seconds, seed + number) for number in numbers]
+        if "difference" in truth:
+            promises += check_flips(test_set, pair, found, truth["difference"])
+        elif "extra_seconds" in truth:
+            case = check_slowdown(candidate, found, truth["extra_seconds"])
+            cases.append(case)
+            promises.append(
+                Promise(
+                    f"{candidate}: the interval holds the truth in {case.covered:.1%} (at least 90 %)",
+                    case.covered >= 0.9,
+                )
+            )
+        else:
+            promises.append(check_equal(found))
+    return cases, promises
+
+
+def check_equal(found: list[Measurements]) -> Promise:
+    """Equal arms: at most one comparison in ten claims a difference."""
+    claims = sum(
+        any(e.claim in ("better", "worse") for effects in run.effects.values() for e in effects) for run in found
+    )
+    most = len(found) // 10
+    return Promise(
+        f"equal arms: {claims} of {len(found)} comparisons claim a difference (at most {most})", claims <= most
+    )
+
+
+def check_slowdown(candidate: str, found: list[Measurements], extra_seconds: float) -> Case:
+    """The median of a single request grows by the planted time."""
+    held, claimed, widths, slowdowns = 0, 0, [], []
+    for run in found:
+        effect = next(e for e in run.effects[FIGURE[0]] if e.metric == FIGURE[1])
+        assert effect.interval is not None
+        assert effect.baseline is not None
+        truth = effect.baseline / (effect.baseline + 1e6 * extra_seconds)
+        held += effect.interval.low <= truth <= effect.interval.high
+        claimed += effect.claim == "worse"
+        widths.append(effect.interval.high / effect.interval.estimate - 1)
+        slowdowns.append(1 / truth)
+    runs = len(found)
+    middle = sorted(widths)[runs // 2]
+    return Case(sum(slowdowns) / runs, f"{candidate}: {' '.join(FIGURE)}", runs, held / runs, claimed / runs, middle)
+
+
+def check_flips(test_set: TestSet, pair: tuple[str, str], found: list[Measurements], planted: float) -> list[Promise]:
+    """Through the served path exactly the planted images are lost, and the loss is found."""
+    test = TestImages(test_set.images, test_set.labels, tuple(str(label) for label in range(10)))
+    results = [
+        compare_accuracy(test, (pair[0], run.accuracy[pair[0]]), (pair[1], run.accuracy[pair[1]]), 0.005)
+        for run in found
+    ]
+    exact = sum(result is not None and abs(result.difference.estimate - planted) < 1e-12 for result in results)
+    seen = sum(result is not None and result.mcnemar_p < 0.05 for result in results)
+    name = f"{pair[1]} ({100 * planted:+.2f} points)"
+    return [
+        Promise(f"{name}: sized exactly in {exact} of {len(found)} comparisons", exact == len(found)),
+        Promise(f"{name}: found in {seen} of {len(found)} (at least 90 %)", seen >= 0.9 * len(found)),
+    ]
