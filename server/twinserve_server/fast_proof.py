@@ -7,6 +7,7 @@ it where nothing else would.
 from __future__ import annotations
 
 import asyncio
+import select
 import tempfile
 from typing import Any, Final
 
@@ -29,7 +30,7 @@ _NO_HEADER_TABLE: Final = bytes((0, 1, 0, 0, 0, 0))
 
 
 async def prove() -> None:
-    """Serve and call a direct method, a coroutine and a failing method, and see that gRPC core woke the loop for them.
+    """Serve and call a direct method, a coroutine and a failing method, and see that a request wakes the loop.
 
     Raises:
         UnsupportedError: an answer was wrong or did not come.
@@ -49,37 +50,38 @@ async def prove() -> None:
         await transport.start()
         try:
             async with asyncio.timeout(PROOF_SECONDS):
-                await _call_all(path)
+                await _call_all(path, transport.poller)
         except (TimeoutError, OSError, EOFError, ValueError) as error:
             raise UnsupportedError(f"its self-test failed ({type(error).__name__}: {error})") from None
         finally:
             await transport.drain(0.0)
-        if not transport.woken:
-            raise UnsupportedError("its self-test failed (gRPC core did not wake the loop)")
 
 
-async def _call_all(path: str) -> None:
+async def _call_all(path: str, poller: int) -> None:
     reader, writer = await asyncio.open_unix_connection(path)
     writer.write(_PREFACE + _frame(_SETTINGS, 0, 0, _NO_HEADER_TABLE))
     expected = (("Echo", b"0", b"ping"), ("EchoLater", b"0", b"ping"), ("Fail", b"3", b""), ("Echo", b"0", b"ping"))
     try:
         for index, (method, *wanted) in enumerate(expected):
-            answer = await _call(reader, writer, 2 * index + 1, method, b"ping")
+            writer.write(_request(2 * index + 1, method, b"ping"))
+            # The first request may be read elsewhere, see fast_queue; nobody polls between the others and this line.
+            if index and not select.select([poller], [], [], PROOF_SECONDS)[0]:
+                raise ValueError("a request did not wake the loop")
+            answer = await _answer(reader)
             if answer != tuple(wanted):
                 raise ValueError(f"{method} answered {answer}")
     finally:
         writer.close()
 
 
-async def _call(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, stream: int, method: str, message: bytes
-) -> tuple[bytes, bytes]:
-    """One unary RPC: status and response."""
-    body = b"\0" + len(message).to_bytes(4, "big") + message
-    writer.write(
-        _frame(_HEADERS, _END_HEADERS, stream, _headers(f"/{SERVICE}/{method}"))
-        + _frame(_DATA, _END_STREAM, stream, body)
-    )
+def _request(stream: int, method: str, message: bytes) -> bytes:
+    """The frames of one unary RPC."""
+    headers = _frame(_HEADERS, _END_HEADERS, stream, _headers(f"/{SERVICE}/{method}"))
+    return headers + _frame(_DATA, _END_STREAM, stream, b"\0" + len(message).to_bytes(4, "big") + message)
+
+
+async def _answer(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
+    """The status and the response of the one RPC under way."""
     response = b""
     while True:
         head = await reader.readexactly(_FRAME_HEADER)

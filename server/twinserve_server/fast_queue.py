@@ -40,10 +40,9 @@ class QueueLoop:
         self.queue = cygrpc.CompletionQueue()
         #: Called every ``HOUSEKEEPING_SECONDS``.
         self.on_housekeeping: Callable[[], None] = _nothing
-        #: How often gRPC core's descriptor woke the loop and there were events.
-        self.woken = 0
         self._loop = asyncio.get_running_loop()
-        self._poller = -1
+        #: The descriptor of gRPC core's epoll set.
+        self.poller = -1
         self._polling = False
         self._poll_due = False
         self._at_end: list[Callable[[], None]] = []
@@ -51,15 +50,15 @@ class QueueLoop:
         self._housekeeping: asyncio.TimerHandle | None = None
 
     def attach(self, poller: int) -> None:
-        """Watch ``poller``, the descriptor of gRPC core's epoll set."""
-        self._poller = poller
+        """Watch ``poller``."""
+        self.poller = poller
         self._loop.add_reader(poller, self._wake)
         self._keep_house()
         self.soon()
 
     def detach(self) -> None:
         """Stop watching; end the queue, whose operations must all be complete."""
-        self._loop.remove_reader(self._poller)
+        self._loop.remove_reader(self.poller)
         for timer in (self._recheck, self._housekeeping):
             if timer is not None:
                 timer.cancel()
@@ -84,8 +83,6 @@ class QueueLoop:
 
     def _wake(self) -> None:
         handled = self._poll()
-        if handled:
-            self.woken += 1
         if self._recheck is None:
             delay = RECHECK_SECONDS if handled else FIRST_RECHECK_SECONDS
             self._recheck = self._loop.call_later(delay, self._check_again, delay)

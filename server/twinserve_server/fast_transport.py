@@ -62,9 +62,9 @@ class FastTransport:
         self._ended = asyncio.Event()
 
     @property
-    def woken(self) -> int:
-        """How often gRPC core's descriptor woke the loop and there were events."""
-        return self._loop.woken
+    def poller(self) -> int:
+        """The descriptor that turns readable when gRPC core has something to do."""
+        return self._loop.poller
 
     async def start(self) -> None:
         """Listen; see :meth:`Transport.start`."""
