@@ -56,6 +56,14 @@ def serve(
     ready_file: Annotated[Path | None, typer.Option(help="Written once ready: ports and pid, as JSON.")] = None,
     log_format: Annotated[str | None, typer.Option(help="console or json. [default: console]")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning, error. [default: info]")] = None,
+    access_log_share: Annotated[
+        float | None, typer.Option(help="At debug: share of the good RPCs that get a line. [default: 1]")
+    ] = None,
+    slow_request_ms: Annotated[
+        float | None, typer.Option(help="Longer requests are logged with their stage split; 0: none. [default: 1000]")
+    ] = None,
+    tracing: Annotated[str | None, typer.Option(help="off, console or otlp (OpenTelemetry). [default: off]")] = None,
+    trace_share: Annotated[float | None, typer.Option(help="Share of the traces that begin here. [default: 1]")] = None,
     build: Annotated[bool, typer.Option(help="Build the MNIST models when there are none.")] = True,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C, then drain; exit code 0."""
@@ -83,6 +91,10 @@ def serve(
         "metrics": metrics,
         "log_format": log_format,
         "log_level": log_level,
+        "access_log_share": access_log_share,
+        "slow_request_ms": slow_request_ms,
+        "tracing": tracing,
+        "trace_share": trace_share,
     }
     from twinserve_server.serve_command import run
 

@@ -16,12 +16,17 @@ from prometheus_client.core import (
     Metric,
 )
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar as OpenMetricsExemplar
 
 from twinserve_server import metrics
-from twinserve_server.metrics_slab import Slab
+from twinserve_server.metrics_exemplars import Exemplar, ExemplarBook
+from twinserve_server.metrics_slab import Series, Slab
 
 #: Values of one family: label values -> cells.
 Values = dict[tuple[str, ...], list[float]]
+#: The traced requests of the latency histogram: (label values, number of the bucket) -> the last one.
+Exemplars = dict[tuple[tuple[str, ...], int], Exemplar]
+Bucket = tuple[str, float] | tuple[str, float, OpenMetricsExemplar]
 
 
 class ServerCollector(Collector):
@@ -39,8 +44,11 @@ class ServerCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Every family, with or without samples yet."""
         merged = self._own()
+        exemplars: Exemplars = {}
         for slab in self._slabs():
             for series in slab.series():
+                if slab.exemplars is not None and series.family == metrics.REQUEST_SECONDS.name:
+                    _keep_latest(exemplars, slab.exemplars, series)
                 cells = list(slab.cells[series.start : series.start + series.count])
                 values = merged.setdefault(series.family, {})
                 present = values.get(series.labels)
@@ -48,12 +56,22 @@ class ServerCollector(Collector):
                     cells if present is None else [a + b for a, b in zip(present, cells, strict=True)]
                 )
         for family in metrics.FAMILIES:
-            yield _exposed(family, merged.get(family.name, {}))
+            yield _exposed(family, merged.get(family.name, {}), exemplars)
 
 
-def _exposed(family: metrics.Family, values: Values) -> Metric:
+def _keep_latest(exemplars: Exemplars, book: ExemplarBook, series: Series) -> None:
+    """Take the exemplars of a latency series that are younger than those of other workers."""
+    for bucket in range(series.count - 1):
+        found = book.get(series.start + bucket)
+        if found is not None:
+            present = exemplars.get((series.labels, bucket))
+            if present is None or present.timestamp < found.timestamp:
+                exemplars[series.labels, bucket] = found
+
+
+def _exposed(family: metrics.Family, values: Values, exemplars: Exemplars) -> Metric:
     if family.kind == "histogram":
-        return _exposed_histogram(family, values)
+        return _exposed_histogram(family, values, exemplars if family is metrics.REQUEST_SECONDS else {})
     if family.kind == "info":
         info = InfoMetricFamily(family.name, family.help, labels=family.labels)
         for labels in sorted(values):
@@ -66,13 +84,23 @@ def _exposed(family: metrics.Family, values: Values) -> Metric:
     return exposed
 
 
-def _exposed_histogram(family: metrics.Family, values: Values) -> Metric:
+def _exposed_histogram(family: metrics.Family, values: Values, exemplars: Exemplars) -> Metric:
     histogram = HistogramMetricFamily(family.name, family.help, labels=family.labels)
     bounds = [*map(repr, family.buckets), "+Inf"]
     for labels, cells in sorted(values.items()):
-        buckets = list(zip(bounds, accumulate(cells[:-1]), strict=True))
+        buckets = [
+            _bucket(bound, count, exemplars.get((labels, bucket)))
+            for bucket, (bound, count) in enumerate(zip(bounds, accumulate(cells[:-1]), strict=True))
+        ]
         histogram.add_metric(labels, buckets, sum_value=cells[-1])
     return histogram
+
+
+def _bucket(bound: str, count: float, found: Exemplar | None) -> Bucket:
+    if found is None:
+        return bound, count
+    where = {"trace_id": found.trace_id, "span_id": found.span_id}
+    return bound, count, OpenMetricsExemplar(where, found.value, found.timestamp)
 
 
 def serve_metrics(host: str, port: int, collector: Collector) -> tuple[WSGIServer, threading.Thread]:

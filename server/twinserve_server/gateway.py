@@ -12,7 +12,6 @@ import gc
 import os
 import signal
 import sys
-from pathlib import Path
 from typing import Any
 
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -30,12 +29,10 @@ from twinserve_server.core.feedback import FeedbackStore, Judgement
 from twinserve_server.core.router import Router, ShadowPolicy, TrafficPolicy
 from twinserve_server.interceptors import AccessInterceptor, ErrorInterceptor, Handler, HandlerCollector
 from twinserve_server.logs import configure_logging
-from twinserve_server.metrics_recorder import Recorder
-from twinserve_server.metrics_silent import SilentRecorder
-from twinserve_server.metrics_slab import Slab
 from twinserve_server.model_links import ModelLinks
 from twinserve_server.predict_service import PredictService
 from twinserve_server.process_config import ChannelConfig, GatewayConfig, read_config
+from twinserve_server.telemetry import Telemetry
 from twinserve_server.transport import ListenOptions, Transport
 from twinserve_server.transport_choice import start_transport
 
@@ -49,7 +46,8 @@ class Gateway:
 
     def __init__(self, config: GatewayConfig) -> None:
         self._config = config
-        self._recorder = Recorder(Slab(Path(config.slab_path)), config.name) if config.metrics else SilentRecorder()
+        self._telemetry = Telemetry(config)
+        self._recorder = self._telemetry.recorder
         self._links = ModelLinks()
         self._control = ControlLine(self._on_control)
         self._drained = asyncio.Event()
@@ -57,7 +55,7 @@ class Gateway:
         self._engine = Engine(
             {name: self._served(name) for name in config.versions},
             config.default_model,
-            self._recorder,
+            self._telemetry.observer,
             FeedbackStore(),
             id_prefix=f"{config.index:x}-",
         )
@@ -87,6 +85,7 @@ class Gateway:
         await self._drained.wait()
         ticker.cancel()
         self._links.close()
+        self._telemetry.close()
         return 0
 
     async def _listen(self) -> Transport:
@@ -95,7 +94,7 @@ class Gateway:
             config.transport,
             ListenOptions(config.host, config.port, config.reuse_port, config.max_message_bytes),
             self._handlers(),
-            [AccessInterceptor(self._recorder), ErrorInterceptor()],
+            [AccessInterceptor(self._recorder), *self._telemetry.interceptors, ErrorInterceptor()],
             self._recorder,
         )
         for served in self._engine.models.values():

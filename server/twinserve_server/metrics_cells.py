@@ -45,6 +45,10 @@ class Histogram:
         cells[self._at + bisect_left(self._bounds, value)] += 1.0
         cells[self._sum_at] += value
 
+    def cell_of(self, value: float) -> int:
+        """The cell of the bucket that ``value`` falls into."""
+        return self._at + bisect_left(self._bounds, value)
+
 
 class BatchRecorder:
     """The forward passes of one model process."""

@@ -13,6 +13,7 @@ from twinserve_server.core.engine import Call, EngineObserver, ServedModel
 from twinserve_server.core.errors import TwinserveError
 from twinserve_server.core.feedback import Judgement
 from twinserve_server.metrics_cells import Cell, Histogram, Labels
+from twinserve_server.metrics_exemplars import ExemplarBook
 from twinserve_server.metrics_slab import Slab
 from twinserve_server.metrics_tallies import FindCell, FindHistogram, RpcTally, ShadowTally, VariantTally
 from twinserve_server.status import status_of
@@ -21,8 +22,10 @@ from twinserve_server.status import status_of
 class Recorder(EngineObserver):
     """Writes what the gateway and its core tell into the worker's slab."""
 
-    def __init__(self, slab: Slab, gateway: str) -> None:
+    def __init__(self, slab: Slab, gateway: str, exemplars: ExemplarBook | None = None) -> None:
+        """``exemplars``: where traced requests are remembered, if they are."""
         self._gateway = gateway
+        self._exemplars = exemplars
         self._cell: FindCell = cache(partial(Cell, slab))
         self._histogram: FindHistogram = cache(partial(Histogram, slab))
         self._tallies: dict[tuple[str, str], VariantTally] = {}
@@ -62,6 +65,13 @@ class Recorder(EngineObserver):
         assert primary.job is not None
         assert shadow.job is not None
         self._shadow(primary.served, primary.variant, shadow.variant).compared(primary.job, shadow.job)
+
+    def put_exemplar(self, call: Call, trace_id: int, span_id: int) -> None:
+        """Remember an answered call by its trace, in its bucket of the latency histogram."""
+        if self._exemplars is not None:
+            seconds = call.total_ns / 1e9
+            histogram = self._histogram(metrics.REQUEST_SECONDS, (*_labels(call.served, call.variant), call.path))
+            self._exemplars.put(histogram.cell_of(seconds), seconds, trace_id, span_id)
 
     def on_feedback(self, judgement: Judgement) -> None:
         tally = self._tallies[judgement.model, judgement.variant]

@@ -25,6 +25,9 @@ class SilentRecorder(EngineObserver):
     def queue_state(self, served: ServedModel, variant: str, waiting: int, in_flight: int) -> None:
         """See ``Recorder``."""
 
+    def put_exemplar(self, call: Call, trace_id: int, span_id: int) -> None:
+        """See ``Recorder``."""
+
     def on_routed(self, call: Call) -> None:
         """See ``EngineObserver``."""
 

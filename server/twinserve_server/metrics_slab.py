@@ -16,7 +16,10 @@ import mmap
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from twinserve_server.metrics_exemplars import ExemplarBook
 
 INDEX_BYTES: Final = 512 << 10
 CELLS: Final = 64 << 10
@@ -47,6 +50,8 @@ class Slab:
             self._map = mmap.mmap(file.fileno(), SIZE)
         self._head = memoryview(self._map)[:_HEAD].cast("Q")
         self.cells: memoryview[float] = memoryview(self._map)[_CELLS_AT:].cast("d")
+        #: Of traced requests, while there are traces.
+        self.exemplars: ExemplarBook | None = None
         self._parsed_bytes = 0
         self._series: list[Series] = []
         # Scrapes come in threads of their own.

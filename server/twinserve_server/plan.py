@@ -57,6 +57,10 @@ class Plan:
         """Where the metrics of a process lie."""
         return self.run_dir / f"{process}.slab"
 
+    def exemplars_path(self, process: str) -> Path:
+        """Where the exemplars of a gateway lie, while it traces."""
+        return self.run_dir / f"{process}.exemplars"
+
     def model_config(self, replica: Replica, control_fd: int) -> ModelProcessConfig:
         """The configuration of a model process."""
         version = self.versions[replica.model]
@@ -85,6 +89,7 @@ class Plan:
             port=port,
             control_fd=control_fd,
             slab_path=str(self.slab_path(f"gateway-{index}")),
+            exemplars_path=str(self.exemplars_path(f"gateway-{index}")),
             default_model=self.default_model,
             versions={name: version.to_json() for name, version in self.versions.items()},
             channels={
@@ -98,6 +103,10 @@ class Plan:
             cores=settings.pin.get("gateway", []),
             log_format=settings.log_format,
             log_level=settings.log_level,
+            access_log_share=settings.access_log_share,
+            slow_request_ms=settings.slow_request_ms,
+            tracing=settings.tracing,
+            trace_share=settings.trace_share,
             metrics=settings.metrics,
             pipeline=settings.pipeline,
         )

@@ -52,6 +52,7 @@ class GatewayConfig:
     port: int
     control_fd: int
     slab_path: str
+    exemplars_path: str
     default_model: str
     #: By model: the version, its channels by variant, and its traffic policy.
     versions: dict[str, dict[str, Any]]
@@ -64,6 +65,10 @@ class GatewayConfig:
     cores: list[int] = field(default_factory=list)
     log_format: str = "console"
     log_level: str = "info"
+    access_log_share: float = 1.0
+    slow_request_ms: float = 1000.0
+    tracing: str = "off"
+    trace_share: float = 1.0
     metrics: bool = True
     pipeline: int = 1
 

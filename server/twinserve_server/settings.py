@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
 from typing import Literal
@@ -54,6 +55,25 @@ class ServerSettings(BaseSettings):
     metrics: bool = Field(True, description="Count and time requests; off only to measure what that costs.")
     log_format: Literal["console", "json"] = Field("console", description="Form of the log.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
+    access_log_share: float = Field(
+        1.0, ge=0, le=1, description="At log level debug: the share of the good RPCs that get a line; others always do."
+    )
+    slow_request_ms: float = Field(
+        1000.0, ge=0, description="A request that takes longer is logged with its stage split; 0: none is."
+    )
+    tracing: Literal["off", "console", "otlp"] = Field(
+        "off", description="Where spans go; for otlp, OTEL_EXPORTER_OTLP_ENDPOINT says to whom."
+    )
+    trace_share: float = Field(
+        1.0, ge=0, le=1, description="Share of the traces that begin here; one that a client began follows the client."
+    )
+
+    @field_validator("tracing")
+    @classmethod
+    def _check_tracing(cls, value: str) -> str:
+        if value != "off" and importlib.util.find_spec("opentelemetry.sdk") is None:
+            raise ValueError("OpenTelemetry is not installed: pip install 'twinserve[tracing]'")
+        return value
 
     @field_validator("replicas")
     @classmethod

@@ -18,6 +18,7 @@ from twinserve_server.child_process import ChildProcess
 from twinserve_server.control import ControlLine
 from twinserve_server.core.errors import ConflictError, TwinserveError
 from twinserve_server.core.router import ShadowPolicy, TrafficPolicy
+from twinserve_server.metrics_exemplars import ExemplarBook
 from twinserve_server.metrics_settlement import settle
 from twinserve_server.metrics_slab import Slab
 from twinserve_server.plan import Plan, Replica, policy_values
@@ -214,7 +215,9 @@ class Supervisor:
 
         child = ChildProcess(f"gateway-{index}", "twinserve_server.gateway", configure, serve, self._on_end)
         self.gateways.append(child)
-        self._slabs[child.name] = Slab(self.plan.slab_path(child.name))
+        slab = self._slabs[child.name] = Slab(self.plan.slab_path(child.name))
+        if self.plan.settings.tracing != "off":
+            slab.exemplars = ExemplarBook(self.plan.exemplars_path(child.name))
 
     async def _on_gateway(self, child: ChildProcess, method: str, params: dict[str, Any]) -> dict[str, Any] | None:
         if method == "serving":

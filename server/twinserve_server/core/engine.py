@@ -165,6 +165,7 @@ class Engine:
         """The caller is gone, ``error`` says why: the call will not run if it has not started."""
         if call.job is not None and call.job.pending and not call.job.cancelled:
             call.job.cancel()
+            call.total_ns = time.monotonic_ns() - call.started_ns
             self._observer.on_refused(call, error)
 
     def judge(self, request_id: str, labels: Sequence[int]) -> Judgement:
