@@ -16,3 +16,8 @@ The life of an artefact, in order:
 
 Nothing outside this package knows MNIST: server, SDK and load test read the manifest.
 """
+
+import os
+
+# Read when torch is imported: it warns of each deprecated operator an artefact calls, which no user can do anything about.
+os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")

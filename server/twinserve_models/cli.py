@@ -12,18 +12,70 @@ app = typer.Typer(no_args_is_help=True, help="Build, list, show and bench the mo
 Models = Annotated[Path, typer.Option("--models", help="Model folder.")]
 
 
-@app.command()
+@app.command(
+    epilog="""
+Examples:
+
+  twinserve models build                           full MNIST if it can be had, else a small subset; says which
+
+  twinserve models build --data ~/mnist            a folder that holds MNIST (or set MNIST_ROOT)
+
+  twinserve models build --force --seed 7          build anew
+"""
+)
 def build(
     models: Models = Path("models"),
     data: Annotated[Path | None, typer.Option(help="Folder that holds MNIST.")] = None,
-    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of weights, order, shifts and dropout.")] = 0,
     force: Annotated[bool, typer.Option(help="Replace a version that is there.")] = False,
 ) -> None:
-    """Train the network and write its three variants."""
-    from twinserve_models.build import build_models
-    build_models(models, data=data, seed=seed, force=force)
+    """Train the network once and write its three variants: fp32, int8, int8-dynamic."""
+    from twinserve_models.commands import build as run
+
+    raise typer.Exit(run(models, data, seed, force))
 
 
 @app.command(name="list")
-def list_() -> None:
-    pass
+def list_(models: Models = Path("models")) -> None:
+    """List every model, version and variant."""
+    from twinserve_models.commands import list_models
+
+    raise typer.Exit(list_models(models))
+
+
+@app.command()
+def show(
+    model: Annotated[str, typer.Argument(help="Model.")] = "mnist",
+    models: Models = Path("models"),
+    as_json: Annotated[bool, typer.Option("--json", help="The manifest itself.")] = False,
+) -> None:
+    """Show what the manifest of a model says: data set, training, quantisation, accuracy."""
+    from twinserve_models.commands import show as run
+
+    raise typer.Exit(run(models, model, as_json))
+
+
+@app.command(
+    epilog="""
+Examples:
+
+  twinserve models bench                           the seed's table for every variant, beside the seed's figures
+
+  twinserve models bench --plots reports/plots     and its pictures (SVG and PNG)
+
+  twinserve models bench --threads 2 --json bench.json
+"""
+)
+def bench(
+    model: Annotated[str, typer.Argument(help="Model.")] = "mnist",
+    models: Models = Path("models"),
+    threads: Annotated[int, typer.Option(min=1, max=256, help="Threads of a forward pass.")] = 1,
+    repeats: Annotated[int, typer.Option(min=1, max=100, help="How often each time is taken.")] = 3,
+    images: Annotated[int, typer.Option(min=0, help="Use only the first N test images; 0: all.")] = 0,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
+    plots: Annotated[Path | None, typer.Option(help="Draw the pictures into this folder.")] = None,
+) -> None:
+    """Size, accuracy and the time for the whole test set, at batch 1 and 64, without a server."""
+    from twinserve_models.commands import bench as run
+
+    raise typer.Exit(run(models, model, threads, repeats, images, json_file, plots))

@@ -1,0 +1,147 @@
+"""The seed's table: size, accuracy, and the time for the whole test set, for every variant, without a server.
+
+The variants take turns, repeat after repeat, so that a slow moment of the machine meets them all; a time is the median
+of its repeats. Accuracy and times come from the same artefacts and images that are served.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from twinserve_server.core.artefact import ModelVersion
+from twinserve_server.torch_runtime import configure_torch
+
+from twinserve_models.evaluate import predict_classes
+
+BATCH_SIZES = (1, 64)
+WARM_UP_BATCHES = 50
+
+
+@dataclass(frozen=True, slots=True)
+class SeedRow:
+    """A row of the seed's own table; its times are for 10,000 images, batch 64, on a machine it does not name."""
+
+    variant: str
+    size_kb: float
+    accuracy: float
+    seconds: float
+
+
+SEED_ROWS = (
+    SeedRow("FP32", 4690.61, 98.97, 5.04),
+    SeedRow("INT8 (dynamic)", 1232.20, 98.98, 5.00),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BenchRow:
+    """One variant.
+
+    Attributes:
+        seconds: for the whole test set, by batch size: every repeat.
+    """
+
+    variant: str
+    bytes: int
+    correct: int
+    total: int
+    seconds: dict[int, list[float]]
+
+    @property
+    def accuracy(self) -> float:
+        """Percent of the test images."""
+        return 100 * self.correct / self.total
+
+    def median_seconds(self, batch_size: int) -> float:
+        """The median over the repeats."""
+        return statistics.median(self.seconds[batch_size])
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """The table and what it was measured on."""
+
+    model: str
+    version: str
+    dataset: dict[str, Any]
+    threads: int
+    repeats: int
+    runtime: dict[str, Any]
+    rows: list[BenchRow]
+
+    def row(self, variant: str) -> BenchRow | None:
+        """The row of ``variant``."""
+        return next((row for row in self.rows if row.variant == variant), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values; the key ``bench`` tells readers what the document is."""
+        return {"bench": {"schema_version": 1, **asdict(self), "seed": [asdict(row) for row in SEED_ROWS]}}
+
+
+def bench_models(
+    version: ModelVersion,
+    images: npt.NDArray[np.uint8],
+    labels: npt.NDArray[np.int64],
+    *,
+    threads: int = 1,
+    repeats: int = 3,
+    on_step: Callable[[str], None] = lambda _: None,
+) -> Bench:
+    """Measure every variant of ``version`` over ``images`` (uint8, N x item).
+
+    Args:
+        version: What its manifest says.
+        images: The test images.
+        labels: Their classes, N.
+        threads: Intra-op threads of torch.
+        repeats: How often each time is taken.
+        on_step: Told what was just done, once a variant, batch size and repeat.
+    """
+    modules: dict[str, torch.jit.ScriptModule] = {}
+    for name, variant in version.variants.items():
+        configure_torch(variant.engine, threads)
+        modules[name] = torch.jit.load(variant.path).eval()  # type: ignore[no-untyped-call]
+    seconds: dict[str, dict[int, list[float]]] = {name: {size: [] for size in BATCH_SIZES} for name in modules}
+    for repeat in range(repeats):
+        for batch_size in BATCH_SIZES:
+            for name, module in modules.items():
+                configure_torch(version.variants[name].engine, threads)
+                seconds[name][batch_size].append(_time(module, images, batch_size))
+                on_step(f"{name}, batch {batch_size}, repeat {repeat + 1} of {repeats}")
+    rows = []
+    for name, module in modules.items():
+        correct = int((predict_classes(module, images) == labels).sum())
+        rows.append(BenchRow(name, version.variants[name].bytes, correct, len(labels), seconds[name]))
+    return Bench(version.model, version.version, version.dataset, threads, repeats, version.runtime, rows)
+
+
+def steps(version: ModelVersion, repeats: int) -> int:
+    """How often ``on_step`` is called."""
+    return len(version.variants) * len(BATCH_SIZES) * repeats
+
+
+def read_testset(models: Path, model: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """The images and labels in ``models/<model>/testset.npz``."""
+    with np.load(models / model / "testset.npz") as held:
+        return held["images"], held["labels"]
+
+
+def _time(module: torch.jit.ScriptModule, images: npt.NDArray[np.uint8], batch_size: int) -> float:
+    batches = torch.from_numpy(images).split(batch_size)
+    with torch.inference_mode():
+        for batch in batches[:WARM_UP_BATCHES]:
+            module(batch)
+        if len(batches[-1]) != batch_size:
+            module(batches[-1])
+        started = time.perf_counter()
+        for batch in batches:
+            module(batch)
+        return time.perf_counter() - started

@@ -1,0 +1,188 @@
+"""What the sub-commands of ``twinserve models`` do; each returns its exit code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from twinserve_server.core.artefact import ModelVersion, verify_artefact
+from twinserve_server.core.errors import ArtefactError
+from twinserve_server.core.repository import load_repository
+
+from twinserve_models.bench import SEED_ROWS, Bench, bench_models, read_testset, steps
+from twinserve_models.build import build_models
+from twinserve_models.mnist_files import DataError
+from twinserve_models.plots import dataset_line, draw_plots
+
+console = Console()
+errors = Console(stderr=True)
+
+
+def build(models: Path, data: Path | None, seed: int, force: bool) -> int:
+    """0: built, or there already; 1: the data are wrong."""
+    try:
+        folder = build_models(models, data=data, seed=seed, force=force)
+    except DataError as error:
+        return _fail(str(error))
+    errors.print(f"{folder} is ready; `twinserve models show` tells what it holds.", highlight=False)
+    return 0
+
+
+def list_models(models: Path) -> int:
+    """0: listed; 1: there is nothing to list."""
+    try:
+        versions = load_repository(models)
+    except ArtefactError as error:
+        return _fail(error.message)
+    table = Table("model", "version", "variant", "KB", "accuracy", "quantised", "data set")
+    for columns in (3, 4):
+        table.columns[columns].justify = "right"
+    for version in versions.values():
+        accuracies = _accuracies(version)
+        for variant in version.variants.values():
+            table.add_row(
+                version.model,
+                version.version,
+                variant.name,
+                f"{variant.bytes / 1024:,.0f}",
+                accuracies.get(variant.name, ""),
+                variant.quantization,
+                dataset_line(version.dataset),
+            )
+    console.print(table)
+    return 0
+
+
+def show(models: Path, model: str, as_json: bool) -> int:
+    """0: shown; 1: there is no such model."""
+    try:
+        version = _find(models, model)
+    except ArtefactError as error:
+        return _fail(error.message)
+    if as_json:
+        print(version.manifest_json)
+        return 0
+    manifest = json.loads(version.manifest_json)
+    training, runtime = manifest.get("training", {}), manifest.get("runtime", {})
+    console.print(f"[bold]{version.model}[/] version {version.version}: {manifest.get('description', '')}")
+    console.print(f"data set: {dataset_line(version.dataset)}", highlight=False)
+    if training:
+        losses = ", ".join(f"{loss:.4f}" for loss in training["losses"])
+        console.print(f"trained: {training['epochs']} epochs, seed {training['seed']}; loss by epoch {losses}")
+    if runtime:
+        console.print(f"made with torch {runtime.get('torch')} on {runtime.get('cpu')} ({runtime.get('isa')})")
+    table = Table("", *version.variants, title=f"input {list(version.item_shape)} of {' or '.join(version.datatypes)}")
+    entries = manifest["variants"]
+    rows = {
+        "KB": [f"{entry['bytes'] / 1024:,.1f}" for entry in entries.values()],
+        "accuracy": [_accuracies(version).get(name, "") for name in entries],
+        "quantised": [entry.get("quantization", {}).get("method", "none") for entry in entries.values()],
+        "engine": [entry.get("engine", "none") for entry in entries.values()],
+        "batch limit": [str(entry.get("max_batch_size", "")) for entry in entries.values()],
+        "SHA-256": [entry["sha256"][:16] for entry in entries.values()],
+    }
+    for name, cells in rows.items():
+        table.add_row(name, *cells)
+    console.print(table)
+    return 0
+
+
+def bench(
+    models: Path, model: str, threads: int, repeats: int, images: int, json_file: Path | None, plots: Path | None
+) -> int:
+    """0: measured; 1: the models or their test set are missing or wrong."""
+    try:
+        version = _find(models, model)
+        for variant in version.variants.values():
+            verify_artefact(variant)
+        pixels, labels = read_testset(models, model)
+    except ArtefactError as error:
+        return _fail(error.message)
+    except (OSError, KeyError, ValueError) as error:
+        return _fail(f"{models / model}/testset.npz: cannot be read ({error}); build it with `twinserve models build`")
+    if images:
+        pixels, labels = pixels[:images], labels[:images]
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=errors, transient=True) as progress:
+        task = progress.add_task("bench", total=steps(version, repeats))
+        found = bench_models(
+            version,
+            pixels,
+            labels,
+            threads=threads,
+            repeats=repeats,
+            on_step=lambda step: progress.update(task, advance=1, description=step),
+        )
+    console.print(bench_table(found))
+    console.print(dataset_line(found.dataset), style="yellow" if not found.dataset.get("full") else "", highlight=False)
+    if json_file is not None:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(json.dumps(found.to_json(), indent=1), "utf-8")
+    if plots is not None:
+        for path in draw_plots(found, version.manifest_json, plots):
+            console.print(f"drawn: {path}", highlight=False)
+    return 0
+
+
+def bench_table(found: Bench) -> Table:
+    """The seed's table: ours above the seed's own rows."""
+    total = found.rows[0].total
+    threads = f"{found.threads} thread{'s' if found.threads > 1 else ''}"
+    table = Table(
+        "variant",
+        "size KB",
+        "accuracy %",
+        "batch 1, s",
+        "batch 64, s",
+        "x fp32 at 64",
+        title=f"{total:,} test images, {threads}, medians of {found.repeats}",
+    )
+    for column in table.columns[1:]:
+        column.justify = "right"
+    baseline = found.row("fp32") or found.rows[0]
+    for row in found.rows:
+        gain = baseline.median_seconds(64) / row.median_seconds(64)
+        table.add_row(
+            row.variant,
+            f"{row.bytes / 1024:,.2f}",
+            f"{row.accuracy:.2f}",
+            f"{row.median_seconds(1):.2f}",
+            f"{row.median_seconds(64):.2f}",
+            f"{gain:.2f}",
+        )
+    table.add_section()
+    first = SEED_ROWS[0].seconds
+    for seed in SEED_ROWS:
+        cells = (
+            f"{seed.size_kb:,.2f}",
+            f"{seed.accuracy:.2f}",
+            "",
+            f"{seed.seconds:.2f}",
+            f"{first / seed.seconds:.2f}",
+        )
+        table.add_row(f"the seed's {seed.variant}", *cells, style="dim")
+    return table
+
+
+def _find(models: Path, model: str) -> ModelVersion:
+    versions = load_repository(models)
+    if model not in versions:
+        raise ArtefactError(f"model folder {models}: holds no model {model!r}; there are: {', '.join(versions)}")
+    return versions[model]
+
+
+def _accuracies(version: ModelVersion) -> dict[str, str]:
+    entries = json.loads(version.manifest_json)["variants"]
+    return {
+        name: f"{100 * entry['accuracy']['correct'] / entry['accuracy']['total']:.2f} %"
+        for name, entry in entries.items()
+        if "accuracy" in entry
+    }
+
+
+def _fail(message: str) -> int:
+    errors.print(f"[red]error:[/] {message}", highlight=False)
+    return 1
