@@ -9,8 +9,8 @@ The life of an artefact, in order:
    the normalisation folded into the first convolution.
 4. :mod:`~twinserve_models.quantize` makes the 8-bit twins; calibration sees training images only.
 5. :mod:`~twinserve_models.evaluate` counts right answers on the test images.
-6. :mod:`~twinserve_models.export` writes the artefacts and ``manifest.json`` into ``models/<model>/<version>/``, whole or
-   not at all; :mod:`~twinserve_models.testset` lays the test images beside them for load tests.
+6. :mod:`~twinserve_models.export` writes the artefacts and ``manifest.json`` into ``models/<model>/<version>/``, whole
+   or not at all; :mod:`~twinserve_models.testset` lays the test images beside them for load tests.
 7. :mod:`~twinserve_models.build` strings 1 to 6 together; :mod:`~twinserve_models.bench` and
    :mod:`~twinserve_models.plots` measure and draw what came out.
 
@@ -19,5 +19,5 @@ Nothing outside this package knows MNIST: server, SDK and load test read the man
 
 import os
 
-# Read when torch is imported: it warns of each deprecated operator an artefact calls, which no user can do anything about.
+# Read when torch is imported: it warns of each deprecated operator an artefact calls; a user can do nothing about it.
 os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
