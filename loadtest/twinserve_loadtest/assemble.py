@@ -120,7 +120,7 @@ def assemble(found: Measurements, about: Surroundings) -> Comparison:
             evidence,
             candidate=settings.key("candidate"),
             isa=about.stamp.isa,
-            decision_grade=not settings.quick and not found.missing,
+            decision_grade=not settings.quick and not any(remark.code == "interrupted" for remark in missing),
             confidence=settings.confidence,
         ),
         stages_by_scenario=splits,

@@ -24,6 +24,7 @@ from twinserve_loadtest.live_blocks import LiveBlocks
 from twinserve_loadtest.local_server import LocalServer, ServerStartError
 from twinserve_loadtest.model_info import TargetError, describe_target, with_memory
 from twinserve_loadtest.rate_ladder import Objective, climb
+from twinserve_loadtest.report import ReportError, read_document, write_document
 from twinserve_loadtest.serving_stamp import cpu_clock, serving_stamp
 from twinserve_loadtest.stamp import cpu_times, steal_between
 from twinserve_loadtest.testset import TestSetError, load_test_set
@@ -75,12 +76,24 @@ def run_compare(order: CompareOrder) -> int:
         err.print(f"Error: {error}", style="red", highlight=False, markup=False)
         return 2
     write_comparison(comparison, order.output)
+    page = _write_page(order.output, err)
     if order.as_json:
         print_verdict_json(comparison, order.output)
     else:
         show(comparison, out)
         out.print(f"Result: {order.output}", highlight=False, markup=False)
+        if page is not None:
+            out.print(f"Report: {page}", highlight=False, markup=False)
     return EXIT_CODES[comparison.verdict.outcome]
+
+
+def _write_page(result: Path, err: Console) -> Path | None:
+    """The report beside the result; a page that cannot be written does not change the verdict."""
+    try:
+        return write_document(read_document([result]), result.with_suffix(".html"))
+    except ReportError as error:
+        err.print(f"No report: {error}", style="yellow", highlight=False, markup=False)
+        return None
 
 
 def write_comparison(comparison: Comparison, path: Path) -> None:

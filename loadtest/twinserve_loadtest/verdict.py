@@ -71,7 +71,7 @@ def judge(
     summary += f", {len(undecided)} undecided" if undecided else ""
     summary += f". It holds on {isa} alone."
     if not decision_grade:
-        summary += " Quick run: not decision-grade."
+        summary += " Not decision-grade: a quick or an interrupted run."
     return Verdict(outcome, summary, [result.reason for result in told], results, isa, decision_grade)
 
 

@@ -82,6 +82,7 @@ def test_it_starts_a_server_measures_judges_and_writes(outcome: Outcome) -> None
     assert found.resources["int8"].process_pss_bytes
     assert found.stamp.artefacts.keys() == {"fp32", "int8"}
     assert "quick" in {remark.code for remark in found.caveats}
+    assert "SHIP" in outcome.path.with_suffix(".html").read_text("utf-8")
 
 
 @pytest.mark.parametrize(

@@ -160,4 +160,4 @@ def test_a_quick_run_says_so() -> None:
     found = judge(parse_gates(P99, "test"), evidence, candidate="int8", isa="arm", decision_grade=False)
     assert found.outcome == "SHIP"
     assert not found.decision_grade
-    assert "not decision-grade" in found.summary
+    assert "Not decision-grade" in found.summary
