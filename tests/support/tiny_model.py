@@ -38,8 +38,13 @@ def classes_of(pixels: UInt8Array) -> npt.NDArray[np.int64]:
     return np.asarray(pixels.reshape(-1, 16)[:, :CLASSES].argmax(1), np.int64)
 
 
-def make_tiny_models(root: Path, variants: Sequence[str] = ("fp32", "int8"), model: str = "tiny") -> Path:
-    """Write ``root/<model>/1``; return ``root``."""
+def make_tiny_models(
+    root: Path,
+    variants: Sequence[str] = ("fp32", "int8"),
+    model: str = "tiny",
+    item: tuple[int, ...] = ITEM,
+) -> Path:
+    """Write ``root/<model>/1``, for items of shape ``item``; return ``root``."""
     import torch
 
     class Net(torch.nn.Module):
@@ -86,12 +91,14 @@ def make_tiny_models(root: Path, variants: Sequence[str] = ("fp32", "int8"), mod
         "schema_version": 1,
         "model": model,
         "version": "1",
-        "input": {"datatypes": ["UINT8", "FP32"], "shape": list(ITEM), "ranges": {"UINT8": [0, 255], "FP32": [0, 1]}},
+        "input": {"datatypes": ["UINT8", "FP32"], "shape": list(item), "ranges": {"UINT8": [0, 255], "FP32": [0, 1]}},
         "output": {"kind": "probabilities", "labels": LABELS},
         "dataset": {"name": "tiny", "source": "made by a test", "train_images": 0, "test_images": 64, "full": False},
         "variants": entries,
     }
     (folder / "manifest.json").write_text(json.dumps(manifest))
+    if item != ITEM:
+        return root
     pixels = items(64, seed=1)
     info = json.dumps(manifest["dataset"])
     np.savez(root / model / "testset.npz", images=pixels, labels=classes_of(pixels), info=np.array(info))
