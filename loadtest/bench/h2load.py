@@ -46,7 +46,25 @@ def frame(message: bytes) -> bytes:
 def drive(
     port: int, message: bytes, in_flight: int, seconds: float, method: str = METHOD, warm_up: float = 0.5
 ) -> Load:
-    """``in_flight`` connections with one stream each, closed loop, for ``seconds``.
+    """A unary gRPC method, ``in_flight`` connections with one stream each, closed loop, for ``seconds``.
+
+    Raises:
+        LoadError: h2load is missing, or requests failed.
+    """
+    headers = ("content-type: application/grpc", "te: trailers")
+    return drive_url(f"http://127.0.0.1:{port}{method}", frame(message), headers, in_flight, seconds, warm_up)
+
+
+def drive_url(
+    url: str,
+    body: bytes,
+    headers: tuple[str, ...],
+    in_flight: int,
+    seconds: float,
+    warm_up: float = 0.5,
+    http1: bool = False,
+) -> Load:
+    """Any POST, as :func:`drive`; ``http1`` for servers without HTTP/2.
 
     Raises:
         LoadError: h2load is missing, or requests failed.
@@ -54,20 +72,13 @@ def drive(
     if shutil.which("h2load") is None:
         raise LoadError("h2load is not installed; apt-get install nghttp2-client")
     with tempfile.TemporaryDirectory() as folder:
-        body, log = Path(folder) / "body", Path(folder) / "log"
-        body.write_bytes(frame(message))
+        data, log = Path(folder) / "body", Path(folder) / "log"
+        data.write_bytes(body)
         command = [
-            *("h2load", "-c", str(in_flight), "-m", "1", "-t", "1"),
-            *(
-                f"--warm-up-time={int(warm_up * 1000)}ms",
-                "-D",
-                f"{int(seconds * 1000)}ms",
-                "-d",
-                str(body),
-                f"--log-file={log}",
-            ),
-            *("-H", "content-type: application/grpc", "-H", "te: trailers"),
-            f"http://127.0.0.1:{port}{method}",
+            *("h2load", "-c", str(in_flight), "-m", "1", "-t", "1", *(["--h1"] if http1 else [])),
+            *(f"--warm-up-time={int(warm_up * 1000)}ms", "-D", f"{int(seconds * 1000)}ms"),
+            *("-d", str(data), f"--log-file={log}", *(part for header in headers for part in ("-H", header))),
+            url,
         ]
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + warm_up + 60, check=False)
         return _parse(done.stdout + done.stderr, log.read_text() if log.exists() else "", seconds)

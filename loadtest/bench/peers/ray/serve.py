@@ -1,0 +1,53 @@
+"""Ray Serve: one replica, dynamic batches with @serve.batch; raw bodies over HTTP."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from ray import serve
+from starlette.requests import Request
+from starlette.responses import Response
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+
+@serve.deployment(num_replicas=1, max_ongoing_requests=256, ray_actor_options={"num_cpus": 1})
+class Mnist:
+    """The INT8 artefact."""
+
+    def __init__(self, common: str) -> None:
+        sys.path.insert(0, common)
+        from artefact import load  # noqa: PLC0415
+
+        self.module = load()
+
+    @serve.batch(max_batch_size=32, batch_wait_timeout_s=0.001)
+    async def forward(self, bodies: list[bytes]) -> list[bytes]:
+        """One forward pass."""
+        parts = [np.frombuffer(body, np.uint8).reshape(-1, 28, 28) for body in bodies]
+        with torch.inference_mode():
+            output = self.module(torch.from_numpy(np.concatenate(parts))).numpy()
+        answers, at = [], 0
+        for part in parts:
+            answers.append(output[at : at + len(part)].tobytes())
+            at += len(part)
+        return answers
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer one request."""
+        return Response(await self.forward(await request.body()))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, required=True)
+    arguments = parser.parse_args()
+    serve.start(http_options={"host": "127.0.0.1", "port": arguments.port, "access_log": False})
+    serve.run(Mnist.bind(str(Path(__file__).resolve().parents[1])), route_prefix="/")
+    print("ready", flush=True)
+    signal.pause()
