@@ -1,0 +1,58 @@
+"""``twinserve models``: list, show, bench; the table stands beside the seed's figures, the pictures name the data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from twinserve_models import commands
+
+
+@pytest.fixture
+def models(built: Path) -> Path:
+    return built.parents[1]
+
+
+def test_list_and_show_tell_what_is_there(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert commands.list_models(models) == 0
+    assert commands.show(models, "mnist", as_json=False) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "int8-dynamic" in text
+    assert "a SUBSET, not comparable with the full set" in text
+
+
+def test_show_json_is_the_manifest(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert commands.show(models, "mnist", as_json=True) == 0
+    assert json.loads(capsys.readouterr().out)["schema_version"] == 1
+
+
+def test_bench_writes_table_figures_and_pictures(
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = commands.bench(models, "mnist", 1, 1, 128, tmp_path / "bench.json", tmp_path / "plots")
+    assert code == 0
+    out = capsys.readouterr().out
+    for figure in ("4,690.61", "1,232.20", "98.97", "98.98"):
+        assert figure in out
+    document = json.loads((tmp_path / "bench.json").read_text())["bench"]
+    assert [row["variant"] for row in document["rows"]] == ["fp32", "int8", "int8-dynamic"]
+    assert all(row["total"] == 128 and row["seconds"]["64"][0] > 0 for row in document["rows"])
+    drawn = {path.name for path in (tmp_path / "plots").iterdir()}
+    assert drawn == {
+        f"{name}.{suffix}" for name in ("size", "accuracy", "latency", "loss") for suffix in ("svg", "png")
+    }
+
+
+@pytest.mark.parametrize("command", ["list", "show", "bench"])
+def test_without_models_each_says_how_to_build_them(
+    tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "nowhere"
+    code = {
+        "list": lambda: commands.list_models(folder),
+        "show": lambda: commands.show(folder, "mnist", as_json=False),
+        "bench": lambda: commands.bench(folder, "mnist", 1, 1, 0, None, None),
+    }[command]()
+    assert code == 1
+    assert "build it with `twinserve models build`" in " ".join(capsys.readouterr().err.split())
