@@ -87,7 +87,8 @@ def _tested(results: Results, source: str) -> list[Figure]:
         rows.append(_row(name, share.estimate, share.low, share.high, got.correct, got.total))
         if got.coverage < 1:
             warnings.append(
-                f"{name}: only {got.coverage:.1%} of the test set was answered; the share is of those images alone"
+                f"{name}: only {percent(got.coverage, 1)} of the test set was answered; "
+                "the share is of those images alone"
             )
     return [Figure("Right answers", _chart(rows), _CAPTION, warnings, source)] if rows else []
 

@@ -13,10 +13,20 @@ if TYPE_CHECKING:
 
     from twinserve_loadtest.report_inputs import Inputs
 
+#: How a load test begins the sentence on other work on its machine.
+_DISTURBED = "other work"
+
 
 def alerts(inputs: Inputs) -> list[Remark]:
     """What must be read before anything else."""
-    found = [*_incomplete(inputs), *_small(inputs), *_not_decision_grade(inputs), *_mixed(inputs), *_invalid(inputs)]
+    found = [
+        *_incomplete(inputs),
+        *_small(inputs),
+        *_not_decision_grade(inputs),
+        *_disturbed(inputs),
+        *_mixed(inputs),
+        *_invalid(inputs),
+    ]
     return _unique(found)
 
 
@@ -27,7 +37,11 @@ def caveats(inputs: Inputs) -> list[Remark]:
         found += comparison.missing
         found += comparison.caveats
     for results in inputs.results:
-        found += [Remark("load-test", f"{text[:1].upper()}{text[1:]}.") for text in results.caveats]
+        found += [
+            Remark("load-test", f"{text[:1].upper()}{text[1:]}.")
+            for text in results.caveats
+            if not text.startswith(_DISTURBED)
+        ]
     return _unique([*alerts(inputs), *found, *_invalid_in_detail(inputs), *_instruction_sets(inputs), *_units()])
 
 
@@ -61,16 +75,29 @@ def _not_decision_grade(inputs: Inputs) -> Iterator[Remark]:
             )
 
 
+def _disturbed(inputs: Inputs) -> Iterator[Remark]:
+    """Other work on the machine while it was measured, in the words of the load test."""
+    for source, results in inputs.load_tests:
+        for text in results.caveats:
+            if text.startswith(_DISTURBED):
+                yield Remark("disturbed", f"DISTURBED ({source.name}): {text}.")
+
+
 def _mixed(inputs: Inputs) -> Iterator[Remark]:
     """Files that are not about the same artefacts, images or machine."""
     hashes: dict[str, set[str]] = {}
     for name, sha256 in inputs.artefacts():
         hashes.setdefault(name, set()).add(sha256)
+    sizes = {name: about.get("bytes") for name, about in inputs.manifests()}
+    for _, bench in inputs.benches:
+        for row in bench.rows:
+            if sizes.get(row.variant, row.bytes) != row.bytes:
+                hashes[row.variant] = {"", f"{row.bytes} bytes"}
     differing = sorted(name for name, found in hashes.items() if len(found) > 1)
     if differing:
         yield Remark(
             "mixed-artefacts",
-            f"MIXED ARTEFACTS: the files measured different artefacts of {', '.join(differing)} (by SHA-256). "
+            f"MIXED ARTEFACTS: the files measured different artefacts of {', '.join(differing)}. "
             "Figures of different files must not be held against each other.",
         )
     sets = {(dataset.name, dataset.images, dataset.full) for dataset in inputs.datasets()}

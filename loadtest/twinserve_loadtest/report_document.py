@@ -135,8 +135,8 @@ class VariantRow:
     accuracy: Estimate
     images: int | None
     correct: int | None
-    in_process_seconds: float | None
-    in_process_note: str
+    in_process_seconds: dict[int, float]
+    """Batch size → seconds for the whole test set, without a server."""
     served: Served
     note: str = ""
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from twinserve_loadtest.report_content import Answer, Gallery, GalleryImage
 from twinserve_loadtest.report_document import Figure
+from twinserve_loadtest.report_numbers import percent
 from twinserve_loadtest.results import NOT_ANSWERED, decode_predictions
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def _is_the_one(test_set: TestSet, results: Results, answered: dict[str, NDArray
 
 
 def _figure(images: list[GalleryImage], count: int, total: int, source: str) -> Figure:
-    share = f"{count / total:.2%}" if total else "0 %"
+    share = percent(count / total if total else 0.0)
     summary = f"The answers differ on {count:,} of {total:,} images ({share})."
     if count == 0:
         summary = f"The answers are the same on all {total:,} images."

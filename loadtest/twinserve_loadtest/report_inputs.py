@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from twinserve_loadtest.comparison import Comparison, ComparisonError
+from twinserve_loadtest.report_bench import Bench, BenchError, parse_bench
 from twinserve_loadtest.report_document import Dataset
 from twinserve_loadtest.results_file import ResultsError, load_results
 
@@ -36,8 +37,7 @@ class Inputs:
 
     load_tests: list[tuple[Source, Results]] = field(default_factory=list)
     comparisons: list[tuple[Source, Comparison]] = field(default_factory=list)
-    benches: list[tuple[Source, dict[str, Any]]] = field(default_factory=list)
-    """Documents of ``twinserve models bench --json``."""
+    benches: list[tuple[Source, Bench]] = field(default_factory=list)
 
     @property
     def results(self) -> list[Results]:
@@ -58,6 +58,7 @@ class Inputs:
         """(name, version) of the model of every input, comparisons first."""
         yield from ((comparison.model, comparison.version) for comparison in self.compared)
         yield from ((results.model.name, results.model.version) for results in self.results)
+        yield from ((bench.model, bench.version) for _, bench in self.benches)
 
     def datasets(self) -> Iterator[Dataset]:
         """The test set of every input, comparisons first."""
@@ -127,11 +128,11 @@ def _read(path: Path, inputs: Inputs) -> None:
         elif "scenarios" in keys:
             inputs.load_tests.append((source, load_results(path)))
         elif "bench" in keys:
-            inputs.benches.append((source, document))
+            inputs.benches.append((source, parse_bench(document["bench"], str(path))))
         else:
             raise ReportError(
                 f"{path}: holds neither a load test nor a comparison nor a bench; "
                 "expected is what `twinserve loadtest`, `twinserve compare` or `twinserve models bench` writes"
             )
-    except (ComparisonError, ResultsError) as error:
+    except (BenchError, ComparisonError, ResultsError) as error:
         raise ReportError(str(error)) from None

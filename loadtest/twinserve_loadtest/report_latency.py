@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Literal
 from twinserve_loadtest.report_cdf import points_of_band, points_of_histogram
 from twinserve_loadtest.report_content import Axis, DataTable, Limit, LineChart, Point, Series
 from twinserve_loadtest.report_document import Figure, Section
-from twinserve_loadtest.report_numbers import DASH, milliseconds, rate, significant
+from twinserve_loadtest.report_numbers import DASH, milliseconds, percent, rate, significant
 from twinserve_loadtest.report_scenarios import conditions_compared, conditions_tested, scenario_title
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from twinserve_loadtest.comparison import Comparison
     from twinserve_loadtest.findings import RatePoint, ScenarioResult, SloResult
     from twinserve_loadtest.report_inputs import Inputs
@@ -156,7 +158,7 @@ def _rates_compared(slo: SloResult, source: str) -> Figure:
         )
         for arm in arms
     ]
-    found = "; ".join(f"{arm}: {rate(value)} requests/s" for arm, value in slo.sustained_rate.items())
+    found = _sustained(slo.sustained_rate)
     warnings = ["the generator gave up before the server: the rates are lower bounds"] if slo.generator_bound else []
     return Figure(
         f"{slo.percentile} against the offered rate",
@@ -168,8 +170,8 @@ def _rates_compared(slo: SloResult, source: str) -> Figure:
             f"Highest rate within {slo.limit_ms:g} ms: {found}.",
             Limit(slo.limit_ms, f"objective {slo.limit_ms:g} ms"),
         ),
-        f"Highest rate with {slo.percentile} within {slo.limit_ms:g} ms and at most {slo.max_error_share:.1%} errors: "
-        f"{found}. Hollow: not sustained.",
+        f"Highest rate with {slo.percentile} within {slo.limit_ms:g} ms and at most "
+        f"{percent(slo.max_error_share, 1)} errors: {found}. Hollow: not sustained.",
         warnings,
         source,
     )
@@ -189,7 +191,7 @@ def _rates_tested(scenario: Scenario, source: str) -> Figure:
         )
         for name in names
     ]
-    found = "; ".join(f"{name}: {rate(value)} requests/s" for name, value in scenario.sustained_rate.items())
+    found = _sustained(scenario.sustained_rate)
     bound = sorted({step.variant for step in scenario.steps if step.generator_bound})
     return Figure(
         "p99 against the offered rate",
@@ -202,8 +204,14 @@ def _rates_tested(scenario: Scenario, source: str) -> Figure:
             Limit(limit_ms, f"objective {limit_ms:g} ms") if limit_ms else None,
         ),
         f"Highest rate with p99 within {limit_ms:g} ms: {found}. Hollow: not sustained.",
-        [f"{name}: the generator gave up before the server: the rate is a lower bound" for name in bound],
+        [f"{', '.join(bound)}: the generator gave up before the server: a lower bound"] if bound else [],
         source,
+    )
+
+
+def _sustained(rates: Mapping[str, float | None]) -> str:
+    return "; ".join(
+        f"{name}: {f'{rate(value)} requests/s' if value is not None else 'none found'}" for name, value in rates.items()
     )
 
 

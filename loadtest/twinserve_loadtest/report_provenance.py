@@ -42,6 +42,17 @@ def provenance(inputs: Inputs) -> list[Provenance]:
         )
         for source, results in inputs.load_tests
     ]
+    entries += [
+        Provenance(
+            source.name,
+            source.sha256,
+            "the artefacts in one process",
+            "",
+            f"twinserve models bench --threads {bench.threads} --repeats {bench.repeats} --json {source.name}",
+            {"Threads": f"{bench.threads}", "Made and measured with": _pairs(bench.runtime)},
+        )
+        for source, bench in inputs.benches
+    ]
     return entries
 
 

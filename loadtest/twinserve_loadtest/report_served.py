@@ -56,7 +56,7 @@ def loads(inputs: Inputs) -> Loads:
 
 def _widest(found: Iterator[Asked]) -> Asked:
     """The run that asked most variants; the first of them."""
-    return max(found, key=lambda asked: len(asked[0]), default=({}, ""))
+    return max((asked for asked in found if asked[0]), key=lambda asked: len(asked[0]), default=({}, ""))
 
 
 def _latencies(inputs: Inputs, scenarios: tuple[str, ...], percentile: str) -> Iterator[Asked]:

@@ -16,7 +16,7 @@ from twinserve_loadtest.report_content import (
     StackedChart,
 )
 from twinserve_loadtest.report_document import Figure, Section
-from twinserve_loadtest.report_numbers import rate, significant, span, times
+from twinserve_loadtest.report_numbers import percent, rate, significant, span, times
 from twinserve_loadtest.report_scenarios import STAGES, scenario_title
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def _cell(cell: CrossoverCell | None, baseline: str, candidate: str) -> EffectRo
 def _split(title: str, stacks: list[Stack], source: str) -> Figure:
     summary = "; ".join(
         f"{stack.variant}: {significant(stack.total)} ms, inference "
-        f"{sum(part.share for part in stack.parts if part.emphasis):.0%}"
+        f"{percent(sum(part.share for part in stack.parts if part.emphasis), 0)}"
         for stack in stacks
     )
     return Figure(
@@ -185,8 +185,8 @@ def _amdahl(stacks: list[Stack], baseline: str) -> list[str]:
     if before is None or not 0 < before.share < 1:
         return []
     sentences = [
-        f"Inference is {before.share:.0%} of a request to {baseline} (one in flight): however fast a forward pass "
-        f"becomes, the whole request cannot gain more than {times(speedup_bound(before.share))} here."
+        f"Inference is {percent(before.share, 0)} of a request to {baseline} (one in flight): however fast a forward "
+        f"pass becomes, the whole request cannot gain more than {times(speedup_bound(before.share))} here."
     ]
     for name, after in inference.items():
         if name != baseline and after is not None and after.value > 0:

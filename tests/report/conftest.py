@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from report.sample_bench import sample_bench
 from report.sample_comparison import sample_comparison
 from report.sample_files import Files
 from report.sample_load_test import sample_killed_load_test, sample_load_test
@@ -25,6 +27,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     found.comparison.write_text(sample_comparison().to_json())
     found.quick.write_text(sample_comparison(quick=True).to_json())
     found.dynamic.write_text(sample_comparison(candidate="int8-dynamic").to_json())
+    found.bench.write_text(json.dumps(sample_bench()))
     return found
 
 

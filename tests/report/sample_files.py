@@ -16,3 +16,4 @@ class Files:
     comparison: Path
     quick: Path
     dynamic: Path
+    bench: Path

@@ -10,9 +10,10 @@ from report.sample_comparison import sample_comparison
 from report.sample_files import Files
 from report.sample_load_test import sample_load_test
 from report.test_report_answer import generator_bound
+from twinserve_loadtest.caveats import caveats_of
 from twinserve_loadtest.report_build import build_document
 from twinserve_loadtest.report_document import Document
-from twinserve_loadtest.report_inputs import Inputs, Source
+from twinserve_loadtest.report_inputs import Inputs, Source, read_inputs
 
 Read = Callable[..., Document]
 
@@ -75,6 +76,23 @@ def test_artefacts_made_on_another_instruction_set_are_a_caveat() -> None:
     stamp = {**results.stamp, "runtime": {"isa": "x86_64+avx2"}}
     document = build_document(Inputs(load_tests=[(Source("a.json", ""), replace(results, stamp=stamp))]))
     assert any(remark.code == "other-isa" for remark in document.caveats)
+
+
+def test_a_bench_of_other_artefacts_is_not_mixed_in_silently(files: Files) -> None:
+    inputs = read_inputs([files.load_test, files.bench])
+    (source, bench), *_ = inputs.benches
+    other = replace(bench, rows=[replace(bench.rows[0], bytes=1)])
+    assert codes(build_document(inputs)) == []
+    assert codes(build_document(replace(inputs, benches=[(source, other)]))) == ["mixed-artefacts"]
+
+
+def test_other_work_on_the_machine_is_said_on_top() -> None:
+    results = sample_load_test()
+    told = caveats_of(results.dataset, [], same_machine=True, foreign_share=0.6)
+    document = build_document(Inputs(load_tests=[(Source("r.json", ""), replace(results, caveats=told))]))
+    assert codes(document) == ["disturbed"]
+    assert document.alerts[0].text.startswith("DISTURBED (r.json): other work kept 60% of the machine's cores busy")
+    assert sum("60%" in remark.text for remark in document.caveats) == 1
 
 
 def test_every_caveat_of_the_run_is_kept_once(files: Files, document_of: Read) -> None:

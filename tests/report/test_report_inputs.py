@@ -33,6 +33,7 @@ def test_an_absent_file_is_named_with_what_to_do(tmp_path: Path) -> None:
         ("[1, 2]", r"bad\.json: holds neither a load test nor a comparison"),
         ('{"scenarios": [], "schema_version": 99}', r"bad\.json: schema_version is 99"),
         ('{"scenarios": {}, "verdict": {}}', r"bad\.json: field"),
+        ('{"bench": {"model": "mnist"}}', r"bad\.json: bench\.version"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, content: str, complaint: str) -> None:
@@ -60,3 +61,8 @@ def test_the_hash_of_the_file_stands_in_the_report(files: Files) -> None:
     (source, _), *_ = read_inputs([files.load_test]).load_tests
     assert len(source.sha256) == 64
     assert json.loads(files.load_test.read_bytes())["schema_version"] == 1
+
+
+def test_a_bench_alone_is_no_report(files: Files) -> None:
+    with pytest.raises(ReportError, match="nothing to report on"):
+        read_inputs([files.bench])

@@ -19,8 +19,9 @@ SOURCE = Source("results.json", "")
 
 def test_the_published_figures_stand_above_ours(files: Files, document_of: Read) -> None:
     first, second, *ours = document_of(files.load_test).table
-    assert (first.size_bytes, first.accuracy.value, first.in_process_seconds) == (4690.61 * 1024, 0.9897, 5.04)
-    assert (second.size_bytes, second.accuracy.value, second.in_process_seconds) == (1232.20 * 1024, 0.9898, 5.00)
+    assert (first.size_bytes, first.accuracy.value) == (4690.61 * 1024, 0.9897)
+    assert (second.size_bytes, second.accuracy.value) == (1232.20 * 1024, 0.9898)
+    assert (first.in_process_seconds, second.in_process_seconds) == ({64: 5.04}, {64: 5.00})
     assert [row.variant for row in ours] == ["fp32", "int8", "int8-dynamic"]
 
 
@@ -91,3 +92,9 @@ def test_a_variant_against_itself_makes_a_page() -> None:
     document = build_document(Inputs(comparisons=[(SOURCE, same)]))
     assert [style.name for style in document.variants] == ["fp32", again]
     assert document.table[-1].size_bytes == 1186 * 1024
+
+
+def test_a_bench_file_adds_the_times_in_one_process(files: Files, document_of: Read) -> None:
+    table = {row.variant: row for row in document_of(files.load_test, files.bench).table}
+    assert table["int8"].in_process_seconds == {1: 3.0, 64: 1.1}
+    assert document_of(files.load_test).table[-1].in_process_seconds == {}
