@@ -21,6 +21,8 @@ from twinserve_loadtest.testset import FILE_NAME
 
 MODEL = "mnist"
 PARTS = 5
+BENCH_REPEATS = "2"
+"""Half a minute on two cores; `twinserve models bench` alone takes three."""
 
 
 class PartError(Exception):
@@ -70,7 +72,8 @@ class Demo:
             _twinserve("models", "build", "--models", str(self.models), *data)
         _begin(console, 2, "the models alone, without a server")
         bench, loads = self.reports / "bench.json", self.reports / "loadtest.json"
-        _twinserve("models", "bench", "--models", str(self.models), "--json", str(bench))
+        plots = ["--json", str(bench), "--plots", str(self.reports / "plots")]
+        _twinserve("models", "bench", "--models", str(self.models), "--repeats", BENCH_REPEATS, *plots)
         _begin(console, 3, "serve")
         with ManagedServer([_program(), "serve", "--models", str(self.models)], self.reports / "server.log") as server:
             console.print(f"serving at {server.ready.target}, metrics at {server.ready.metrics_url}/metrics")

@@ -1,0 +1,86 @@
+"""``twinserve demo`` over a tiny pair that stands where MNIST's models would be."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sysconfig
+from pathlib import Path
+
+import psutil
+import pytest
+from support.processes import children_running
+from support.server_process import wait_until
+from support.tiny_model import make_tiny_models
+from twinserve_loadtest.results_file import load_results
+
+TWINSERVE = Path(sysconfig.get_path("scripts")) / "twinserve"
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder that need not be built."""
+    return make_tiny_models(tmp_path_factory.mktemp("models"), model="mnist")
+
+
+def start(models: Path, reports: Path, *flags: str) -> subprocess.Popen[str]:
+    """The demo in a process group of its own, as a shell would start it."""
+    return subprocess.Popen(
+        [str(TWINSERVE), "demo", "--models", str(models), "--reports", str(reports), *flags],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        process_group=0,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+
+
+def test_it_leaves_results_a_page_and_a_sentence_and_no_process(models: Path, tmp_path: Path) -> None:
+    reports = tmp_path / "reports"
+    process = start(models, reports, "--duration", "0.4")
+    out, _ = process.communicate(timeout=150)
+    assert process.returncode == 0, out
+    results = load_results(reports / "loadtest.json")
+    assert results.complete
+    assert results.command.startswith("twinserve demo ")
+    assert len(results.scenarios) == 5
+    assert "int8 is " in out
+    assert "64 images of tiny (NOT the full test set; made by a test)" in " ".join(out.split())
+    for name in ("bench.json", "report.html", "server.log"):
+        assert (reports / name).stat().st_size > 0, name
+    assert "Traceback" not in out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_or_a_termination_under_load_leaves_nothing_running(
+    models: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    reports = tmp_path / "reports"
+    process = start(models, reports, "--duration", "60")
+    demo = psutil.Process(process.pid)
+
+    wait_until(lambda: children_running(demo, "twinserve_loadtest.worker_main"), 90)
+    everything = demo.children(recursive=True)
+    assert len(everything) >= 4  # generator, supervisor, gateway, model processes
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, out
+    assert "nothing is left running" in out
+    assert "Traceback" not in out
+    wait_until(lambda: not any(child.is_running() for child in everything), 10)
+
+
+def test_a_model_folder_that_cannot_be_served_ends_it_with_the_reason(models: Path, tmp_path: Path) -> None:
+    broken = shutil.copytree(models, tmp_path / "broken")
+    (broken / "mnist" / "1" / "int8.pt").write_bytes(b"no model")
+    process = start(broken, tmp_path / "reports")
+    out, _ = process.communicate(timeout=90)
+    assert process.returncode == 1
+    assert "int8" in out
+    assert "Error: `twinserve models bench` failed with exit code 1" in out
+    assert "Traceback" not in out
