@@ -12,7 +12,7 @@ Four promises are checked, over ``--runs`` comparisons each:
 Simulated, the planted slow-down is exactly the ratio of every percentile (see `simulation.py`). Live, the
 planted variants of `plant.py` repeat part of their work, and the truth is what `plant.py` measured.
 
-Exit code 0: all promises kept; 1: one is broken.
+Exit code 0: all promises kept; 1: one is broken. With far fewer than 40 runs one may break by chance alone.
 """
 
 from __future__ import annotations
@@ -205,7 +205,9 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=120.0, help="time of one comparison (simulated: simulated)")
     parser.add_argument("--workers", type=int, default=2, help="processes that simulate")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--live", action="store_true", help="real servers with the variants of plant.py")
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--simulate", action="store_true", help="a simulated machine (the default)")
+    mode.add_argument("--live", action="store_true", help="real servers with the variants of plant.py")
     parser.add_argument("--models", type=Path, default=Path("planted"), help="live: the folder that plant.py made")
     parser.add_argument("--json", type=Path, help="write everything here")
     options = parser.parse_args()
