@@ -18,8 +18,8 @@ class Exchange(Protocol):
     def answer(self, response: bytes) -> None:
         """``response`` is the encoded message to send."""
 
-    def refuse(self, error: TwinserveError) -> None:
-        """The request failed."""
+    def refuse(self, error: TwinserveError, request_id: str = "") -> None:
+        """The request failed; ``request_id`` names it where the error cannot."""
 
 
 class DirectMethod(Protocol):

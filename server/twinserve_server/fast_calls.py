@@ -95,9 +95,9 @@ class UnaryCall:
             SendStatusFromServerOperation((), _OK, b"", 0),
         )
 
-    def refuse(self, error: BaseException) -> None:
+    def refuse(self, error: BaseException, request_id: str = "") -> None:
         """See :meth:`Exchange.refuse`."""
-        code, message, metadata = outcome_of(error)
+        code, message, metadata = outcome_of(error, request_id)
         self._end(code.name, SendInitialMetadataOperation((), 0), status(code, message, metadata))
 
     def _on_message(self, event: Any) -> None:

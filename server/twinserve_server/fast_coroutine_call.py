@@ -67,6 +67,10 @@ class CoroutineCall:
         """Metadata to send with the status."""
         self._trailing = tuple(metadata)
 
+    def trailing_metadata(self) -> tuple[tuple[str, str | bytes], ...]:
+        """The metadata set so far."""
+        return self._trailing
+
     def code(self) -> grpc.StatusCode | None:
         """The status set so far."""
         return self._code

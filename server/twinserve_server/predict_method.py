@@ -45,7 +45,7 @@ class PredictMethod:
         if job.error is None:
             exchange.answer(encode_answer(call, job))
         else:
-            exchange.refuse(job.error)
+            exchange.refuse(job.error, call.request_id)
 
 
 class PredictStreamMethod:

@@ -13,6 +13,7 @@ from twinserve_server.core.engine import Engine
 from twinserve_server.core.errors import InvalidInputError, TwinserveError
 from twinserve_server.core.feedback import Judgement
 from twinserve_server.describe import describe_model
+from twinserve_server.interceptors.errors import REQUEST_ID_KEY
 from twinserve_server.predict_method import PredictMethod, PredictStreamMethod, why_gone
 from twinserve_server.stream_window import StreamWindow
 
@@ -22,6 +23,9 @@ class RpcContext(Protocol):
 
     def time_remaining(self) -> float | None:
         """Seconds until the caller's deadline; None: there is none."""
+
+    def set_trailing_metadata(self, trailing_metadata: tuple[tuple[str, str | bytes], ...]) -> None:
+        """What to send along with the status."""
 
 
 class PredictService:
@@ -42,7 +46,13 @@ class PredictService:
 
     async def predict(self, raw: bytes, context: RpcContext) -> bytes:
         """Answer one encoded ``PredictRequest``; the bytes of a ``PredictResponse``."""
-        return await self._answer(raw, deadline_of(context))
+        exchange = _FutureExchange()
+        try:
+            return await self._answer(raw, deadline_of(context), exchange)
+        except TwinserveError:
+            if exchange.request_id:
+                context.set_trailing_metadata(((REQUEST_ID_KEY, exchange.request_id),))
+            raise
 
     async def predict_stream(self, requests: AsyncIterator[bytes], context: RpcContext) -> AsyncIterator[bytes]:
         """Answer encoded requests in their order, with up to ``STREAM_WINDOW`` of them in work."""
@@ -88,7 +98,9 @@ class PredictService:
             ).SerializeToString()
             for name in names
         ]
-        answers = await asyncio.gather(*(self._answer(part, deadline_ns) for part in parts), return_exceptions=True)
+        answers = await asyncio.gather(
+            *(self._answer(part, deadline_ns, _FutureExchange()) for part in parts), return_exceptions=True
+        )
         for answer in answers:
             if isinstance(answer, BaseException):
                 raise answer
@@ -124,9 +136,8 @@ class PredictService:
         """What is served, from the manifest."""
         return describe_model(self._engine, request.model, self._max_request_images)
 
-    async def _answer(self, raw: bytes, deadline_ns: int) -> bytes:
+    async def _answer(self, raw: bytes, deadline_ns: int, exchange: _FutureExchange) -> bytes:
         started_ns = time.monotonic_ns()
-        exchange = _FutureExchange()
         call = self.predict_method.begin(raw, deadline_ns, exchange)
         try:
             return await exchange.future
@@ -139,9 +150,10 @@ class PredictService:
 class _FutureExchange:
     """An exchange that a coroutine waits for."""
 
-    __slots__ = ("future",)
+    __slots__ = ("future", "request_id")
 
     def __init__(self) -> None:
+        self.request_id = ""
         self.future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
     def answer(self, response: bytes) -> None:
@@ -149,8 +161,9 @@ class _FutureExchange:
         if not self.future.done():
             self.future.set_result(response)
 
-    def refuse(self, error: TwinserveError) -> None:
+    def refuse(self, error: TwinserveError, request_id: str = "") -> None:
         """See :meth:`Exchange.refuse`."""
+        self.request_id = request_id
         if not self.future.done():
             self.future.set_exception(error)
 

@@ -89,7 +89,7 @@ class _Slot:
         if self.window is not None:
             self.window.on_slot(self)
 
-    def refuse(self, error: TwinserveError) -> None:
+    def refuse(self, error: TwinserveError, request_id: str = "") -> None:  # noqa: ARG002  (of one of many)
         """See :meth:`Exchange.refuse`."""
         if self.window is not None:
             self.window.fail(error)

@@ -17,6 +17,8 @@ log = structlog.get_logger()
 
 #: The metadata key under which gRPC clients look for a ``google.rpc.Status``.
 DETAILS_KEY = "grpc-status-details-bin"
+#: The metadata key that names the request an RPC made, as logs and traces name it.
+REQUEST_ID_KEY = "twinserve-request-id"
 
 Metadata = tuple[tuple[str, str | bytes], ...]
 
@@ -76,12 +78,16 @@ async def _parse_all(raw: AsyncIterator[bytes], parse: Callable[[bytes], Any]) -
         yield parse(message)
 
 
-def outcome_of(error: BaseException) -> tuple[grpc.StatusCode, str, Metadata]:
+def outcome_of(error: BaseException, request_id: str = "") -> tuple[grpc.StatusCode, str, Metadata]:
     """The status, message and trailing metadata of an RPC that ``error`` ended."""
+    metadata: Metadata = ((REQUEST_ID_KEY, request_id),) if request_id else ()
     if isinstance(error, TwinserveError):
-        return status_of(error), error.message, ((DETAILS_KEY, rich_status(error).SerializeToString()),)
-    return grpc.StatusCode.INTERNAL, "internal error; the server's log has the cause", ()
+        details = (DETAILS_KEY, rich_status(error).SerializeToString())
+        return status_of(error), error.message, (details, *metadata)
+    return grpc.StatusCode.INTERNAL, "internal error; the server's log has the cause", metadata
 
 
 async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: BaseException) -> None:
-    await context.abort(*outcome_of(error))
+    code, message, metadata = outcome_of(error)
+    # What is given to abort() replaces what the handler has set: its request's name.
+    await context.abort(code, message, (*(context.trailing_metadata() or ()), *metadata))

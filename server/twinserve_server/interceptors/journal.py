@@ -15,6 +15,7 @@ import grpc
 
 from twinserve_server.core.engine import Call
 from twinserve_server.interceptors.access import final_code
+from twinserve_server.interceptors.errors import REQUEST_ID_KEY
 from twinserve_server.interceptors.handlers import Handler
 
 
@@ -72,10 +73,15 @@ class JournalInterceptor:
             record, started = self._begin(handler, context), time.perf_counter()
             code = "OK"
             try:
-                return await behaviour(request, context)
+                response = await behaviour(request, context)
             except BaseException as error:
                 code = final_code(error, context, time.perf_counter() - started)
                 raise
+            else:
+                if len(record.calls) == 1:
+                    # Where there is a line or a span with this name, the caller learns it without reading the answer.
+                    context.set_trailing_metadata(((REQUEST_ID_KEY, record.calls[0].request_id),))
+                return response
             finally:
                 self._end(record, code, time.perf_counter() - started)
 
