@@ -19,6 +19,7 @@ from twinserve_server.interceptors import Handler
 from twinserve_server.transport import ListenOptions
 
 PROOF_SECONDS: Final = 5.0
+WAKE_SECONDS: Final = 0.5
 SERVICE: Final = "twinserve.v1.Proof"
 
 _PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -30,7 +31,7 @@ _NO_HEADER_TABLE: Final = bytes((0, 1, 0, 0, 0, 0))
 
 
 async def prove() -> None:
-    """Serve and call a direct method, a coroutine and a failing method, and see that a request wakes the loop.
+    """Serve and call a direct method, a coroutine and a failing method, and see that requests wake the loop.
 
     Raises:
         UnsupportedError: an answer was wrong or did not come.
@@ -61,15 +62,17 @@ async def _call_all(path: str, poller: int) -> None:
     reader, writer = await asyncio.open_unix_connection(path)
     writer.write(_PREFACE + _frame(_SETTINGS, 0, 0, _NO_HEADER_TABLE))
     expected = (("Echo", b"0", b"ping"), ("EchoLater", b"0", b"ping"), ("Fail", b"3", b""), ("Echo", b"0", b"ping"))
+    woken = 0
     try:
         for index, (method, *wanted) in enumerate(expected):
             writer.write(_request(2 * index + 1, method, b"ping"))
-            # The first request may be read elsewhere, see fast_queue; nobody polls between the others and this line.
-            if index and not select.select([poller], [], [], PROOF_SECONDS)[0]:
-                raise ValueError("a request did not wake the loop")
+            # Nobody polls between these two lines; the first request may be read elsewhere, see fast_queue.
+            woken += bool(select.select([poller], [], [], WAKE_SECONDS)[0])
             answer = await _answer(reader)
             if answer != tuple(wanted):
                 raise ValueError(f"{method} answered {answer}")
+        if not woken:
+            raise ValueError("no request woke the loop")
     finally:
         writer.close()
 
