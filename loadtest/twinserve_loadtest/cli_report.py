@@ -46,11 +46,14 @@ def report(
     console, errors = Console(), Console(stderr=True)
     try:
         document = read_document(results, test_set=test_set)
-        print_document(document, console)
         page = write_document(document, output or results[0].with_suffix(".html"))
-        console.print(f"\npage     {page}\nfigures  {json_path(page)}", highlight=False, soft_wrap=True)
+        written = {"page": page, "figures": json_path(page)}
         if picture is not None:
-            console.print(f"picture  {draw_picture(document, picture, theme)}", highlight=False, soft_wrap=True)
+            written["picture"] = draw_picture(document, picture, theme)
+        for name, path in written.items():
+            console.print(f"{name:<8} {path}", highlight=False, markup=False, soft_wrap=True)
+        console.print()
+        print_document(document, console)
     except ReportError as error:
         errors.print(Text.assemble(("error: ", "bold red"), str(error)), soft_wrap=True)
         raise typer.Exit(2) from None

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twinserve_loadtest.report_content import Axis, IntervalChart, IntervalRow
+from twinserve_loadtest.report_content import Axis, DataTable, IntervalChart, IntervalRow
 from twinserve_loadtest.report_document import Figure, Section
 from twinserve_loadtest.report_numbers import MEBIBYTE, megabytes, significant
 from twinserve_loadtest.report_scenarios import scenario_title
+from twinserve_loadtest.report_served import served_by_variant
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from twinserve_loadtest.report_inputs import Inputs
 
 _MEMORY = Axis("MB")
 _ADDED = "What the model adds to a process"
 _WHOLE = "The whole model process"
 _PARAMETERS = "Parameters"
+_STAGES = {
+    "load": "loaded",
+    "first_inference": "first inference",
+    "batch_limit": "a full batch",
+    "warm_up": "every batch size",
+}
 _CAPTIONS = {
-    _ADDED: "Proportional set size over the same process without a model, up to the largest batch.",
+    _ADDED: "Anonymous memory (PSS) gained over the same process without the model, after a full batch.",
     _WHOLE: "Proportional set size (PSS) of the model processes, interpreter and libraries included.",
     _PARAMETERS: "Weights as they lie in memory, packed ones included.",
 }
@@ -31,6 +40,7 @@ def costs_section(inputs: Inputs) -> Section:
         missing.append(
             "Memory was not measured: the server's /metrics was not read (give the load test its --metrics address)."
         )
+    figures += _by_stage(inputs)
     cpu = _cpu(inputs)
     figures += [
         _chart(
@@ -46,16 +56,17 @@ def costs_section(inputs: Inputs) -> Section:
 
 def _sizes(inputs: Inputs) -> dict[str, dict[str, float]]:
     """Figure → variant → bytes; the first input that knows a figure wins."""
+    added = {name: served.added_bytes for name, served in served_by_variant(inputs).items()}
     sizes: dict[str, dict[str, float]] = {_ADDED: {}, _WHOLE: {}, _PARAMETERS: {}}
+    for name, value in added.items():
+        _put(sizes[_ADDED], name, value)
     for comparison in inputs.compared:
         for name, found in comparison.resources.items():
-            _put(sizes[_ADDED], name, max(found.added_bytes.values(), default=None))
             _put(sizes[_WHOLE], name, found.process_pss_bytes)
             _put(sizes[_PARAMETERS], name, found.parameter_bytes)
     for results in inputs.results:
         for name, about in results.model.variants.items():
             if about.memory is not None:
-                _put(sizes[_ADDED], name, max(about.memory.added_by_stage.values(), default=None))
                 _put(sizes[_WHOLE], name, about.memory.resident_pss)
                 _put(sizes[_PARAMETERS], name, about.memory.parameter_bytes)
     return sizes
@@ -69,6 +80,24 @@ def _put(sizes: dict[str, float], name: str, value: float | None) -> None:
 def _memory(title: str, sizes: dict[str, float]) -> Figure:
     rows = [IntervalRow(name, name, size / MEBIBYTE, megabytes(size)) for name, size in sizes.items()]
     return _chart(title, _MEMORY, rows, _CAPTIONS[title])
+
+
+def _by_stage(inputs: Inputs) -> list[Figure]:
+    """What each model adds from loading to full warmth."""
+    told: dict[str, Mapping[str, float]] = {}
+    for comparison in inputs.compared:
+        for name, found in comparison.resources.items():
+            told.setdefault(name, found.added_bytes)
+    for results in inputs.results:
+        for name, about in results.model.variants.items():
+            if about.memory is not None:
+                told.setdefault(name, about.memory.added_by_stage)
+    stages = [stage for stage in _STAGES if any(stage in values for values in told.values())]
+    if not stages:
+        return []
+    rows = [[name, *(megabytes(values.get(stage)) for stage in stages)] for name, values in told.items() if values]
+    table = DataTable(["Variant", *(_STAGES[stage] for stage in stages)], rows, [row[0] for row in rows])
+    return [Figure(f"{_ADDED}, step by step", table, "Cumulative. Every batch size is warmed before a variant serves.")]
 
 
 def _cpu(inputs: Inputs) -> dict[str, dict[str, float]]:

@@ -13,7 +13,7 @@ from twinserve_loadtest.report_scenarios import conditions_compared, conditions_
 from twinserve_loadtest.report_throughput import throughput_interval
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from twinserve_loadtest.report_inputs import Inputs
 
@@ -114,11 +114,19 @@ def _estimate(value: float | None, intervals: list[tuple[float, float, float]]) 
 
 def _added(inputs: Inputs) -> Iterator[Asked]:
     for comparison in inputs.compared:
-        sizes = {name: found.added_bytes for name, found in comparison.resources.items() if found.added_bytes}
-        yield {name: float(max(stages.values())) for name, stages in sizes.items()}, ""
+        yield added_at_batch_limit({name: found.added_bytes for name, found in comparison.resources.items()}), ""
     for results in inputs.results:
         memory = {name: about.memory for name, about in results.model.variants.items() if about.memory}
-        yield {name: max(m.added_by_stage.values()) for name, m in memory.items() if m.added_by_stage}, ""
+        yield added_at_batch_limit({name: found.added_by_stage for name, found in memory.items()}), ""
+
+
+def added_at_batch_limit(by_variant: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Bytes that each model adds after a full batch, or after the latest stage before it that all of them tell."""
+    told = {name: stages for name, stages in by_variant.items() if stages}
+    for stage in ("batch_limit", "first_inference", "load"):
+        if told and all(stage in stages for stages in told.values()):
+            return {name: float(stages[stage]) for name, stages in told.items()}
+    return {}
 
 
 def _test_set_seconds(inputs: Inputs) -> Iterator[Asked]:

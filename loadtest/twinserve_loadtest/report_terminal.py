@@ -20,11 +20,14 @@ _TONES = {"good": "bold green", "bad": "bold red", "open": "bold yellow", "plain
 
 
 def print_document(document: Document, console: Console) -> None:
-    """Alerts, the table of variants, then the verdict or the sentence."""
+    """Alerts, the table of variants, then the answers: that of the first candidate ends the output."""
     for alert in document.alerts:
         console.print(f"[bold yellow]! {escape(alert.text)}[/]")
     console.print(_variants(document))
-    for line in document.headlines:
+    for line in document.headlines[:1]:
+        if line.outcome is None:
+            console.print(line.footnote, style="dim", highlight=False, markup=False)
+    for line in reversed(document.headlines):
         console.print(_answer(line))
 
 
@@ -68,9 +71,9 @@ def _loads(document: Document) -> str:
 
 
 def _answer(line: Headline) -> Text:
-    text = Text()
+    text = Text("\n")
     if line.outcome:
-        text.append(f"\n{line.outcome}  ", style=_TONES[line.tone])
+        text.append(f"{line.outcome}  ", style=_TONES[line.tone])
     text.append(line.sentence, style="bold")
     for reason in line.reasons:
         text.append(f"\n  {reason}")
@@ -78,7 +81,6 @@ def _answer(line: Headline) -> Text:
         mark = {"pass": "✓", "fail": "✗", "undecided": "?"}[gate.outcome]
         style = {"pass": "green", "fail": "red", "undecided": "yellow"}[gate.outcome]
         text.append(f"\n  {mark} ", style=style).append(f"{gate.name} {gate.limit}: {gate.observed}")
-    text.append(f"\n{line.footnote}", style="dim")
     return text
 
 

@@ -7,7 +7,7 @@ import base64
 import numpy as np
 from report.sample_answers import CLASSES, IntArray, confusion, make_answers, make_labels
 from report.sample_digits import draw_digits
-from report.sample_load_test import FIGURES, IMAGES, MEGABYTE, STAMP, draw_latencies, histogram_of
+from report.sample_load_test import FIGURES, IMAGES, MEGABYTE, MEMORY_STAGES, STAMP, draw_latencies, histogram_of
 from twinserve_loadtest.bootstrap import BlockTable, cdf_band
 from twinserve_loadtest.comparison import Comparison, encode_classes
 from twinserve_loadtest.findings import (
@@ -80,7 +80,7 @@ def sample_comparison(baseline: str = "fp32", candidate: str = "int8", *, quick:
                 int(FIGURES[name][2] * 1024),
                 int(FIGURES[name][2] * 1000),
                 int((180 + FIGURES[name][3]) * MEGABYTE),
-                {"load": int(FIGURES[name][3] * 0.6 * MEGABYTE), "batch_limit": int(FIGURES[name][3] * MEGABYTE)},
+                {stage: int(share * FIGURES[name][3] * MEGABYTE) for stage, share in MEMORY_STAGES.items()},
                 {"offline": 1000 / FIGURES[name][1], "server": 1.4 * FIGURES[name][0]},
             )
             for name in names

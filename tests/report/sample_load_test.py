@@ -34,6 +34,8 @@ FIGURES = {
     "int8": (0.72, 24_800.0, 1186.0, 9.8, 0.22),
     "int8-dynamic": (0.86, 6_100.0, 1243.0, 12.9, 0.35),
 }
+#: Share of the memory after a full batch.
+MEMORY_STAGES = {"load": 0.3, "first_inference": 0.6, "batch_limit": 1.0, "warm_up": 3.2}
 STAMP = {
     "cpu_model": "Imagined CPU @ 2.0 GHz",
     "isa": "x86_64+avx512_vnni+avx512f+avx2",
@@ -103,7 +105,7 @@ def _model(variants: tuple[str, ...]) -> ModelInfo:
                 64,
                 1.0 if name == "fp32" else 0.0,
                 Memory(
-                    {"load": FIGURES[name][3] * 0.6 * MEGABYTE, "batch_limit": FIGURES[name][3] * MEGABYTE},
+                    {stage: share * FIGURES[name][3] * MEGABYTE for stage, share in MEMORY_STAGES.items()},
                     (180 + FIGURES[name][3]) * MEGABYTE,
                     (210 + FIGURES[name][3]) * MEGABYTE,
                     FIGURES[name][2] * 1000,

@@ -39,6 +39,11 @@ def test_a_verdict_comes_with_its_gates() -> None:
     assert "✓ max_accuracy_loss" in text
 
 
+def test_the_sentence_of_the_first_candidate_ends_the_output() -> None:
+    last = printed(sample_load_test(), 2000).strip().splitlines()[-1]
+    assert last.startswith("int8 is 3.96 times smaller than fp32")
+
+
 def test_an_incomplete_run_is_said_before_the_table() -> None:
     text = printed(sample_killed_load_test())
     assert text.startswith("! INCOMPLETE RUN")
