@@ -51,7 +51,7 @@ def caveats_of(
         dataset: What was sent.
         scenarios: What was measured.
         same_machine: Whether the server runs on the generator's machine.
-        foreign_share: Busy share of all cores (0..1) just before the load began; None: not known.
+        foreign_share: Busy share of all cores (0..1) just before or after the load; None: not known.
     """
     caveats = []
     if not dataset.full:
@@ -63,7 +63,7 @@ def caveats_of(
         caveats.append("generator and server shared one machine and its cores")
     if foreign_share is not None and foreign_share > FOREIGN_LIMIT:
         caveats.append(
-            f"other work kept {foreign_share:.0%} of the machine's cores busy just before the load began: "
+            f"other work kept {foreign_share:.0%} of the machine's cores busy just before or after the load: "
             "every figure holds its disturbance"
         )
     for scenario in scenarios:

@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 LOOPBACK = ("127.", "localhost", "[::1]", "unix:")
 END_SECONDS = 5.0
 QUIET_SECONDS = 0.5
-"""How long the machine is watched before the load begins."""
+"""How long the machine is watched before the load begins, and after its end."""
 
 
 @dataclass(slots=True)
@@ -127,12 +127,12 @@ class Conductor:
             logger.error("the load test cannot begin: %s", error)  # noqa: TRY400  # the text is for users
             self.environment.process_exit_code = 2
             return
-        psutil.cpu_percent()
-        gevent.sleep(QUIET_SECONDS)
-        quiet = psutil.cpu_percent() / 100
+        quiet = _busy_share()
         variants = list(self.model.variants)
         self.test = LoadTest(settings, variants, session.test_set.info, self.blocks, self, foreign_share=quiet)
         self.test.run()
+        if not self.blocks.interrupted:
+            self.test.foreign_share = max(quiet, _busy_share())
         self._finish(self.test, self.model, session.target)
 
     def _finish(self, test: LoadTest, model: ModelInfo, target: str) -> None:
@@ -151,3 +151,10 @@ class Conductor:
             path = Path(self.options.twin_results)
             save_results(results, path)
             console.print(f"Raw results: {path}", highlight=False, markup=False)
+
+
+def _busy_share() -> float:
+    """Of all cores (0..1), over a moment."""
+    psutil.cpu_percent()
+    gevent.sleep(QUIET_SECONDS)
+    return float(psutil.cpu_percent()) / 100

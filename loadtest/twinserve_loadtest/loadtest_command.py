@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 """Exit code of every sub-command after Ctrl-C."""
 QUIET_SECONDS = 0.5
-"""How long the machine is watched before the load begins."""
+"""How long the machine is watched before the load begins, and after its end."""
 CTRL_C = "interrupted"
 LOOPBACK = ("127.", "localhost", "[::1]", "unix:")
 
@@ -126,6 +126,7 @@ def _run(order: Order, model: ModelInfo, test_set: TestSet, err: Console) -> Loa
         test = LoadTest(order.settings, list(model.variants), test_set.info, generator, bar, foreign_share=quiet)
         try:
             test.run()
+            test.foreign_share = max(quiet, psutil.cpu_percent(QUIET_SECONDS) / 100)
         except KeyboardInterrupt:
             test.stopped = CTRL_C
     return test

@@ -61,7 +61,7 @@ class LoadTest:
     generator: Generates
     observer: Observer
     foreign_share: float | None = None
-    """Busy share of all cores (0..1) just before the load; None: not known."""
+    """Busy share of all cores (0..1) just before or after the load; None: not known."""
     records: dict[str, list[BlockRecord]] = field(default_factory=lambda: defaultdict(list))
     """By mode, in the order in which they ran."""
     steps: list[Step] = field(default_factory=list)
