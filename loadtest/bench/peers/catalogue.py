@@ -95,7 +95,7 @@ def _torchserve(peer: Peer, home: Path, work: Path, port: int) -> tuple[list[str
     subprocess.run(
         [
             *(str(binaries / "torch-model-archiver"), "--model-name", "mnist_int8", "--version", "1.0", "--force"),
-            *("--handler", f"{HERE / 'torchserve' / 'handler.py'}:handle", "--export-path", str(work)),
+            *("--handler", str(HERE / "torchserve" / "handler.py"), "--export-path", str(work)),
         ],
         check=True,
         capture_output=True,
@@ -107,6 +107,7 @@ def _torchserve(peer: Peer, home: Path, work: Path, port: int) -> tuple[list[str
     command = [
         *(str(binaries / "torchserve"), "--start", "--foreground", "--disable-token-auth", "--enable-model-api"),
         *("--model-store", str(work), "--ts-config", str(work / "config.properties"), "--ncs"),
+        *("--log-config", str(HERE / "torchserve" / "log4j2.xml")),
     ]
     return command, {"PATH": f"{binaries}:{os.environ['PATH']}", "PEER_COMMON": str(HERE), "LOG_LOCATION": str(work)}
 

@@ -67,7 +67,12 @@ def running_peer(peer: Peer, home: Path, models: Path, port: int) -> Iterator[Su
         common = {"PEER_ARTEFACT": str(artefact.resolve()), "PEER_ENGINE": engine, "OMP_NUM_THREADS": "1"}
         with (work / "log").open("wb") as log:
             process = subprocess.Popen(
-                command, env={**os.environ, **common, **variables}, stdout=log, stderr=log, start_new_session=True
+                command,
+                cwd=work,
+                env={**os.environ, **common, **variables},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         try:
             if peer.grpc:
@@ -220,6 +225,8 @@ def main() -> int:
     if arguments.install_only:
         return 0
     port = 18600
+    # Stopped from outside, the peer under way must end, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     starts: dict[str, Callable[[], contextlib.AbstractContextManager[Subject]]] = {
         "twinserve-fast": lambda: running_twinserve("fast", arguments.models, arguments.gateways),
         "twinserve-aio": lambda: running_twinserve("aio", arguments.models, arguments.gateways),
