@@ -11,7 +11,7 @@ from twinserve_models.evaluate import count_correct
 from twinserve_models.export import Artefact
 from twinserve_models.net import PARAMETERS, Net
 from twinserve_models.quantize import default_recipe, quantize_dynamic, quantize_static
-from twinserve_models.serving_net import ServingNet
+from twinserve_models.serving_net import float_net
 
 LAYERS = ["conv1", "conv2", "fc1", "fc2"]
 
@@ -28,7 +28,7 @@ def make_artefacts(net: Net, dataset: Dataset) -> list[Artefact]:
         "activations": "per tensor, affine, quint8",
         "reduce_range": recipe.reduce_range,
         "calibration_images": len(calibration),
-        "observer": recipe.observer,
+        "observer": "histogram",
     }
     dynamic: dict[str, Any] = {
         "method": "dynamic",
@@ -38,15 +38,14 @@ def make_artefacts(net: Net, dataset: Dataset) -> list[Artefact]:
         "activations": "per tensor, chosen for each batch",
     }
     plan = [
-        ("fp32", ServingNet(net), "32-bit floating point", "none", {"method": "none"}, 4, 32),
+        ("fp32", float_net(net), "32-bit floating point", "none", {"method": "none"}, 4, 32),
         ("int8", quantize_static(net, calibration, recipe), "8-bit integers throughout", recipe.engine, static, 1, 64),
-        ("int8-dynamic", quantize_dynamic(net), "8-bit linears", recipe.engine, dynamic, 1, 32),
+        ("int8-dynamic", quantize_dynamic(net, recipe.engine), "8-bit linears", recipe.engine, dynamic, 1, 32),
     ]
     made = []
     for name, module, description, engine, quantization, width, limit in plan:
-        scripted = torch.jit.freeze(torch.jit.script(module.eval()))
+        # Not frozen: freezing would undo the packing, which is done anew when the file is loaded.
+        scripted = torch.jit.script(module.eval())
         correct = count_correct(scripted, dataset.test_images, dataset.test_labels)
-        made.append(
-            Artefact(name, scripted, description, engine, quantization, PARAMETERS * width, limit, correct)
-        )
+        made.append(Artefact(name, scripted, description, engine, quantization, PARAMETERS * width, limit, correct))
     return made

@@ -8,14 +8,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
-from twinserve_server.core.artefact import ModelVersion, verify_artefact
-from twinserve_server.core.errors import ArtefactError
-from twinserve_server.core.repository import load_repository
 
 from twinserve_models.bench import SEED_ROWS, Bench, bench_models, read_testset, steps
 from twinserve_models.build import build_models
 from twinserve_models.mnist_files import DataError
 from twinserve_models.plots import dataset_line, draw_plots
+from twinserve_server.core.artefact import ModelVersion, verify_artefact
+from twinserve_server.core.errors import ArtefactError
+from twinserve_server.core.repository import load_repository
 
 console = Console()
 errors = Console(stderr=True)

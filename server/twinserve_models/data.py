@@ -26,7 +26,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from twinserve_models.mnist_files import FILES, TEST_IMAGES, TEST_LABELS, DataError, find_mnist, parse_idx, read_verified
+from twinserve_models.mnist_files import (
+    FILES,
+    TEST_IMAGES,
+    TEST_LABELS,
+    DataError,
+    find_mnist,
+    parse_idx,
+    read_verified,
+)
 
 UInt8Array = npt.NDArray[np.uint8]
 Int64Array = npt.NDArray[np.int64]
