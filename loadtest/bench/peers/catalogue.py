@@ -85,8 +85,7 @@ def _triton(peer: Peer, home: Path, work: Path, port: int) -> tuple[list[str], d
         f"--metrics-port={port + 2}",
         "--grpc-address=127.0.0.1",
         "--http-address=127.0.0.1",
-        "--allow-metrics=true",
-        "--log-verbose=0",
+        "--metrics-address=127.0.0.1",
     ], variables
 
 
@@ -114,7 +113,7 @@ def _torchserve(peer: Peer, home: Path, work: Path, port: int) -> tuple[list[str
 
 def _kserve(peer: Peer, home: Path, work: Path, port: int) -> tuple[list[str], dict[str, str]]:  # noqa: ARG001
     serve = str(HERE / "kserve" / "serve.py")
-    return [peer.python(home), serve, f"--http_port={port + 1}", f"--grpc_port={port}"], {}
+    return [peer.python(home), serve, f"--http_port={port + 1}", f"--grpc_port={port}"], {"KSERVE_LOGLEVEL": "WARNING"}
 
 
 def _mlserver(peer: Peer, home: Path, work: Path, port: int) -> tuple[list[str], dict[str, str]]:
@@ -127,7 +126,12 @@ def _mlserver(peer: Peer, home: Path, work: Path, port: int) -> tuple[list[str],
 
 
 def _ray(peer: Peer, home: Path, work: Path, port: int) -> tuple[list[str], dict[str, str]]:  # noqa: ARG001
-    variables = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_memory_monitor_refresh_ms": "0"}
+    variables = {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_memory_monitor_refresh_ms": "0",
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_ENABLE_DIRECT_INGRESS": "0",
+    }
     return [peer.python(home), str(HERE / "ray" / "serve.py"), f"--port={port}"], variables
 
 

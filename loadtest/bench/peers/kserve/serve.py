@@ -8,9 +8,12 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import kserve
 import numpy as np
 import torch
+import uvicorn
+from grpc.aio import _server as grpc_server
+
+import kserve
 from kserve import InferOutput, InferRequest, InferResponse
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -40,9 +43,17 @@ class Mnist(kserve.Model):
         return InferResponse(payload.id or "1", "mnist_int8", [answer])
 
 
+def loopback_only() -> None:
+    """KServe binds all interfaces and has no option for it: bind 127.0.0.1 instead."""
+    bind, configure = grpc_server.Server.add_insecure_port, uvicorn.Config.__init__
+    grpc_server.Server.add_insecure_port = lambda server, address: bind(server, address.replace("[::]", "127.0.0.1"))
+    uvicorn.Config.__init__ = lambda config, app, **given: configure(config, app, **{**given, "host": "127.0.0.1"})
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(parents=[kserve.model_server.parser])
     arguments, _ = parser.parse_known_args()
-    kserve.ModelServer(http_port=arguments.http_port, grpc_port=arguments.grpc_port, enable_grpc=True, workers=1).start(
-        [Mnist()]
-    )
+    loopback_only()
+    kserve.ModelServer(
+        http_port=arguments.http_port, grpc_port=arguments.grpc_port, enable_grpc=True, enable_latency_logging=False
+    ).start([Mnist()])

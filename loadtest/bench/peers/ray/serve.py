@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from pathlib import Path
 
 import numpy as np
 import torch
-from ray import serve
+from ray.serve.schema import LoggingConfig
 from starlette.requests import Request
 from starlette.responses import Response
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import ray
+from ray import serve
 
 
-@serve.deployment(num_replicas=1, max_ongoing_requests=256, ray_actor_options={"num_cpus": 1})
+@serve.deployment(
+    num_replicas=1,
+    max_ongoing_requests=256,
+    ray_actor_options={"num_cpus": 1},
+    logging_config={"log_level": "WARNING", "enable_access_log": False},
+)
 class Mnist:
     """The INT8 artefact."""
 
@@ -47,7 +54,11 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     arguments = parser.parse_args()
-    serve.start(http_options={"host": "127.0.0.1", "port": arguments.port, "access_log": False})
+    ray.init(num_cpus=2, include_dashboard=False, _node_ip_address="127.0.0.1", _temp_dir=os.environ["PEER_FOLDER"])
+    serve.start(
+        http_options={"host": "127.0.0.1", "port": arguments.port},
+        logging_config=LoggingConfig(log_level="WARNING", enable_access_log=False),
+    )
     serve.run(Mnist.bind(str(Path(__file__).resolve().parents[1])), route_prefix="/")
     print("ready", flush=True)
     signal.pause()

@@ -8,7 +8,7 @@ import torch
 from ts.context import Context
 
 sys.path.insert(0, os.environ["PEER_COMMON"])
-from artefact import load  # noqa: E402
+from artefact import load
 
 MODULE = None
 

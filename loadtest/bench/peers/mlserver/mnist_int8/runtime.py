@@ -5,9 +5,10 @@ import sys
 
 import numpy as np
 import torch
-from mlserver import MLModel
 from mlserver.codecs import NumpyCodec
 from mlserver.types import InferenceRequest, InferenceResponse
+
+from mlserver import MLModel
 
 sys.path.insert(0, os.environ["PEER_COMMON"])
 from artefact import load

@@ -8,6 +8,7 @@ sys.path[:0] = os.environ["PEER_PATH"].split(":")
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 import triton_python_backend_utils as pb_utils  # noqa: E402
+
 from artefact import load  # noqa: E402
 
 
