@@ -35,7 +35,8 @@ def headline_of_comparison(comparison: Comparison) -> Headline:
         baseline=comparison.baseline,
         outcome=verdict.outcome,
         sentence=verdict.summary.removeprefix(f"{verdict.outcome}: "),
-        reasons=list(verdict.reasons),
+        # What a gate says already stands beside it.
+        reasons=[reason for reason in verdict.reasons if all(reason != gate.reason for gate in verdict.gates)],
         tiles=_tiles(comparison),
         gates=_gates(verdict),
         footnote="✓ better, ✗ worse, ~ no difference shown beyond the noise; second line: 95 % interval.",

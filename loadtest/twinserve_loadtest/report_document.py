@@ -119,8 +119,7 @@ class Served:
 class Loads:
     """Under which load the figures of :class:`Served` were taken, in words; empty: not measured."""
 
-    p50: str = ""
-    p99: str = ""
+    latency: str = ""
     throughput: str = ""
 
 

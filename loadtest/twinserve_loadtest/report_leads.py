@@ -18,8 +18,8 @@ def leads(inputs: Inputs, table: Sequence[VariantRow], loads: Loads) -> dict[str
     rows = [row for row in table if row.variant is not None]
     texts = {
         "latency": _join(
-            _listed(f"Median, {loads.p50}", rows, lambda row: row.served.p50_us, milliseconds),
-            _listed(f"p99, {loads.p99}", rows, lambda row: row.served.p99_us, milliseconds),
+            _listed(f"Median, {loads.latency}", rows, lambda row: row.served.p50_us, milliseconds),
+            _listed(f"p99, {loads.latency}", rows, lambda row: row.served.p99_us, milliseconds),
         ),
         "throughput": _listed(
             f"Images per second, {loads.throughput}", rows, lambda row: row.served.images_per_second.value, rate

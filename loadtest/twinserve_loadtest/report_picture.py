@@ -128,21 +128,20 @@ def _footer(document: Document) -> str:
 
 def _titles(document: Document) -> tuple[tuple[str, str], ...]:
     loads = document.loads
-    waits = "; ".join(brief for brief in (_brief(loads.p50), _brief(loads.p99)) if brief)
     return (
         ("Size", "of the artefact"),
         ("Accuracy", "with its 95 % interval; the axis is cut"),
-        ("Latency, p50 and p99", waits or "not measured"),
+        ("Latency, p50 and p99", _brief(loads.latency) or "not measured"),
         ("Throughput, images/s", _brief(loads.throughput) or "not measured"),
     )
 
 
 def _brief(load: str) -> str:
-    """The first part of a load's description: "one in flight", "300 requests/s"."""
+    """The first part of a load's description: "one request in flight", "300 requests/s"."""
     first, _, rest = load.partition(", ")
     if first == "as fast as it goes":
         return f"offline, {rest}"
-    return first.removesuffix(" offered to each").removesuffix(" offered").replace("one request in", "one in")
+    return first.removesuffix(" offered to each").removesuffix(" offered")
 
 
 def _size(panel: Axes, rows: list[_Row], theme: Theme) -> None:

@@ -19,15 +19,16 @@ if TYPE_CHECKING:
 
 #: Figures by variant, and the load they were taken under.
 Asked = tuple[dict[str, float], str]
+#: Medians and 99th percentiles (microseconds) by variant, and the load both were taken under.
+Waited = tuple[dict[str, float], dict[str, float], str]
 
-_SINGLE = ("single_stream", "single-stream")
-_OPEN = ("server", "open")
+#: One request in flight before the open loop: the same load on any machine.
+_LATENCY_SCENARIOS = ("single_stream", "single-stream", "server", "open")
 
 
 def served_by_variant(inputs: Inputs) -> dict[str, Served]:
     """Every variant that answered anything."""
-    p50, _ = _widest(_latencies(inputs, _SINGLE, "p50"))
-    p99, _ = _widest(_latencies(inputs, _OPEN, "p99"))
+    p50, p99, _ = _latencies(inputs)
     throughput, _ = _widest(_throughputs(inputs))
     added, _ = _widest(_added(inputs))
     seconds, _ = _widest(_test_set_seconds(inputs))
@@ -47,11 +48,7 @@ def served_by_variant(inputs: Inputs) -> dict[str, Served]:
 
 def loads(inputs: Inputs) -> Loads:
     """Under which load the figures of :func:`served_by_variant` were taken."""
-    return Loads(
-        _widest(_latencies(inputs, _SINGLE, "p50"))[1],
-        _widest(_latencies(inputs, _OPEN, "p99"))[1],
-        _widest(_throughputs(inputs))[1],
-    )
+    return Loads(_latencies(inputs)[2], _widest(_throughputs(inputs))[1])
 
 
 def _widest(found: Iterator[Asked]) -> Asked:
@@ -59,21 +56,29 @@ def _widest(found: Iterator[Asked]) -> Asked:
     return max((asked for asked in found if asked[0]), key=lambda asked: len(asked[0]), default=({}, ""))
 
 
-def _latencies(inputs: Inputs, scenarios: tuple[str, ...], percentile: str) -> Iterator[Asked]:
+def _latencies(inputs: Inputs) -> Waited:
+    """Median and 99th percentile of one run: the one that carries both for most variants, else most medians."""
+    runs = sorted(_runs(inputs), key=lambda run: _LATENCY_SCENARIOS.index(run[0]))
+    found = [waited for _, waited in runs if waited[0]]
+    return max(found, key=lambda waited: (len(waited[1]), len(waited[0])), default=({}, {}, ""))
+
+
+def _runs(inputs: Inputs) -> Iterator[tuple[str, Waited]]:
     for comparison in inputs.compared:
         for run in comparison.scenarios.values():
-            if run.name in scenarios and not run.invalid:
-                values = {name: arm.percentiles_us.get(percentile) for name, arm in run.arms.items()}
-                yield {name: us for name, us in values.items() if us is not None}, conditions_compared(run)
+            if run.name in _LATENCY_SCENARIOS and not run.invalid:
+                p50, p99 = (
+                    {name: us for name, arm in run.arms.items() if (us := arm.percentiles_us.get(key)) is not None}
+                    for key in ("p50", "p99")
+                )
+                yield run.name, (p50, p99, conditions_compared(run))
     for results in inputs.results:
         for scenario in results.scenarios:
-            if scenario.name in scenarios:
-                measured: dict[str, int | None] = {
-                    name: getattr(result.latency, f"{percentile}_us")
-                    for name, result in scenario.variants.items()
-                    if "latency" not in result.generator.invalid
-                }
-                yield {name: us for name, us in measured.items() if us is not None}, conditions_tested(scenario)
+            if scenario.name in _LATENCY_SCENARIOS:
+                valid = {n: r.latency for n, r in scenario.variants.items() if "latency" not in r.generator.invalid}
+                p50 = {name: float(got.p50_us) for name, got in valid.items() if got.p50_us is not None}
+                p99 = {name: float(got.p99_us) for name, got in valid.items() if got.p99_us is not None}
+                yield scenario.name, (p50, p99, conditions_tested(scenario))
 
 
 def _throughputs(inputs: Inputs) -> Iterator[Asked]:

@@ -65,7 +65,7 @@ def _cells(row: VariantRow) -> list[str]:
 
 
 def _loads(document: Document) -> str:
-    given = (("p50", document.loads.p50), ("p99", document.loads.p99), ("images/s", document.loads.throughput))
+    given = (("p50 and p99", document.loads.latency), ("images/s", document.loads.throughput))
     text = "; ".join(f"{name}: {load}" for name, load in given if load)
     return f"{text}." if text else ""
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from report.sample_bench import sample_bench
 from report.sample_comparison import sample_comparison
 from report.sample_files import Files

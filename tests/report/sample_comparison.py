@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 
 import numpy as np
+
 from report.sample_answers import CLASSES, IntArray, confusion, make_answers, make_labels
 from report.sample_digits import draw_digits
 from report.sample_load_test import FIGURES, IMAGES, MEGABYTE, MEMORY_STAGES, STAMP, draw_latencies, histogram_of

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 from hdrh.histogram import HdrHistogram
+
 from report.sample_answers import confusion, make_answers, make_labels
 from twinserve_loadtest.percentiles import new_histogram, read_percentiles
 from twinserve_loadtest.results import (

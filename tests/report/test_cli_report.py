@@ -6,9 +6,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
 from report.sample_files import Files
 from twinserve_loadtest.cli_report import app
-from typer.testing import CliRunner
 
 RUN = CliRunner()
 

@@ -8,6 +8,7 @@ from typing import Any
 import nbformat
 import pytest
 from nbclient import NotebookClient
+
 from report.sample_files import Files
 from support.server_process import ServerProcess
 from support.tiny_model import classes_of, items

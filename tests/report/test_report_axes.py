@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from twinserve_loadtest.report_axes import Ruler, ruler_from_zero, ruler_over
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
+
 from report.sample_files import Files
 from twinserve_loadtest.report import write_report
 

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+
 from twinserve_loadtest.findings import BandPoint
 from twinserve_loadtest.percentiles import new_histogram
 from twinserve_loadtest.report_cdf import highest_quantile, points_of_band, points_of_histogram

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+
 from twinserve_loadtest.report_charts import effect_plot, interval_plot, line_plot, stacked_plot
 from twinserve_loadtest.report_content import (
     Axis,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+
 from report.sample_comparison import sample_comparison
 from report.sample_files import Files
 from twinserve_loadtest.findings import Remark

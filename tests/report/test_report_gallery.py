@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
 from report.sample_answers import make_labels
 from report.sample_comparison import sample_comparison
 from report.sample_digits import draw_digits

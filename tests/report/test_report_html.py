@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+
 from report.sample_files import Files
 from twinserve_loadtest.report import json_path, write_report
 from twinserve_loadtest.report_content import DataTable

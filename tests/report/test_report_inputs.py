@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from report.sample_files import Files
 from report.sample_load_test import sample_load_test
 from twinserve_loadtest.report_inputs import ReportError, read_inputs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from twinserve_loadtest import report_numbers as numbers
 
 

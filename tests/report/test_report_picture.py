@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from PIL import Image
+
 from report.sample_files import Files
 from twinserve_loadtest.report_document import Document, Served
 from twinserve_loadtest.report_html import render_html

@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 
 import pytest
+from rich.console import Console
+
 from report.sample_comparison import sample_comparison
 from report.sample_load_test import sample_killed_load_test, sample_load_test
-from rich.console import Console
 from twinserve_loadtest.comparison import Comparison
 from twinserve_loadtest.report import render_terminal
 from twinserve_loadtest.results import Results

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
+
 from report.sample_comparison import sample_comparison
 from report.sample_files import Files
 from report.sample_load_test import sample_load_test
 from twinserve_loadtest.report_build import build_document
+from twinserve_loadtest.report_content import LineChart
 from twinserve_loadtest.report_document import Document
 from twinserve_loadtest.report_inputs import Inputs, Source
 from twinserve_loadtest.results import DatasetInfo
@@ -98,3 +101,23 @@ def test_a_bench_file_adds_the_times_in_one_process(files: Files, document_of: R
     table = {row.variant: row for row in document_of(files.load_test, files.bench).table}
     assert table["int8"].in_process_seconds == {1: 3.0, 64: 1.1}
     assert document_of(files.load_test).table[-1].in_process_seconds == {}
+
+
+def test_median_and_tail_are_of_one_load(files: Files, document_of: Read) -> None:
+    document = document_of(files.comparison)
+    assert document.loads.latency == "one request in flight, one image a request"
+    chart = next(f for f in document.section("latency").figures if f.title.startswith("Single stream")).content
+    assert isinstance(chart, LineChart)
+    drawn = {line.variant: {point.y: point.x for point in line.points} for line in chart.series}
+    for row in document.table[2:]:
+        assert row.served.p50_us == pytest.approx(1000 * drawn[row.label][0.5], rel=0.002)
+        assert row.served.p99_us == pytest.approx(1000 * drawn[row.label][0.99], rel=0.002)
+
+
+def test_a_load_that_carries_no_tail_gives_way_to_one_that_does() -> None:
+    whole = sample_comparison()
+    single = whole.scenarios["single_stream"]
+    arms = {n: replace(arm, percentiles_us={**arm.percentiles_us, "p99": None}) for n, arm in single.arms.items()}
+    thin = replace(whole, scenarios={**whole.scenarios, "single_stream": replace(single, arms=arms)})
+    document = build_document(Inputs(comparisons=[(SOURCE, thin)]))
+    assert document.loads.latency.startswith("300 requests/s offered to each")
