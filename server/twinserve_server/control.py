@@ -26,10 +26,13 @@ class ControlLine:
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._writer: asyncio.StreamWriter | None = None
+        #: Set once the line can be used.
+        self.opened = asyncio.Event()
 
     async def serve(self, sock: socket.socket) -> None:
         """Read until the other side ends."""
         reader, self._writer = await asyncio.open_unix_connection(sock=sock, limit=_LINE_LIMIT)
+        self.opened.set()
         try:
             while line := await reader.readline():
                 self._take(json.loads(line))

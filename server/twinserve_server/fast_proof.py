@@ -1,4 +1,4 @@
-"""The fast transport proves itself at every start: real calls over a Unix socket, before it gets the port.
+"""The fast transport proves itself at every start: real calls over a port of its own, before it gets the real one.
 
 The calls are written by hand, since a gRPC client in this process would poll the same sockets as the server, and wake
 it where nothing else would.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import select
-import tempfile
 from typing import Any, Final
 
 from twinserve_server.core.errors import InvalidInputError
@@ -36,30 +35,28 @@ async def prove() -> None:
     Raises:
         UnsupportedError: an answer was wrong or did not come.
     """
-    with tempfile.TemporaryDirectory(prefix="twinserve-proof-") as folder:
-        path = f"{folder}/socket"
-        transport = FastTransport(
-            ListenOptions(f"unix:{path}", 0, False, 1 << 20),
-            [
-                Handler(SERVICE, "Echo", None, None, _echo, direct=_Echo()),
-                Handler(SERVICE, "EchoLater", None, None, _echo),
-                Handler(SERVICE, "Fail", None, None, _echo, direct=_Fail()),
-            ],
-            [],
-            _Silent(),
-        )
-        await transport.start()
-        try:
-            async with asyncio.timeout(PROOF_SECONDS):
-                await _call_all(path, transport.poller)
-        except (TimeoutError, OSError, EOFError, ValueError) as error:
-            raise UnsupportedError(f"its self-test failed ({type(error).__name__}: {error})") from None
-        finally:
-            await transport.drain(0.0)
+    transport = FastTransport(
+        ListenOptions("127.0.0.1", 0, False, 1 << 20),
+        [
+            Handler(SERVICE, "Echo", None, None, _echo, direct=_Echo()),
+            Handler(SERVICE, "EchoLater", None, None, _echo),
+            Handler(SERVICE, "Fail", None, None, _echo, direct=_Fail()),
+        ],
+        [],
+        _Silent(),
+    )
+    await transport.start()
+    try:
+        async with asyncio.timeout(PROOF_SECONDS):
+            await _call_all(transport.port, transport.poller)
+    except (TimeoutError, OSError, EOFError, ValueError) as error:
+        raise UnsupportedError(f"its self-test failed ({type(error).__name__}: {error})") from None
+    finally:
+        await transport.drain(0.0)
 
 
-async def _call_all(path: str, poller: int) -> None:
-    reader, writer = await asyncio.open_unix_connection(path)
+async def _call_all(port: int, poller: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(_PREFACE + _frame(_SETTINGS, 0, 0, _NO_HEADER_TABLE))
     expected = (("Echo", b"0", b"ping"), ("EchoLater", b"0", b"ping"), ("Fail", b"3", b""), ("Echo", b"0", b"ping"))
     woken = 0

@@ -19,19 +19,25 @@ class UnsupportedError(Exception):
     """The fast transport cannot run here; the message says why."""
 
 
-def prepare() -> None:
-    """Choose gRPC core's older poller; before the first gRPC object is made.
+def environment() -> dict[str, str]:
+    """What must stand in the environment of the process: gRPC core chooses its poller when it is loaded."""
+    given = os.environ.get("GRPC_EXPERIMENTS", "").split(",")
+    return {"GRPC_EXPERIMENTS": ",".join(filter(None, (*given, POLLER_EXPERIMENT)))}
+
+
+def check() -> None:
+    """See that this process is one in which the fast transport was tried.
 
     Raises:
-        UnsupportedError: this grpcio or system is not one that the fast transport knows.
+        UnsupportedError: it is not; the message says in what.
     """
     found = version("grpcio")
     if found not in GRPCIO_VERSIONS:
         raise UnsupportedError(f"grpcio {found} is not among {', '.join(GRPCIO_VERSIONS)}")
     if sys.platform != "linux":
         raise UnsupportedError(f"it needs Linux (epoll), this is {sys.platform}")
-    given = os.environ.get("GRPC_EXPERIMENTS", "")
-    os.environ["GRPC_EXPERIMENTS"] = ",".join(filter(None, (given, POLLER_EXPERIMENT)))
+    if POLLER_EXPERIMENT not in os.environ.get("GRPC_EXPERIMENTS", ""):
+        raise UnsupportedError(f"GRPC_EXPERIMENTS lacks {POLLER_EXPERIMENT}")
 
 
 def find_poller() -> int:

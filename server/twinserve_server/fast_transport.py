@@ -58,6 +58,8 @@ class FastTransport:
             path = f"/{handler.service}/{handler.method}".encode()
             self._open[path] = self._opener(handler, wrapped, observer)
         self._server: Any = None
+        #: Where it listens.
+        self.port = options.port
         self._closing = False
         self._ended = asyncio.Event()
 
@@ -73,10 +75,10 @@ class FastTransport:
         self._server.register_completion_queue(self._loop.queue)
         address = options.address.encode()
         if options.credentials is None:
-            bound = self._server.add_http2_port(address)
+            self.port = self._server.add_http2_port(address)
         else:
-            bound = self._server.add_http2_port(address, options.credentials._credentials)  # noqa: SLF001
-        if not bound:
+            self.port = self._server.add_http2_port(address, options.credentials._credentials)  # noqa: SLF001
+        if not self.port:
             raise PortError(f"cannot listen on {options.address}: the address is in use or not of this machine")
         self._server.start()
         for _ in range(REQUESTED_CALLS):
@@ -105,10 +107,10 @@ class FastTransport:
         self._loop.later(callback)
 
     def _opener(self, handler: Handler, wrapped: Handler, observer: RpcObserver) -> Callable[[Any], object]:
-        if handler.direct is None:
+        if wrapped.direct is None:
             return partial(CoroutineCall, wrapped, self._loop, self._coroutines)
         tally = observer.rpc_tally(handler.kind, handler.service, handler.method)
-        rpc = DirectRpc(handler.direct, tally, self._loop)
+        rpc = DirectRpc(wrapped.direct, tally, self._loop)
         if handler.request_streaming:
             return partial(StreamCall, rpc)
         self._unary.append(rpc)

@@ -16,8 +16,8 @@ from typing import Any
 
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
-from twinserve.v1 import admin_pb2, predict_pb2
 
+from twinserve.v1 import admin_pb2, predict_pb2
 from twinserve_server.admin_service import AdminService
 from twinserve_server.control import ControlLine
 from twinserve_server.core.artefact import ModelVersion
@@ -70,7 +70,7 @@ class Gateway:
                 channel = self._engine.models[name].channels[variant]
                 for replica, path in enumerate(ChannelConfig(**values).socket_paths):
                     self._links.connect(channel, replica, path)
-        await asyncio.sleep(0)
+        await self._control.opened.wait()
         try:
             self._transport = await self._listen()
         except TwinserveError as error:

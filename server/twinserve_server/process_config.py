@@ -8,6 +8,8 @@ import socket
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
+from twinserve_server import fast_support
+
 #: The variable that carries the configuration of a process.
 VARIABLE = "TWINSERVE_PROCESS"
 
@@ -28,6 +30,11 @@ class ModelProcessConfig:
     max_batch_size: int = 64
     cores: list[int] = field(default_factory=list)
     metrics: bool = True
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Environment variables that must stand before the process starts."""
+        return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +79,16 @@ class GatewayConfig:
     metrics: bool = True
     pipeline: int = 1
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """Environment variables that must stand before the process starts."""
+        return {} if self.transport == "aio" else fast_support.environment()
+
 
 def environment(config: Any) -> dict[str, str]:
     """The environment of a process with ``config``."""
     # torch warns of each deprecated operator an artefact calls; a user of the artefact can do nothing about it.
-    return {"TORCH_CPP_LOG_LEVEL": "ERROR", **os.environ, VARIABLE: json.dumps(asdict(config))}
+    return {"TORCH_CPP_LOG_LEVEL": "ERROR", **os.environ, **config.variables, VARIABLE: json.dumps(asdict(config))}
 
 
 def read_config(kind: type[Config]) -> tuple[Config, socket.socket]:

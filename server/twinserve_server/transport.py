@@ -37,9 +37,7 @@ class ListenOptions:
 
     @property
     def address(self) -> str:
-        """As gRPC wants it: an IPv6 address goes into brackets; ``unix:<path>`` is one already."""
-        if self.host.startswith("unix:"):
-            return self.host
+        """As gRPC wants it: an IPv6 address goes into brackets."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 

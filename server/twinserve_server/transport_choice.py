@@ -21,7 +21,7 @@ async def start_transport(
     interceptors: Sequence[Interceptor],
     observer: RpcObserver,
 ) -> Transport:
-    """Start a transport; call this before any other use of gRPC in the process.
+    """Start a transport.
 
     Args:
         choice: ``aio``, ``fast``, or ``auto``: fast where it can, with a line in the log where it cannot.
@@ -58,11 +58,13 @@ async def start_transport(
 async def _fast(
     options: ListenOptions, handlers: Sequence[Handler], interceptors: Sequence[Interceptor], observer: RpcObserver
 ) -> Transport:
-    fast_support.prepare()
+    fast_support.check()
     try:
         from twinserve_server.fast_proof import prove  # noqa: PLC0415
         from twinserve_server.fast_transport import FastTransport  # noqa: PLC0415
     except ImportError as error:
         raise fast_support.UnsupportedError(f"gRPC lacks what it needs ({error})") from None
+    # Made before the proof: gRPC core, shut down with its last object, would come up again with another poller.
+    transport = FastTransport(options, handlers, interceptors, observer)
     await prove()
-    return FastTransport(options, handlers, interceptors, observer)
+    return transport
