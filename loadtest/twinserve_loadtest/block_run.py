@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     import numpy.typing as npt
-    from twinserve_client import Prediction
 
+    from twinserve_client import Prediction
     from twinserve_loadtest.testset import TestSet
 
 DRAIN_SECONDS = 10.0

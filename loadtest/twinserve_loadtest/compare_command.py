@@ -21,7 +21,8 @@ from twinserve_loadtest.experiment import Experiment
 from twinserve_loadtest.findings import Remark
 from twinserve_loadtest.generator import GeneratorError
 from twinserve_loadtest.live_blocks import LiveBlocks
-from twinserve_loadtest.local_server import LocalServer, ServerStartError
+from twinserve_loadtest.local_server import LocalServer
+from twinserve_loadtest.managed_server import ServerStartError
 from twinserve_loadtest.model_info import TargetError, describe_target, with_memory
 from twinserve_loadtest.rate_ladder import Objective, climb
 from twinserve_loadtest.report import ReportError, read_document, write_document

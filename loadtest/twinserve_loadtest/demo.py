@@ -14,7 +14,7 @@ from typing import NoReturn
 from rich.console import Console
 
 from twinserve_loadtest.loadtest_command import INTERRUPTED, LoadTestError, Order, exit_code, run_load_test
-from twinserve_loadtest.managed_server import ManagedServer, ServerError
+from twinserve_loadtest.managed_server import ManagedServer, ServerStartError
 from twinserve_loadtest.plan import LoadSettings
 from twinserve_loadtest.results import Results
 from twinserve_loadtest.testset import FILE_NAME
@@ -57,7 +57,7 @@ class Demo:
         except (PartError, LoadTestError) as error:
             console.print(f"Error: {error}", style="red", highlight=False, markup=False)
             return error.exit_code
-        except ServerError as error:
+        except ServerStartError as error:
             console.print(f"Error: {error}", style="red", highlight=False, markup=False)
             return 1
         console.print(f"\n{time.monotonic() - began:.0f} s in all.", style="dim", highlight=False)
@@ -76,7 +76,7 @@ class Demo:
         _twinserve("models", "bench", "--models", str(self.models), "--repeats", BENCH_REPEATS, *plots)
         _begin(console, 3, "serve")
         with ManagedServer([_program(), "serve", "--models", str(self.models)], self.reports / "server.log") as server:
-            console.print(f"serving at {server.ready.target}, metrics at {server.ready.metrics_url}/metrics")
+            console.print(f"serving at {server.address.target}, metrics at {server.address.metrics_url}/metrics")
             _begin(console, 4, "load")
             results = run_load_test(self._order(server, loads), console)
             if exit_code(results) == INTERRUPTED:
@@ -95,8 +95,8 @@ class Demo:
     def _order(self, server: ManagedServer, output: Path) -> Order:
         return Order(
             settings=LoadSettings(duration=self.duration, seed=self.seed),
-            target=server.ready.target,
-            metrics_url=server.ready.metrics_url,
+            target=server.address.target,
+            metrics_url=server.address.metrics_url,
             model=None,
             variants=None,
             models=self.models,

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from types import TracebackType
 
 READY_SECONDS = 120.0
 STOP_SECONDS = 30.0
 
 
-class ServerError(Exception):
+class ServerStartError(Exception):
     """The server did not start; the text has its last words."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
-    """What the server wrote once it was ready."""
+class Address:
+    """Where the server listens."""
 
     target: str
     metrics_url: str
@@ -37,14 +39,14 @@ class ManagedServer:
 
     Args:
         command: The program and its arguments, without ports and ready file.
-        log: Where its output goes.
+        log: Where its output goes; None: into a file that is removed with it.
     """
 
-    def __init__(self, command: Sequence[str], log: Path) -> None:
+    def __init__(self, command: Sequence[str], log: Path | None = None) -> None:
         self._command = list(command)
-        self._log = log
         self._process: subprocess.Popen[bytes] | None = None
-        self._scratch = tempfile.TemporaryDirectory(prefix="twinserve-demo-")
+        self._scratch = tempfile.TemporaryDirectory(prefix="twinserve-server-")
+        self._log = log or Path(self._scratch.name) / "server.log"
 
     def __enter__(self) -> Self:
         self._log.parent.mkdir(parents=True, exist_ok=True)
@@ -59,7 +61,7 @@ class ManagedServer:
                 process_group=0,  # a Ctrl-C at the terminal is ours to handle: drain it, then stop
             )
         try:
-            self.ready = self._wait(ready)
+            self.address = self._wait(ready)
         except BaseException:
             self.stop()
             raise
@@ -75,29 +77,43 @@ class ManagedServer:
         process, self._process = self._process, None
         if process is None:
             return None
-        # A second Ctrl-C must not leave a server behind.
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
-            if process.poll() is None:
-                process.terminate()
+        with _deaf_to_ctrl_c():
+            process.terminate()
             try:
                 return process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 return process.wait()
-        finally:
-            signal.signal(signal.SIGINT, before)
-            self._scratch.cleanup()
+            finally:
+                self._scratch.cleanup()
 
-    def _wait(self, ready: Path) -> Ready:
+    def _wait(self, ready: Path) -> Address:
         assert self._process is not None
         deadline = time.monotonic() + READY_SECONDS
         while not ready.exists():
             if self._process.poll() is not None:
-                words = self._log.read_text(errors="replace").strip().splitlines()[-5:]
-                raise ServerError(f"the server ended with exit code {self._process.returncode}: " + "\n".join(words))
+                raise ServerStartError(
+                    f"the server ended with exit code {self._process.returncode}: {self._last_words()}"
+                )
             if time.monotonic() > deadline:
-                raise ServerError(f"the server was not ready within {READY_SECONDS:g} s; its log is {self._log}")
+                raise ServerStartError(f"the server was not ready after {READY_SECONDS:g} s: {self._last_words()}")
             time.sleep(0.05)
         ports = json.loads(ready.read_text())
-        return Ready(f"127.0.0.1:{ports['grpc_port']}", f"http://127.0.0.1:{ports['metrics_port']}")
+        return Address(f"127.0.0.1:{ports['grpc_port']}", f"http://127.0.0.1:{ports['metrics_port']}")
+
+    def _last_words(self) -> str:
+        lines = self._log.read_text(errors="replace").strip().splitlines()
+        return "\n".join(lines[-8:]) or "it left no message"
+
+
+@contextlib.contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """A second Ctrl-C must not leave a server behind; only the main thread hears it at all."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -20,6 +20,7 @@ from twinserve_loadtest.results import NOT_ANSWERED
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
     from twinserve_client import Prediction
 
 OK = "OK"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import gevent
 from gevent.event import Event
-from twinserve_client import CallError, Client
 
+from twinserve_client import CallError, Client
 from twinserve_loadtest.block_run import BlockRun
 
 if TYPE_CHECKING:

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 import gevent
 from grpc.experimental import gevent as grpc_gevent
 from locust import User, constant, task
-from twinserve_client import CallError
 
+from twinserve_client import CallError
 from twinserve_loadtest.blocks import ROUTED
 from twinserve_loadtest.session import session_of
 
 if TYPE_CHECKING:
     from locust.env import Environment
-    from twinserve_client import Client
 
+    from twinserve_client import Client
     from twinserve_loadtest.block_run import BlockRun, Request
 
 grpc_gevent.init_gevent()

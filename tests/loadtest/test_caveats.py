@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from support.load_results import make_variant_result
 from twinserve_loadtest.block_record import BlockRecord
 from twinserve_loadtest.blocks import BlockSpec

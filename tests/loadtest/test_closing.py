@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.console import Console
+
 from support.load_results import make_results, make_variant_result
 from twinserve_loadtest.closing import baseline_of, closing_sentence, closing_table, latency_table
 from twinserve_loadtest.results import DatasetInfo, Results, Scenario

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from support.processes import children_running
 from support.server_process import wait_until
 from support.tiny_model import make_tiny_models

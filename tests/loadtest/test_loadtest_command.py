@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+
 from support.processes import process_tree
 from support.server_process import ServerProcess, wait_until
 from support.tiny_model import classes_of

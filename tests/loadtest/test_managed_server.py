@@ -7,9 +7,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from support.server_process import wait_until
 from twinserve_client import Client
-from twinserve_loadtest.managed_server import ManagedServer, ServerError
+from twinserve_loadtest.managed_server import ManagedServer, ServerStartError
 from twinserve_loadtest.server_metrics import MetricsError, read_metrics
 
 SERVE = [sys.executable, "-m", "twinserve_server", "--models"]
@@ -17,9 +18,9 @@ SERVE = [sys.executable, "-m", "twinserve_server", "--models"]
 
 def test_it_serves_inside_the_block_and_is_gone_after_it(tiny_models: Path, tmp_path: Path) -> None:
     with ManagedServer([*SERVE, str(tiny_models)], tmp_path / "logs" / "server.log") as server:
-        with Client(server.ready.target) as client:
+        with Client(server.address.target) as client:
             pids = [process.pid for process in client.get_status().processes]
-        page = read_metrics(server.ready.metrics_url)
+        page = read_metrics(server.address.metrics_url)
     assert len(pids) >= 3
     assert page.sum("twinserve_model_ready", variant="int8") == 1
     assert page.sum("twinserve_model_ready", variant="int4") is None
@@ -38,13 +39,13 @@ def test_an_error_inside_the_block_stops_it_too(tiny_models: Path, tmp_path: Pat
     with pytest.raises(ZeroDivisionError):
         fail()
     with pytest.raises(MetricsError, match="refused"):
-        read_metrics(server.ready.metrics_url)
+        read_metrics(server.address.metrics_url)
 
 
 def test_a_server_that_does_not_start_is_quoted(tmp_path: Path) -> None:
     nowhere = str(tmp_path / "none")
     with (
-        pytest.raises(ServerError, match="ended with exit code 1: error: model folder"),
+        pytest.raises(ServerStartError, match="ended with exit code 1: error: model folder"),
         ManagedServer([*SERVE, nowhere, "--no-build"], tmp_path / "server.log"),
     ):
         pytest.fail("there is nothing to serve")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from twinserve_loadtest.percentiles import least_samples, new_histogram, read_percentiles
 
 

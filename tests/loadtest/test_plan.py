@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
+
 from twinserve_loadtest.blocks import BlockSpec
 from twinserve_loadtest.plan import STANDARD, LoadSettings, plan_blocks
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+
 from twinserve_client import Prediction
 from twinserve_client.types import Timing
 from twinserve_loadtest.recorder import Samples, Tally

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from support.load_results import make_results
 from twinserve_loadtest.results import NOT_ANSWERED, decode_predictions, encode_predictions
 from twinserve_loadtest.results_file import ResultsError, load_results, save_results

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from twinserve_loadtest.block_record import BlockRecord
 from twinserve_loadtest.blocks import BlockSpec
 from twinserve_loadtest.recorder import OK, Tally

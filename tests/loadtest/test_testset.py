@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from twinserve_loadtest.testset import FILE_NAME, TestSet, TestSetError, load_test_set, save_test_set
 
 INFO: dict[str, Any] = {"name": "toy", "source": "a test", "full": True}

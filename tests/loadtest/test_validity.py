@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from twinserve_loadtest.block_record import BlockRecord, merged
 from twinserve_loadtest.blocks import BlockSpec
 from twinserve_loadtest.recorder import OK, Tally
