@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+
 from support.server_process import ServerProcess
 from support.tiny_model import make_tiny_models
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from twinserve.v1 import admin_pb2
-
 from twinserve_client import types
 
 

@@ -14,8 +14,8 @@ import grpc
 import numpy as np
 import numpy.typing as npt
 from google.protobuf.message import Message
-from twinserve.v1 import admin_pb2, admin_pb2_grpc, predict_pb2, predict_pb2_grpc
 
+from twinserve.v1 import admin_pb2, admin_pb2_grpc, predict_pb2, predict_pb2_grpc
 from twinserve_client import _admin, types
 from twinserve_client._tensor import encode_tensor
 from twinserve_client.errors import InternalError, InvalidInputError

@@ -15,8 +15,8 @@ from typing import Any, Final, Literal
 
 import grpc
 import numpy.typing as npt
-from twinserve.v1 import predict_pb2
 
+from twinserve.v1 import predict_pb2
 from twinserve_client._status import error_of_code, error_of_rpc
 from twinserve_client._waiting import Deadline
 from twinserve_client.errors import (

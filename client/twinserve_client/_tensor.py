@@ -6,8 +6,8 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from twinserve.v1 import predict_pb2
 
+from twinserve.v1 import predict_pb2
 from twinserve_client.errors import InvalidInputError
 
 #: The most that one message may hold, both ways; the server has the same limit.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ab_rows import answers_row, traffic_row
 from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.models import units
+
+from ab_rows import answers_row, traffic_row
 from panels import (
     RATIO_STEPS,
     RECORDED,

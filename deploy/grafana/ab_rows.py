@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.models import units
+
 from panels import RECORDED, VARIANT, bars, facts, latest, lines, query
 
 WINDOW = "[$__rate_interval]"

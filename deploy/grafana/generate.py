@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 from string import ascii_uppercase
 
-from ab_board import ab_board
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
+
+from ab_board import ab_board
 from service_board import service_board
 
 FOLDER = Path(__file__).parent / "dashboards"

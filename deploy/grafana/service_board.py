@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.models import units
+
 from panels import INSTANCE, PLAIN, VARIANT, Steps, bars, board, facts, heat, latest, lines, number, query
 
 WINDOW = "[$__rate_interval]"

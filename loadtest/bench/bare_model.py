@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
 from twinserve_server.core.artefact import read_manifest
 from twinserve_server.torch_runtime import configure_torch
 

@@ -32,6 +32,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+
 from twinserve_loadtest.accuracy import TestImages, compare_accuracy
 from twinserve_loadtest.block_runner import BlockResult, histogram_of
 from twinserve_loadtest.experiment import Experiment

@@ -10,9 +10,10 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from calibration import Case, Promise
 from rich.console import Console
 from rich.progress import track
+
+from calibration import Case, Promise
 from twinserve_loadtest.accuracy import TestImages, compare_accuracy
 from twinserve_loadtest.experiment import Experiment
 from twinserve_loadtest.live_blocks import LiveBlocks

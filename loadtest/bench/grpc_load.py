@@ -15,6 +15,7 @@ from pathlib import Path
 
 import grpc
 import numpy as np
+
 from messages import TestSet
 from twinserve.v1 import predict_pb2
 

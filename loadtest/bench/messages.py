@@ -7,6 +7,7 @@ from pathlib import Path
 import grpc
 import numpy as np
 import numpy.typing as npt
+
 from twinserve.v1 import predict_pb2, predict_pb2_grpc
 
 

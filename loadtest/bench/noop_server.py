@@ -12,6 +12,7 @@ import socket
 import sys
 
 import grpc
+
 from twinserve.v1 import predict_pb2
 
 ANSWER = predict_pb2.PredictResponse(

@@ -20,11 +20,12 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
+from rich.console import Console
+from rich.progress import Progress
+
 from h2load import LoadError, drive
 from messages import TestSet
 from processes import HERE, Running, affinity, noop, pss_mib, twinserve
-from rich.console import Console
-from rich.progress import Progress
 from table import Figures, Target, figures_table, targets_table
 from twinserve_loadtest.stamp import read_stamp
 

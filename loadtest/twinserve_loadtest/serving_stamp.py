@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from twinserve_client import CallError, Client
-
 from twinserve_loadtest.cpu_clock import CpuClock
 from twinserve_loadtest.server_metrics import MetricsError, read_metrics
 from twinserve_loadtest.stamp import Stamp, read_stamp

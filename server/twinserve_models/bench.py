@@ -108,7 +108,7 @@ def bench_models(
     modules: dict[str, torch.jit.ScriptModule] = {}
     for name, variant in version.variants.items():
         configure_torch(variant.engine, threads)
-        modules[name] = torch.jit.load(variant.path).eval()  # type: ignore[no-untyped-call]
+        modules[name] = torch.jit.load(variant.path).eval()
     seconds: dict[str, dict[int, list[float]]] = {name: {size: [] for size in BATCH_SIZES} for name in modules}
     for repeat in range(repeats):
         for batch_size in BATCH_SIZES:

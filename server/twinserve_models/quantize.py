@@ -118,9 +118,9 @@ class _Observed(nn.Module):
         self.quant.qconfig = tq.QConfig(activation=pixels, weight=weight)
         if recipe.reduce_range:
             weight7 = weight.with_args(quant_min=-64, quant_max=63)
-            self.conv1.qconfig = tq.QConfig(activation=activation, weight=weight7)
+            self.conv1.qconfig = tq.QConfig(activation=activation, weight=weight7)  # type: ignore[assignment]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.conv2(self.conv1(self.quant(x)))
         x = torch.max_pool2d(x, 2).permute(0, 2, 3, 1).flatten(1)
-        return self.fc2(self.fc1(x))
+        return self.fc2(self.fc1(x))  # type: ignore[no-any-return]

@@ -84,9 +84,9 @@ def float_convolutions(layers: FoldedLayers) -> tuple[nn.Module, nn.Module]:
     """The convolutions with their relus, in float32."""
     if torch.backends.mkldnn.is_available():
         return ConvReLU(layers.conv1, SIDES[0]), ConvReLU(layers.conv2, SIDES[1])
-    convolutions = (layers.conv1, layers.conv2)
-    first, second = (nn.Sequential(conv.to(memory_format=torch.channels_last), nn.ReLU()) for conv in convolutions)
-    return first, second
+    for conv in (layers.conv1, layers.conv2):
+        conv.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return nn.Sequential(layers.conv1, nn.ReLU()), nn.Sequential(layers.conv2, nn.ReLU())
 
 
 def folded_layers(net: Net) -> FoldedLayers:

@@ -64,7 +64,7 @@ def train(dataset: Dataset, seed: int, recipe: Recipe | None = None, on_step: On
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         losses = []
-        net = Net().to(memory_format=torch.channels_last)
+        net = Net().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         images = normalise(torch.from_numpy(dataset.train_images))
         labels = torch.from_numpy(dataset.train_labels)
         steps_an_epoch = -(-len(images) // recipe.batch_size)
@@ -80,7 +80,7 @@ def train(dataset: Dataset, seed: int, recipe: Recipe | None = None, on_step: On
                 batch = shift_randomly(images[chosen], recipe.shift)
                 optimiser.zero_grad()
                 loss = F.cross_entropy(net(batch), labels[chosen])
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
                 optimiser.step()
                 schedule.step()
                 running += loss.item() * len(chosen)

@@ -9,6 +9,7 @@
 6. ``core.link`` hands each job its rows; ``answer_codec`` packs the answer with the time split.
 7. ``interceptors.access`` counts the RPC under its final status; the metrics lie in a ``metrics_slab``.
 
-Around it: ``cli`` -> ``serve_command`` -> ``settings`` -> ``app`` wires; ``plan`` decides what runs; ``supervisor`` keeps
-the processes alive (``child_process``, ``control``) and serves ``/metrics`` (``exposition``, ``supervisor_metrics``).
+Around it: ``cli`` -> ``serve_command`` -> ``settings`` -> ``app`` wires; ``plan`` decides what runs; ``supervisor``
+keeps the processes alive (``child_process``, ``control``) and serves ``/metrics`` (``exposition``,
+``supervisor_metrics``).
 """

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from twinserve.v1 import admin_pb2
-
 from twinserve_server.control import ControlLine
 from twinserve_server.core.engine import Engine
 from twinserve_server.core.errors import ModelUnavailableError

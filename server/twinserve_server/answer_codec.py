@@ -13,8 +13,8 @@ from functools import lru_cache
 from typing import Final
 
 import numpy as np
-from twinserve.v1 import predict_pb2
 
+from twinserve.v1 import predict_pb2
 from twinserve_server.core.engine import Call
 from twinserve_server.core.errors import TwinserveError
 from twinserve_server.core.job import Job

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from twinserve.v1 import predict_pb2
-
 from twinserve_server.core.engine import Engine
 
 _DATATYPES = {"UINT8": predict_pb2.DATA_TYPE_UINT8, "FP32": predict_pb2.DATA_TYPE_FP32}

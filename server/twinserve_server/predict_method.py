@@ -6,8 +6,8 @@ import time
 from typing import Final
 
 from google.protobuf.message import DecodeError
-from twinserve.v1 import predict_pb2
 
+from twinserve.v1 import predict_pb2
 from twinserve_server.answer_codec import encode_answer, encode_stream_answer, encode_stream_error
 from twinserve_server.core.engine import Call, Engine
 from twinserve_server.core.errors import CancelledError, DeadlineError, InvalidInputError, TwinserveError

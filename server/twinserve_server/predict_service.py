@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
 from twinserve.v1 import predict_pb2
-
 from twinserve_server.core.engine import Engine
 from twinserve_server.core.errors import InvalidInputError, TwinserveError
 from twinserve_server.core.feedback import Judgement

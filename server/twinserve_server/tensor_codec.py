@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from twinserve.v1 import predict_pb2
 
+from twinserve.v1 import predict_pb2
 from twinserve_server.core.artefact import ITEM_SIZE, DataType, ModelVersion
 from twinserve_server.core.errors import InvalidInputError
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+
 from support.client_face import Face
 from support.digit_server import SHAPE, Server, digit_server
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import grpc
 import pytest
 from PIL import Image, ImageDraw, ImageFont
+from typer.testing import CliRunner, Result
+
 from support.digit_server import LABELS, Fault, Server, class_of
 from twinserve_client.cli_predict import app
 from twinserve_client.picture import PictureRules, read_picture
-from typer.testing import CliRunner, Result
 
 
 @pytest.fixture

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw
+from typer.testing import CliRunner
+
 from support.digit_server import Server
 from twinserve_client import cli_root
-from typer.testing import CliRunner
 
 #: Runs the command line in a fresh interpreter in which some modules are not installed.
 WITHOUT = """

@@ -11,6 +11,7 @@ import grpc
 import numpy as np
 import numpy.typing as npt
 import pytest
+
 from support.client_face import Face
 from support.digit_server import LABELS, SHAPE, Fault, Server, class_of
 from twinserve.v1 import predict_pb2

@@ -12,6 +12,7 @@ import grpc
 import numpy as np
 import numpy.typing as npt
 import pytest
+
 from support.client_face import Face
 from support.digit_server import Server, digit_server
 from twinserve_client import TLS, Client, ConfigurationError, UnavailableError

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 import twinserve_client
 from support.digit_server import Server
 

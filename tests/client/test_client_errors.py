@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 import pytest
+
 from twinserve_client import errors
 from twinserve_client._status import error_of_code, error_of_rpc
 from twinserve_client.errors import ERROR_OF_STATUS, CallError, TwinserveError

@@ -9,6 +9,7 @@ import grpc
 import numpy as np
 import numpy.typing as npt
 import pytest
+
 from support.client_face import Face
 from support.digit_server import Fault, Server
 from twinserve_client import (

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from twinserve.v1 import predict_pb2
 from twinserve_client import FieldViolation, InvalidInputError
 from twinserve_client._tensor import MAX_MESSAGE_BYTES, encode_tensor

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 import twinserve_client
 from twinserve_client import AsyncClient, Client
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
+
 from twinserve_client import ModelInfo
 from twinserve_client.picture import MAX_FILE_BYTES, PictureError, PictureRules, read_picture
 

@@ -7,6 +7,7 @@ from typing import assert_type
 
 import numpy as np
 import numpy.typing as npt
+
 from twinserve_client import (
     TLS,
     AsyncClient,

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
 from support.tiny_model import classes_of, items, make_tiny_models
 from twinserve_loadtest.cli_compare import app
 from twinserve_loadtest.compare_command import CompareOrder, run_compare
@@ -20,7 +22,6 @@ from twinserve_loadtest.results import DatasetInfo
 from twinserve_loadtest.sizing import Sizes
 from twinserve_loadtest.stamp import read_stamp
 from twinserve_loadtest.testset import FILE_NAME, TestSet, save_test_set
-from typer.testing import CliRunner
 
 SMALL = Sizes(single_stream_s=0.02, server_s=0.05, offline_s=0.02, images_per_request=16)
 

@@ -11,6 +11,7 @@ import jsonschema
 import numpy as np
 import pytest
 from hdrh.histogram import HdrHistogram
+
 from twinserve_loadtest.accuracy import TestImages
 from twinserve_loadtest.assemble import Surroundings, assemble
 from twinserve_loadtest.comparison import Comparison, ComparisonError, decode_classes, encode_classes, json_schema

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
+
 from twinserve_loadtest.design import BlockPlan, Phase, ScenarioPlan, unit_blocks
 from twinserve_loadtest.sizing import Sizes, plan_scenarios
 

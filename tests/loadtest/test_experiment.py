@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from twinserve_loadtest.block_runner import BlockResult
 from twinserve_loadtest.crossover import crossover_cells, survey
 from twinserve_loadtest.design import BlockPlan

@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+
 from twinserve_loadtest.gates import Gate, GatesError, default_gates, override, parse_gates, read_gates
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from support.server_process import ServerProcess
 from support.tiny_model import classes_of, items
 from twinserve_loadtest.block_runner import ArmUnavailableError

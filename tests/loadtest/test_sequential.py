@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import stats
+
 from twinserve_loadtest.sequential import SequentialLooks, obrien_fleming_spending
 
 

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 from hdrh.histogram import HdrHistogram
+
 from twinserve_loadtest.block_runner import histogram_of, merge_histograms
 from twinserve_loadtest.bootstrap import BlockTable, LogRatio, cdf_band, percentile_ratios, rate_ratio
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
+
 from twinserve_loadtest.accuracy import TestImages, compare_accuracy
 from twinserve_loadtest.block_runner import BlockResult, histogram_of
 from twinserve_loadtest.findings import AccuracyResult, Effect, Interval, Verdict

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from twinserve_models import build
 from twinserve_models.train import Recipe
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from twinserve_models import build
 from twinserve_models.bench import read_testset
 from twinserve_models.evaluate import predict_classes
@@ -28,7 +29,7 @@ def version(built: Path) -> ModelVersion:
 def load(version: ModelVersion, variant: str) -> torch.jit.ScriptModule:
     entry = version.variants[variant]
     configure_torch(entry.engine, 1)
-    module: torch.jit.ScriptModule = torch.jit.load(entry.path).eval()  # type: ignore[no-untyped-call]
+    module: torch.jit.ScriptModule = torch.jit.load(entry.path).eval()
     return module
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from twinserve_models import data, mnist_files
 from twinserve_models.mnist_files import FILES, TEST_IMAGES, TEST_LABELS, DataError
 

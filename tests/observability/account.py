@@ -8,6 +8,7 @@ from types import TracebackType
 
 import grpc
 import numpy as np
+
 from support.server_process import ServerProcess, request
 from support.tiny_model import items
 from twinserve.v1 import predict_pb2, predict_pb2_grpc

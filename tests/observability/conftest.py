@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from observability.prometheus_process import PrometheusProcess
 from observability.traffic import mixed_traffic
 from support.server_process import ServerProcess
@@ -34,15 +35,22 @@ def twin_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def observed(twin_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
-    """One server with two gateways, split and shadow, its traffic still running."""
-    scratch = tmp_path_factory.mktemp("observed")
+def served(twin_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """One server with two gateways, split and shadow."""
     flags = ("--gateways", "2", "--split", "int8=0.5", "--shadow", "int8=0.5")
-    with (
-        ServerProcess(twin_models, scratch / "server", *flags) as server,
-        PrometheusProcess(server.metrics_port, scratch / "prometheus") as prometheus,
-        mixed_traffic(server),
-    ):
-        for _ in range(8):
+    with ServerProcess(twin_models, tmp_path_factory.mktemp("served"), *flags) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def observed(served: ServerProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
+    """The server after some seconds of traffic of every kind, idle again, and the Prometheus that watched it."""
+    with PrometheusProcess(served.metrics_port, tmp_path_factory.mktemp("prometheus")) as prometheus:
+        prometheus.wait_for_scrape()
+        with mixed_traffic(served):
+            for _ in range(6):
+                prometheus.wait_for_scrape()
+        # Rules rest on each other: the last of them sees what was scraped three evaluations before.
+        for _ in range(3):
             prometheus.wait_for_scrape()
-        yield Observed(server, prometheus)
+        yield Observed(served, prometheus)

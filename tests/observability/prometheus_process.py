@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 from urllib.request import urlopen
 
 import yaml
+
 from support.server_process import wait_until
 
 DEPLOY = Path(__file__).parents[2] / "deploy" / "prometheus"

@@ -12,8 +12,8 @@ import yaml
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 
-#: What Grafana puts in, for a test of some seconds.
-MACROS = {"$__rate_interval": "30s", "$__range": "1m", "$__interval": "1s"}
+#: What Grafana puts in, long enough for the traffic of the test to lie within.
+MACROS = {"$__rate_interval": "5m", "$__range": "5m", "$__interval": "1s"}
 _VARIABLE = re.compile(r"\$\w+")
 _SUFFIX = re.compile(r"_(total|info|bucket|count|sum)$")
 #: Splits where a comparison or a set operator stands.

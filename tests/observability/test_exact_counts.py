@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
 from observability.account import Accountants
 from observability.prometheus_process import PrometheusProcess
 from support.server_process import ServerProcess, wait_until

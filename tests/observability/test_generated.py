@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from grafana_foundation_sdk.models import dashboard
+
 from observability import promql
 
 GENERATORS = ("grafana/generate.py", "prometheus/metrics_doc.py")

@@ -9,9 +9,10 @@ from urllib.request import Request, urlopen
 
 import pytest
 import yaml
+from prometheus_client.openmetrics import parser
+
 from observability import promql
 from observability.prometheus_process import DEPLOY, tool
-from prometheus_client.openmetrics import parser
 
 if TYPE_CHECKING:
     from observability.conftest import Observed

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 import pytest
+
 from observability import promql
 from twinserve_server import metrics
 

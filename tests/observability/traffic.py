@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import grpc
 import pytest
+
 from support.server_process import ServerProcess, request
 from support.tiny_model import classes_of, items
 from twinserve.v1 import predict_pb2, predict_pb2_grpc

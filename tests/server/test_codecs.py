@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from twinserve.v1 import predict_pb2
 from twinserve_server.answer_codec import encode_answer
 from twinserve_server.core.artefact import ModelVersion, Variant

@@ -11,10 +11,10 @@ import pytest
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from twinserve.v1 import predict_pb2
 
 from support.server_process import TRANSPORTS, ServerProcess, request, tensor, wait_until
 from support.tiny_model import LABELS, classes_of, items
+from twinserve.v1 import predict_pb2
 
 pytestmark = pytest.mark.parametrize("server", TRANSPORTS, indirect=True)
 
@@ -22,13 +22,14 @@ pytestmark = pytest.mark.parametrize("server", TRANSPORTS, indirect=True)
 def code_and_text(call: Any) -> tuple[grpc.StatusCode, str]:
     with pytest.raises(grpc.RpcError) as caught:
         call()
-    return caught.value.code(), caught.value.details()
+    return caught.value.code(), caught.value.details() or ""
 
 
 def violations(call: Any) -> list[str]:
     with pytest.raises(grpc.RpcError) as caught:
         call()
-    raw = dict(caught.value.trailing_metadata())["grpc-status-details-bin"]
+    metadata: Any = caught.value.trailing_metadata()
+    raw = dict(metadata)["grpc-status-details-bin"]
     bad = error_details_pb2.BadRequest()
     for detail in status_pb2.Status.FromString(raw).details:
         if detail.Unpack(bad):
@@ -176,14 +177,14 @@ def test_a_wrong_request_gets_its_own_clear_status(
 
 
 def test_bytes_that_are_no_message_are_an_invalid_argument(server: ServerProcess) -> None:
-    call = server.channel.unary_unary("/twinserve.v1.PredictService/Predict")
+    call: Any = server.channel.unary_unary("/twinserve.v1.PredictService/Predict")
     code, text = code_and_text(lambda: call(b"\xff\xff\xff", timeout=5))
     assert code is INVALID
     assert "is not a message that" in text
 
 
 def test_an_unknown_method_is_unimplemented(server: ServerProcess) -> None:
-    call = server.channel.unary_unary("/twinserve.v1.PredictService/Nothing")
+    call: Any = server.channel.unary_unary("/twinserve.v1.PredictService/Nothing")
     assert code_and_text(lambda: call(b"", timeout=5))[0] is grpc.StatusCode.UNIMPLEMENTED
 
 

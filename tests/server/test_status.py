@@ -5,6 +5,7 @@ from __future__ import annotations
 import grpc
 import pytest
 from google.rpc import error_details_pb2
+
 from twinserve_server.core import errors
 from twinserve_server.status import STATUS, rich_status, status_of
 

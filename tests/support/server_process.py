@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,9 +16,9 @@ from urllib.request import urlopen
 
 import grpc
 from prometheus_client.parser import text_string_to_metric_families
-from twinserve.v1 import admin_pb2, admin_pb2_grpc, predict_pb2, predict_pb2_grpc
 
 from support.tiny_model import UInt8Array
+from twinserve.v1 import admin_pb2, admin_pb2_grpc, predict_pb2, predict_pb2_grpc
 
 READY_SECONDS = 60.0
 #: Everything that a caller sees is the same on both.
@@ -34,6 +35,8 @@ class ServerProcess:
         self._flags = ["--models", str(models), "--port", "0", "--metrics-port", "0", *flags]
         self.grpc_port = 0
         self.metrics_port = 0
+        #: The transport asked for, where a test runs over several.
+        self.transport = ""
 
     def __enter__(self) -> ServerProcess:
         command = [sys.executable, "-m", "twinserve_server", *self._flags, "--ready-file", str(self.ready_file)]
@@ -54,7 +57,9 @@ class ServerProcess:
         self.admin = admin_pb2_grpc.AdminServiceStub(self.channel)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.channel.close()
         self.stop()
 
@@ -119,6 +124,11 @@ def tensor(pixels: UInt8Array) -> predict_pb2.Tensor:
 def request(pixels: UInt8Array, **fields: Any) -> predict_pb2.PredictRequest:
     """A request for ``pixels``."""
     return predict_pb2.PredictRequest(input=tensor(pixels), **fields)
+
+
+def failures(calls: Iterable[Any]) -> list[Any]:
+    """The errors (``grpc.RpcError`` with ``code()`` and ``details()``) of those calls that failed; waits for all."""
+    return [error for call in calls if (error := call.exception()) is not None]
 
 
 def wait_until(condition: Any, seconds: float, explain: Any = lambda: "") -> None:

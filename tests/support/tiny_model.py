@@ -58,9 +58,10 @@ def make_tiny_models(
             y = y.flatten(1)
             if self.fragile and bool((y[:, 15] * 255 > 253.5).any()):
                 raise RuntimeError("poison")
-            work = self.work
+            unit: torch.Tensor = self.work  # type: ignore[assignment]
+            work = unit
             for _ in range(self.rounds):
-                work = torch.mm(work, self.work)
+                work = torch.mm(work, unit)
             y = y[:, :5] * self.scale + work[0, 1]
             if self.swap:
                 y = torch.stack([y[:, 1], y[:, 0], y[:, 2], y[:, 3], y[:, 4]], 1)

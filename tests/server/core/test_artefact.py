@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from twinserve_server.core.artefact import ModelVersion, read_manifest, verify_artefact
 from twinserve_server.core.errors import ArtefactError
 from twinserve_server.core.repository import load_repository
@@ -51,9 +52,7 @@ def test_a_version_survives_the_way_to_another_process(folder: Path) -> None:
         (lambda m: m["variants"]["int8"].update(file="../x.pt"), r"variants.int8.file"),
     ],
 )
-def test_a_wrong_manifest_names_the_field(
-    folder: Path, edit: Callable[[dict[str, Any]], None], message: str
-) -> None:
+def test_a_wrong_manifest_names_the_field(folder: Path, edit: Callable[[dict[str, Any]], None], message: str) -> None:
     change(folder, edit)
     with pytest.raises(ArtefactError, match=message):
         read_manifest(folder)
@@ -93,5 +92,5 @@ def test_the_greatest_version_is_served(folder: Path) -> None:
 def test_a_missing_or_empty_repository_says_how_to_build_one(tmp_path: Path) -> None:
     with pytest.raises(ArtefactError, match="is not there; build it with `twinserve models build`"):
         load_repository(tmp_path / "nowhere")
-    with pytest.raises(ArtefactError, match="holds no .*; build it with `twinserve models build`"):
+    with pytest.raises(ArtefactError, match=r"holds no .*; build it with `twinserve models build`"):
         load_repository(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from twinserve_server.core.batch_queue import BatchPolicy, BatchQueue
 from twinserve_server.core.errors import DeadlineError, ModelUnavailableError, QueueFullError
 from twinserve_server.core.job import Job

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from twinserve_server.core.errors import InvalidInputError, RepeatedFeedbackError, UnknownRequestError
 from twinserve_server.core.feedback import FeedbackStore, Judgement
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from twinserve_server.core.errors import InferenceError
 from twinserve_server.core.job import Batch, BatchTiming, Job
 

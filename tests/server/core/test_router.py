@@ -6,6 +6,7 @@ import math
 from collections import Counter
 
 import pytest
+
 from twinserve_server.core.errors import InvalidInputError, UnknownModelError
 from twinserve_server.core.router import Router, ShadowPolicy, TrafficPolicy
 
@@ -82,8 +83,6 @@ def test_shadows_take_their_share_and_never_shadow_themselves() -> None:
         ({"fp32": 1.0}, (ShadowPolicy("int8", 1.5),), r"share: 1.5 is not within 0..1"),
     ],
 )
-def test_a_wrong_policy_is_refused(
-    weights: dict[str, float], shadows: tuple[ShadowPolicy, ...], message: str
-) -> None:
+def test_a_wrong_policy_is_refused(weights: dict[str, float], shadows: tuple[ShadowPolicy, ...], message: str) -> None:
     with pytest.raises(InvalidInputError, match=message):
         TrafficPolicy.checked(VARIANTS, weights, shadows)
