@@ -1,7 +1,9 @@
 """A cheap external generator: h2load (Debian's nghttp2-client) drives a unary gRPC method over HTTP/2.
 
 The generator costs a fraction of a Python client, so that the server is what is measured. h2load knows nothing of gRPC:
-it sees HTTP status 200 for errors too. So the bytes of the answers are checked against those of a known good answer.
+it sees HTTP status 200 for errors too, and errors are answered faster than images. So one checked call is made before
+and after each load, and the bytes that h2load received must be those of as many good answers. Warm-up is a run of its
+own, as h2load counts the bytes of its warm-up, but not the requests.
 """
 
 from __future__ import annotations
@@ -12,10 +14,16 @@ import statistics
 import struct
 import subprocess
 import tempfile
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+import grpc
+
 METHOD = "/twinserve.v1.PredictService/Predict"
+GRPC_HEADERS = ("content-type: application/grpc", "te: trailers")
+#: Good answers differ by a few bytes (request ids grow); an error carries none.
+LEAST_SHARE_OF_BYTES = 0.98
 
 
 class LoadError(RuntimeError):
@@ -49,10 +57,9 @@ def drive(
     """A unary gRPC method, ``in_flight`` connections with one stream each, closed loop, for ``seconds``.
 
     Raises:
-        LoadError: h2load is missing, or requests failed.
+        LoadError: h2load is missing, or answers were not all good.
     """
-    headers = ("content-type: application/grpc", "te: trailers")
-    return drive_url(f"http://127.0.0.1:{port}{method}", frame(message), headers, in_flight, seconds, warm_up)
+    return drive_url(f"http://127.0.0.1:{port}{method}", frame(message), GRPC_HEADERS, in_flight, seconds, warm_up)
 
 
 def drive_url(
@@ -67,20 +74,54 @@ def drive_url(
     """Any POST, as :func:`drive`; ``http1`` for servers without HTTP/2.
 
     Raises:
-        LoadError: h2load is missing, or requests failed.
+        LoadError: h2load is missing, or answers were not all good.
     """
     if shutil.which("h2load") is None:
         raise LoadError("h2load is not installed; apt-get install nghttp2-client")
+    before = _answer_bytes(url, body, headers, http1)
+    if warm_up:
+        _run(url, body, headers, in_flight, warm_up, http1)
+    load = _run(url, body, headers, in_flight, seconds, http1)
+    least = min(before, _answer_bytes(url, body, headers, http1))
+    if load.bytes_per_answer < LEAST_SHARE_OF_BYTES * least:
+        raise LoadError(
+            f"{load.bytes_per_answer:.0f} bytes an answer under load, {least} when asked alone: "
+            f"some {1 - load.bytes_per_answer / least:.1%} of the answers are errors; the rate means nothing"
+        )
+    return load
+
+
+def _answer_bytes(url: str, body: bytes, headers: tuple[str, ...], http1: bool) -> int:
+    """One checked call: how many bytes a good answer has (gRPC status 0, or HTTP status 2xx)."""
+    try:
+        if http1:
+            told = dict(header.split(": ", 1) for header in headers)
+            with urllib.request.urlopen(urllib.request.Request(url, body, told), timeout=30) as reply:
+                found = len(reply.read())
+        else:
+            host, _, method = url.removeprefix("http://").partition("/")
+            with grpc.insecure_channel(host, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+                found = len(frame(channel.unary_unary("/" + method)(body[5:], timeout=30, wait_for_ready=True)))
+    except grpc.RpcError as error:
+        raise LoadError(f"{url}: a single call fails: {error.code().name}: {error.details()}") from None
+    except OSError as error:
+        raise LoadError(f"{url}: a single call fails: {error}") from None
+    if found <= 5:
+        raise LoadError(f"{url}: the answer to a single call is empty")
+    return found
+
+
+def _run(url: str, body: bytes, headers: tuple[str, ...], in_flight: int, seconds: float, http1: bool) -> Load:
     with tempfile.TemporaryDirectory() as folder:
         data, log = Path(folder) / "body", Path(folder) / "log"
         data.write_bytes(body)
         command = [
             *("h2load", "-c", str(in_flight), "-m", "1", "-t", "1", *(["--h1"] if http1 else [])),
-            *(f"--warm-up-time={int(warm_up * 1000)}ms", "-D", f"{int(seconds * 1000)}ms"),
+            *("-D", f"{int(seconds * 1000)}ms"),
             *("-d", str(data), f"--log-file={log}", *(part for header in headers for part in ("-H", header))),
             url,
         ]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + warm_up + 60, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60, check=False)
         return _parse(done.stdout + done.stderr, log.read_text() if log.exists() else "", seconds)
 
 
@@ -91,10 +132,10 @@ def _parse(text: str, log: str, seconds: float) -> Load:
     traffic = re.search(r"traffic: .*\((\d+)\) data", text)
     if counts is None or traffic is None:
         raise LoadError(f"h2load said nothing that can be read:\n{text[-2000:]}")
-    done, succeeded, errored = int(counts[2]), int(counts[3]), int(counts[5])
+    done, succeeded, failed, errored = (int(counts[at]) for at in (2, 3, 4, 5))
     # Requests under way when the time is up are neither failed nor done.
-    if not succeeded or errored > done * 0.001:
-        raise LoadError(f"h2load: {succeeded} of {done} requests succeeded, {errored} errored")
+    if not succeeded or failed + errored > done * 0.001:
+        raise LoadError(f"h2load: {succeeded} of {done} requests succeeded, {failed} failed, {errored} errored")
     latencies = sorted(float(line.split("\t")[2]) for line in log.splitlines() if line.count("\t") >= 2)
     if not latencies:
         raise LoadError("h2load logged no request")
