@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -35,6 +36,11 @@ def missing_tools() -> dict[str, str]:
     if not (Path(root) / "MNIST" / "raw" / "t10k-images-idx3-ubyte").is_file():
         missing["mnist"] = "the full MNIST is not in MNIST_ROOT"
     return missing
+
+
+def pytest_configure() -> None:
+    """A job in the background of a shell ignores SIGINT, and so would every program that the tests interrupt."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
