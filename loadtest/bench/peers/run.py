@@ -1,6 +1,6 @@
 """``make bench-peers``: the same artefact, generator and cores, side by side with what a user would pick instead.
 
-Each system is started alone, checked on 200 test images, loaded and stopped, round after round; figures are medians
+Each system is started alone, checked on 500 test images, loaded and stopped, round after round; figures are medians
 with their spread. Load is N connections with one stream (or one HTTP/1.1 request) each. Examples:
 
     python loadtest/bench/peers/run.py --install-only      make the environments (gigabytes; once)
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -28,7 +29,8 @@ from rich.console import Console  # noqa: E402
 
 from catalogue import PEERS  # noqa: E402
 from h2load import LoadError  # noqa: E402
-from processes import pss_mib  # noqa: E402
+from processes import affinity, pss_mib  # noqa: E402
+from report import markdown  # noqa: E402
 from subjects import Subject, running_noop, running_peer, running_twinserve  # noqa: E402
 from table import Figures  # noqa: E402
 from twinserve_loadtest.stamp import read_stamp  # noqa: E402
@@ -37,9 +39,10 @@ IN_FLIGHT = (1, 16, 64)
 console = Console(stderr=True)
 
 
-def measure(name: str, subject: Subject, figures: Figures, seconds: float) -> None:
-    """One round of one system."""
-    figures.add(f"{name}: idle MiB", sum(pss_mib(subject.pid).values()))
+def measure(name: str, subject: Subject, figures: Figures, seconds: float) -> dict[str, float]:
+    """One round of one system; returns its idle memory by process."""
+    memory = pss_mib(subject.pid)
+    figures.add(f"{name}: idle MiB", sum(memory.values()))
     subject.drive(1, 16, 1.0)
     for in_flight in IN_FLIGHT:
         load = subject.drive(1, in_flight, seconds)
@@ -48,30 +51,7 @@ def measure(name: str, subject: Subject, figures: Figures, seconds: float) -> No
         figures.add(f"{name}: {in_flight} in flight, p99 µs", load.p99_us)
     if name != "no-op":
         figures.add(f"{name}: batch-64, images/s", 64 * subject.drive(64, 4, seconds).requests_per_second)
-
-
-def markdown(figures: Figures, names: list[str], configurations: dict[str, str]) -> str:
-    """The table of ``docs/benchmarks.md``."""
-    columns = ("system", "configuration", "1 in flight: p50 ms", "1: req/s", "16: req/s", "64: req/s")
-    lines = [
-        f"| {' | '.join((*columns, 'batch-64: images/s', 'idle MiB'))} |",
-        "|---|---|---:|---:|---:|---:|---:|---:|",
-    ]
-    for name in names:
-        cells = [f"{figures.median(f'{name}: 1 in flight, p50 µs') / 1000:.2f}"]
-        for label in (
-            "1 in flight, requests/s",
-            "16 in flight, requests/s",
-            "64 in flight, requests/s",
-            "batch-64, images/s",
-        ):
-            values = figures.values.get(f"{name}: {label}", [])
-            cells.append(
-                f"{figures.median(f'{name}: {label}'):,.0f} ({min(values):,.0f}-{max(values):,.0f})" if values else ""
-            )
-        cells.append(f"{figures.median(f'{name}: idle MiB'):,.0f}")
-        lines.append(f"| {name} | {configurations.get(name, '')} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    return memory
 
 
 def main() -> int:
@@ -107,6 +87,8 @@ def main() -> int:
     }
     starts = {name: start for name, start in starts.items() if not only or name in only}
     figures, failed = Figures(), dict[str, str]()
+    memory, right = dict[str, dict[str, float]](), dict[str, str]()
+    loads = [os.getloadavg()[0]]
     for number in range(arguments.repeats):
         for name, start in starts.items():
             if name in failed:
@@ -114,23 +96,32 @@ def main() -> int:
             console.print(f"round {number + 1}: {name}")
             try:
                 with start() as subject:
-                    measure(name, subject, figures, arguments.seconds)
+                    right[name] = subject.right
+                    memory[name] = measure(name, subject, figures, arguments.seconds)
             except (RuntimeError, LoadError, OSError, subprocess.SubprocessError) as error:
                 failed[name] = str(error)
                 console.print(f"{name} failed: {error}", style="red")
-    configurations = {peer.name: peer.configuration for peer in PEERS}
-    configurations |= {
-        name: f"{arguments.gateways} gateways, 1 model process" for name in starts if "twinserve" in name
+        loads.append(os.getloadavg()[0])
+    described = {peer.name: peer.configuration for peer in PEERS}
+    described["no-op"] = f"grpc.aio, {arguments.gateways} processes"
+    ours = f"{arguments.gateways} gateways, 1 model process a variant; fp32 and int8 loaded"
+    result = {
+        "stamp": asdict(read_stamp()),
+        "command": sys.argv,
+        "affinity": affinity(),
+        "load_averages": loads,
+        "rounds": arguments.repeats,
+        "seconds": arguments.seconds,
+        "configurations": {name: described.get(name, ours) for name in starts},
+        "figures": figures.values,
+        "right": right,
+        "idle_pss_mib": memory,
+        "failed": failed,
     }
-    configurations["no-op"] = f"grpc.aio, {arguments.gateways} processes"
-    print(markdown(figures, [name for name in starts if name not in failed], configurations))
+    print(markdown(result))
     arguments.output.mkdir(parents=True, exist_ok=True)
     path = arguments.output / f"peers-{datetime.now(UTC):%Y%m%dT%H%M%S}.json"
-    path.write_text(
-        json.dumps(
-            {"stamp": asdict(read_stamp()), "command": sys.argv, "figures": figures.values, "failed": failed}, indent=1
-        )
-    )
+    path.write_text(json.dumps(result, indent=1))
     console.print(f"kept in {path}")
     return 1 if failed else 0
 

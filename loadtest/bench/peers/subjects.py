@@ -1,4 +1,4 @@
-"""What is measured: each system started alone, checked on 200 test images, and ended with all its processes."""
+"""What is measured: each system started alone, checked on 500 test images, and ended with all its processes."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 
 from catalogue import Peer
-from h2load import Load, drive, drive_url, frame
+from h2load import GRPC_HEADERS, Load, drive, drive_url, frame
 from messages import TestSet
 from processes import noop, twinserve
 
 HERE = Path(__file__).parent
 OIP = "/inference.GRPCInferenceService/ModelInfer"
-GRPC_HEADERS = ("content-type: application/grpc", "te: trailers")
+CHECKED = 500
 
 #: (images a request, in flight, seconds) -> what h2load saw.
 Drive = Callable[[int, int, float], Load]
@@ -35,6 +35,8 @@ class Subject:
 
     pid: int
     drive: Drive
+    #: Of the test images answered rightly: "494 of 500". The same artefact gives the same everywhere.
+    right: str
 
 
 @contextlib.contextmanager
@@ -59,9 +61,9 @@ def running_peer(peer: Peer, home: Path, models: Path, port: int) -> Iterator[Su
             )
         try:
             if peer.grpc:
-                yield Subject(process.pid, _oip_drive(home, work, port, testset, process))
+                yield Subject(process.pid, *_oip_drive(home, work, port, testset, process))
             else:
-                yield Subject(process.pid, _http_drive(peer, port, testset, process))
+                yield Subject(process.pid, *_http_drive(peer, port, testset, process))
         except (RuntimeError, subprocess.CalledProcessError) as error:
             tail = (work / "log").read_text(errors="replace")[-2000:]
             raise RuntimeError(f"{peer.name}: {error}\n{tail}") from None
@@ -81,7 +83,7 @@ def end_all(process: subprocess.Popen[bytes], mark: str) -> None:
     process.wait()
 
 
-def _oip_drive(home: Path, work: Path, port: int, testset: Path, process: subprocess.Popen[bytes]) -> Drive:
+def _oip_drive(home: Path, work: Path, port: int, testset: Path, process: subprocess.Popen[bytes]) -> tuple[Drive, str]:
     python = str(home / "triton" / "bin" / "python")
     script = str(HERE / "oip.py")
     bodies = {}
@@ -94,15 +96,15 @@ def _oip_drive(home: Path, work: Path, port: int, testset: Path, process: subpro
     )
     if done.returncode or process.poll() is not None:
         raise RuntimeError(f"does not answer: {done.stderr[-600:]}")
-    _expect_right(float(done.stdout.split()[-1]))
+    right = _expect_right(int(done.stdout.split()[-1]))
     url = f"http://127.0.0.1:{port}{OIP}"
-    return lambda images, in_flight, seconds: drive_url(url, bodies[images], GRPC_HEADERS, in_flight, seconds)
+    return lambda images, n, seconds: drive_url(url, bodies[images], GRPC_HEADERS, n, seconds), right
 
 
-def _http_drive(peer: Peer, port: int, testset: Path, process: subprocess.Popen[bytes]) -> Drive:
+def _http_drive(peer: Peer, port: int, testset: Path, process: subprocess.Popen[bytes]) -> tuple[Drive, str]:
     url = f"http://127.0.0.1:{port}{peer.url_path}"
     with np.load(testset) as held:
-        pixels, labels = held["images"][:200], held["labels"][:200]
+        pixels, labels = held["images"][:CHECKED], held["labels"][:CHECKED]
     headers = {"content-type": "application/octet-stream"}
 
     def ask(body: bytes) -> np.ndarray:
@@ -119,18 +121,19 @@ def _http_drive(peer: Peer, port: int, testset: Path, process: subprocess.Popen[
                 raise RuntimeError(f"does not answer: {error}") from None
             time.sleep(0.5)
     right = sum(
-        int((ask(pixels[at : at + 20].tobytes()).argmax(1) == labels[at : at + 20]).sum()) for at in range(0, 200, 20)
+        int((ask(pixels[at : at + 20].tobytes()).argmax(1) == labels[at : at + 20]).sum())
+        for at in range(0, CHECKED, 20)
     )
-    _expect_right(right / 200)
     told = ("content-type: application/octet-stream",)
-    return lambda images, in_flight, seconds: drive_url(
-        url, pixels[:images].tobytes(), told, in_flight, seconds, http1=True
-    )
+    return lambda images, n, seconds: drive_url(
+        url, pixels[:images].tobytes(), told, n, seconds, http1=True
+    ), _expect_right(right)
 
 
-def _expect_right(share: float) -> None:
-    if share < 0.9:
-        raise RuntimeError(f"only {share:.1%} of 200 answers are right")
+def _expect_right(right: int) -> str:
+    if right < 0.9 * CHECKED:
+        raise RuntimeError(f"only {right} of {CHECKED} answers are right")
+    return f"{right} of {CHECKED}"
 
 
 @contextlib.contextmanager
@@ -139,9 +142,9 @@ def running_twinserve(transport: str, models: Path, gateways: int) -> Iterator[S
     tests = TestSet(models)
     flags = ("--variants", "fp32,int8", "--gateways", str(gateways), "--transport", transport)
     with twinserve(models, *flags) as server:
-        tests.check(server.port, "int8")
+        right = _expect_right(round(CHECKED * tests.check(server.port, "int8", CHECKED)))
         bodies = {images: tests.request("int8", images).SerializeToString() for images in (1, 64)}
-        yield Subject(server.pid, lambda images, n, seconds: drive(server.port, bodies[images], n, seconds))
+        yield Subject(server.pid, lambda images, n, seconds: drive(server.port, bodies[images], n, seconds), right)
 
 
 @contextlib.contextmanager
@@ -149,4 +152,4 @@ def running_noop(models: Path, gateways: int) -> Iterator[Subject]:
     """The bound: grpc.aio that does nothing."""
     body = TestSet(models).request("int8").SerializeToString()
     with noop(gateways) as server:
-        yield Subject(server.pid, lambda _, n, seconds: drive(server.port, body, n, seconds))
+        yield Subject(server.pid, lambda _, n, seconds: drive(server.port, body, n, seconds), "")
