@@ -15,6 +15,7 @@ from support.tiny_model import make_tiny_models
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
+BLOCKS = "\n".join(re.findall(r"```\n(.*?)```", README, re.DOTALL))
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
@@ -27,12 +28,12 @@ def test_the_example_runs_as_written(tmp_path: Path, serve: Callable[..., Server
     assert re.search(r"^fp32 .*\n  inference \d+ µs of \d+ µs\nint8 ", ran.stdout)
 
 
-@pytest.mark.parametrize("command", sorted(set(re.findall(r"^make ([a-z-]+)", README, re.MULTILINE))))
+@pytest.mark.parametrize("command", sorted(set(re.findall(r"^make ([a-z-]+)", BLOCKS, re.MULTILINE))))
 def test_every_make_target_exists(command: str) -> None:
     assert re.search(rf"^{command}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
-@pytest.mark.parametrize("command", sorted(set(re.findall(r"^twinserve ([a-z]+)", README, re.MULTILINE))))
+@pytest.mark.parametrize("command", sorted(set(re.findall(r"^twinserve ([a-z]+)", BLOCKS, re.MULTILINE))))
 def test_every_command_has_help(command: str) -> None:
     ran = subprocess.run(
         [str(Path(sys.executable).with_name("twinserve")), command, "--help"],
