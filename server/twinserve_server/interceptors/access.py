@@ -74,10 +74,9 @@ def final_code(error: BaseException, context: grpc.aio.ServicerContext[Any, Any]
 
     ``context.code()`` alone does not tell: it is None after a cancellation and after an unhandled exception.
     """
-    if isinstance(error, grpc.aio.AbortError):
-        code = context.code()
-        return code.name if isinstance(code, grpc.StatusCode) else "UNKNOWN"
     if isinstance(error, asyncio.CancelledError | GeneratorExit):
         remaining = context.time_remaining()
         return "CANCELLED" if remaining is None or not is_past_deadline(remaining, elapsed) else "DEADLINE_EXCEEDED"
-    return "INTERNAL"
+    # abort() has set it, also where it could not send it because the call was over by then.
+    code = context.code()
+    return code.name if isinstance(code, grpc.StatusCode) else "INTERNAL"
