@@ -81,7 +81,7 @@ def drive_url(
     before = _answer_bytes(url, body, headers, http1)
     if warm_up:
         _run(url, body, headers, in_flight, warm_up, http1)
-    load = _run(url, body, headers, in_flight, seconds, http1)
+    load = _parse(*_run(url, body, headers, in_flight, seconds, http1), seconds)
     least = min(before, _answer_bytes(url, body, headers, http1))
     if load.bytes_per_answer < LEAST_SHARE_OF_BYTES * least:
         raise LoadError(
@@ -111,7 +111,10 @@ def _answer_bytes(url: str, body: bytes, headers: tuple[str, ...], http1: bool) 
     return found
 
 
-def _run(url: str, body: bytes, headers: tuple[str, ...], in_flight: int, seconds: float, http1: bool) -> Load:
+def _run(
+    url: str, body: bytes, headers: tuple[str, ...], in_flight: int, seconds: float, http1: bool
+) -> tuple[str, str]:
+    """What h2load printed, and its log of requests."""
     with tempfile.TemporaryDirectory() as folder:
         data, log = Path(folder) / "body", Path(folder) / "log"
         data.write_bytes(body)
@@ -122,7 +125,7 @@ def _run(url: str, body: bytes, headers: tuple[str, ...], in_flight: int, second
             url,
         ]
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60, check=False)
-        return _parse(done.stdout + done.stderr, log.read_text() if log.exists() else "", seconds)
+        return done.stdout + done.stderr, log.read_text() if log.exists() else ""
 
 
 def _parse(text: str, log: str, seconds: float) -> Load:

@@ -1,4 +1,8 @@
-"""Where a request's time goes: py-spy samples of a gateway and of a model process under load, and what follows."""
+"""Where a request's time goes: py-spy samples of a gateway and of a model process under load, and what follows.
+
+The bound is Amdahl's (1967): if the forward pass, with share f of a process's busy time, cost nothing, that process
+could serve 1 / (1 - f) times as much; a gateway runs no forward pass and is bounded by its own work.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +34,10 @@ STAGES = (
 
 
 def where_time_goes(server: Running, tests: TestSet) -> dict[str, dict[str, float]]:
-    """Shares of busy samples by stage, for one gateway and the INT8 model process, with 64 requests in flight."""
+    """Shares of busy samples by stage, for one gateway and the model processes, with 64 INT8 requests in flight.
+
+    ``if STAGE were free`` is Amdahl's bound for the largest stage of each process.
+    """
     found: dict[str, dict[str, float]] = {}
     for role, wanted in (("gateway", "twinserve_server.gateway"), ("model process", "twinserve_server.model_process")):
         pids = [pid for pid in tree(server.pid) if wanted in Path(f"/proc/{pid}/cmdline").read_text()]
@@ -43,6 +50,9 @@ def where_time_goes(server: Running, tests: TestSet) -> dict[str, dict[str, floa
         load.join()
         total = sum(counts.values()) or 1
         found[role] = {stage: round(count / total, 3) for stage, count in counts.most_common()}
+        if len(counts) > 1:
+            stage, count = counts.most_common(1)[0]
+            found[role][f"if {stage} were free, times as fast"] = round(1 / (1 - count / total), 2)
     return found
 
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -23,6 +23,7 @@ class Peer:
         packages: what pip installs after torch.
         grpc: asked by the Open Inference Protocol over gRPC; else by HTTP/1.1 with raw bodies.
         url_path: of the HTTP endpoint.
+        base64: HTTP bodies are JSON with base64 inside, as it takes no raw bodies.
         configuration: in words, for the table.
     """
 
@@ -31,7 +32,7 @@ class Peer:
     configuration: str
     grpc: bool = True
     url_path: str = "/"
-    extra: tuple[str, ...] = field(default=())
+    base64: bool = False
 
     def environment(self, home: Path) -> Path:
         """Its virtual environment."""
@@ -135,12 +136,17 @@ def _ray(peer: Peer, home: Path, work: Path, port: int) -> tuple[list[str], dict
     return [peer.python(home), str(HERE / "ray" / "serve.py"), f"--port={port}"], variables
 
 
+def _litserve(peer: Peer, home: Path, work: Path, port: int) -> tuple[list[str], dict[str, str]]:  # noqa: ARG001
+    return [peer.python(home), str(HERE / "litserve" / "serve.py"), f"--port={port}"], {}
+
+
 _COMMANDS = {
     "triton": _triton,
     "torchserve": _torchserve,
     "kserve": _kserve,
     "mlserver": _mlserver,
     "ray": _ray,
+    "litserve": _litserve,
 }
 
 PEERS = (
@@ -155,4 +161,12 @@ PEERS = (
     Peer("kserve", ("kserve",), "model in a pool of 2 threads"),
     Peer("mlserver", ("mlserver>=1.7,<1.8", "uvloop<0.22"), "2 parallel workers, batch 32, 1 ms"),
     Peer("ray", ("ray[serve]",), "1 replica, @serve.batch 32, 1 ms, HTTP", grpc=False),
+    Peer(
+        "litserve",
+        ("litserve>=0.2.19,<0.3",),
+        "1 worker, batch 32, 1 ms, JSON over HTTP",
+        grpc=False,
+        url_path="/predict",
+        base64=True,
+    ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -105,28 +106,34 @@ def _http_drive(peer: Peer, port: int, testset: Path, process: subprocess.Popen[
     url = f"http://127.0.0.1:{port}{peer.url_path}"
     with np.load(testset) as held:
         pixels, labels = held["images"][:CHECKED], held["labels"][:CHECKED]
-    headers = {"content-type": "application/octet-stream"}
+    kind = "application/json" if peer.base64 else "application/octet-stream"
 
-    def ask(body: bytes) -> np.ndarray:
-        with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=10) as answer:
-            return np.frombuffer(answer.read(), np.float32).reshape(-1, 10)
+    def body(images: np.ndarray) -> bytes:
+        raw = images.tobytes()
+        return json.dumps({"pixels": base64.b64encode(raw).decode()}).encode() if peer.base64 else raw
+
+    def ask(images: np.ndarray) -> np.ndarray:
+        asked = urllib.request.Request(url, body(images), {"content-type": kind})
+        with urllib.request.urlopen(asked, timeout=10) as answer:
+            found = answer.read()
+        raw = base64.b64decode(json.loads(found)["probabilities"]) if peer.base64 else found
+        return np.frombuffer(raw, np.float32).reshape(-1, 10)
 
     deadline = time.monotonic() + 120
     while True:
         try:
-            ask(pixels[0].tobytes())
+            ask(pixels[:1])
             break
         except OSError as error:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"does not answer: {error}") from None
             time.sleep(0.5)
     right = sum(
-        int((ask(pixels[at : at + 20].tobytes()).argmax(1) == labels[at : at + 20]).sum())
-        for at in range(0, CHECKED, 20)
+        int((ask(pixels[at : at + 20]).argmax(1) == labels[at : at + 20]).sum()) for at in range(0, CHECKED, 20)
     )
-    told = ("content-type: application/octet-stream",)
+    told = (f"content-type: {kind}",)
     return lambda images, n, seconds: drive_url(
-        url, pixels[:images].tobytes(), told, n, seconds, http1=True
+        url, body(pixels[:images]), told, n, seconds, http1=True
     ), _expect_right(right)
 
 
