@@ -8,10 +8,12 @@ Options of this test begin with ``--twin-``; ``--users`` is the concurrency of t
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 from typing import Any
 
+import gevent
 from locust import events
 from locust.runners import WorkerRunner
 
@@ -23,6 +25,8 @@ from twinserve_loadtest.shapes import BlockShape
 from twinserve_loadtest.testset import TestSetError, load_test_set
 from twinserve_loadtest.users import TwinUser
 from twinserve_loadtest.web import add_page
+
+logger = logging.getLogger(__name__)
 
 
 def add_options(parser: Any) -> None:
@@ -58,6 +62,8 @@ def wire(environment: Any, **_: object) -> None:
     except TestSetError as error:
         sys.stderr.write(f"Error: {error}; name it with --twin-testset\n")
         sys.exit(2)
+    if gevent.get_hub().loop.backend != "select":
+        logger.warning("gevent's timers are a millisecond coarse here; set GEVENT_BACKEND=select in the environment")
     attach(Session(_target(environment), test_set, options.twin_model or None), environment)
     environment.events.test_start.add_listener(_take_target)
     if isinstance(environment.runner, WorkerRunner):
