@@ -16,7 +16,7 @@ from rich.console import Console
 from twinserve_loadtest.block_record import merged
 from twinserve_loadtest.closing import latency_table
 from twinserve_loadtest.locust_blocks import LocustBlocks
-from twinserve_loadtest.model_info import TargetError, describe_target
+from twinserve_loadtest.model_info import TargetError, describe_target, on_this_machine
 from twinserve_loadtest.plan import DEFAULT_USERS, LoadSettings
 from twinserve_loadtest.results_file import save_results
 from twinserve_loadtest.runner import LoadTest
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-LOOPBACK = ("127.", "localhost", "[::1]", "unix:")
 END_SECONDS = 5.0
 QUIET_SECONDS = 0.5
 """How long the machine is watched before the load begins, and after its end."""
@@ -136,7 +135,7 @@ class Conductor:
         self._finish(self.test, self.model, session.target)
 
     def _finish(self, test: LoadTest, model: ModelInfo, target: str) -> None:
-        same_machine = target.startswith(LOOPBACK)
+        same_machine = on_this_machine(target)
         self.results = results = test.results(
             command=shlex.join(sys.argv), target=target, model=model, same_machine=same_machine
         )

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from twinserve_loadtest.closing import closing_sentence, closing_table, latency_table
 from twinserve_loadtest.generator import GeneratorError, LoadGenerator
-from twinserve_loadtest.model_info import TargetError, describe_target, with_memory
+from twinserve_loadtest.model_info import TargetError, describe_target, on_this_machine, with_memory
 from twinserve_loadtest.results_file import save_results
 from twinserve_loadtest.runner import LoadTest
 from twinserve_loadtest.testset import TestSetError, load_test_set
@@ -29,7 +29,6 @@ INTERRUPTED = 130
 QUIET_SECONDS = 0.5
 """How long the machine is watched before the load begins, and after its end."""
 CTRL_C = "interrupted"
-LOOPBACK = ("127.", "localhost", "[::1]", "unix:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +98,7 @@ def run_load_test(order: Order, err: Console) -> Results:
         target=order.target,
         model=model,
         metrics_url=order.metrics_url,
-        same_machine=order.target.startswith(LOOPBACK),
+        same_machine=on_this_machine(order.target),
     )
     save_results(results, order.output)
     return results

@@ -13,10 +13,16 @@ if TYPE_CHECKING:
     from twinserve_client import ModelInfo as Described
 
 READY_SECONDS = 5.0
+_LOOPBACK = ("127.", "localhost", "[::1]", "unix:")
 
 
 class TargetError(Exception):
     """The server cannot be tested as asked; the text says why and what to do."""
+
+
+def on_this_machine(target: str) -> bool:
+    """Whether server and load generator share a machine, as far as the address tells."""
+    return target.startswith(_LOOPBACK)
 
 
 def describe_target(target: str, model: str | None, wanted: list[str] | None) -> tuple[ModelInfo, int]:
