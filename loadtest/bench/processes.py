@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).parent
+#: Above this many runnable processes a core, the figures are no measurement.
+QUIET_LOAD_PER_CORE = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,3 +100,13 @@ def pss_mib(pid: int) -> dict[str, float]:
 def affinity() -> list[int]:
     """The cores that everything here shares."""
     return sorted(os.sched_getaffinity(0))
+
+
+def busy_warning(load_before: float) -> str:
+    """What to say above the figures when others were at work before the first server started; else nothing."""
+    if load_before <= QUIET_LOAD_PER_CORE * len(affinity()):
+        return ""
+    return (
+        f"**Not a measurement: the load average was {load_before:.1f} before the first server started.**"
+        " Other work ran on the same cores; repeat it on a quiet machine."
+    )

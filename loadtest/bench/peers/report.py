@@ -12,6 +12,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from processes import busy_warning
 from table import Figures, Target, targets_table
 
 #: Python servers that answer each request on its own, or batch it in Python.
@@ -20,8 +21,6 @@ OURS = ("twinserve-aio", "twinserve-fast", "no-op")
 #: Against the best peer, and against each Python server.
 AIMS = {"twinserve-aio": (1.1, 5.0), "twinserve-fast": (2.0, 10.0)}
 RATES = ("1 in flight, requests/s", "16 in flight, requests/s", "64 in flight, requests/s", "batch-64, images/s")
-#: Above this many runnable processes a core, others were at work: the figures are no measurement.
-QUIET_LOAD_PER_CORE = 1.5
 
 
 def markdown(result: dict[str, Any]) -> str:
@@ -71,12 +70,7 @@ def _stamp(result: dict[str, Any]) -> str:
         f"{result['rounds']} rounds of {result['seconds']:g} s a load, systems in turn; server and generator share the"
         " cores, nothing is pinned, one torch thread a process. Median (min to max).",
     ]
-    limit = QUIET_LOAD_PER_CORE * len(result["affinity"])
-    if loads[0] > limit:
-        lines.append(
-            f"**Not a measurement: the load average was {loads[0]:.1f} before the first server started.**"
-            " Other work ran on the same cores; repeat it on a quiet machine."
-        )
+    lines.append(busy_warning(loads[0]))
     return "\n".join(lines)
 
 
