@@ -9,6 +9,7 @@ against the protobuf library.
 from __future__ import annotations
 
 import struct
+import sys
 from functools import lru_cache
 from typing import Final
 
@@ -20,34 +21,33 @@ from twinserve_server.core.errors import TwinserveError
 from twinserve_server.core.job import Job
 from twinserve_server.status import status_of
 
-#: Timing (field 5, length-delimited): seven fixed-width fields, tag before each.
-_TIMING: Final = struct.Struct("<BBBQBQBQBIBQBQBQ")
-_TIMING_LENGTH: Final = _TIMING.size - 2
 _FIXED64 = 1
 _FIXED32 = 5
 _LENGTH_DELIMITED = 2
 _TAG_CLASSES = bytes([1 << 3 | _LENGTH_DELIMITED])
 _TAG_PROBABILITIES = bytes([2 << 3 | _LENGTH_DELIMITED])
 _TAG_TIMING = 5 << 3 | _LENGTH_DELIMITED
-_TAG_STREAM_RESPONSE = bytes([1 << 3 | _LENGTH_DELIMITED])
 _TAG_REQUEST_ID = bytes([6 << 3 | _LENGTH_DELIMITED])
+_TAG_STREAM_RESPONSE = bytes([1 << 3 | _LENGTH_DELIMITED])
+#: Timing (field 5, length-delimited): seven fixed-width fields, tag before each.
+_TIMING: Final = struct.Struct("<BBBQBQBQBIBQBQBQ")
+_TIMING_LENGTH: Final = _TIMING.size - 2
 
 
 def encode_answer(call: Call, job: Job) -> bytes:
     """The wire bytes of the ``PredictResponse`` of a call that ended well."""
-    probabilities = job.probabilities
+    version, probabilities = call.served.version, job.probabilities
     request_id = call.request_id.encode()
     return b"".join(
         (
-            _fixed_part(
-                call.served.version.model,
-                call.served.version.version,
+            _head(
+                version.model,
+                version.version,
                 call.variant,
-                _sha(call),
-                _classes(call),
+                version.variants[call.variant].sha256,
+                version.classes,
+                call.path,
             ),
-            _ROUTES[call.path],
-            _TAG_CLASSES,
             _packed_classes(job),
             _TAG_PROBABILITIES,
             _varint(len(probabilities)),
@@ -89,33 +89,27 @@ def encode_stream_error(error: TwinserveError, request_id: str) -> bytes:
     return predict_pb2.PredictStreamResponse(error=found).SerializeToString()
 
 
-def _sha(call: Call) -> str:
-    return call.served.version.variants[call.variant].sha256
-
-
-def _classes(call: Call) -> int:
-    return call.served.version.classes
-
-
-_ROUTES: Final = {
-    "named": predict_pb2.PredictResponse(route=predict_pb2.ROUTE_NAMED).SerializeToString(),
-    "split": predict_pb2.PredictResponse(route=predict_pb2.ROUTE_SPLIT).SerializeToString(),
-}
+_ROUTES: Final = {"named": predict_pb2.ROUTE_NAMED, "split": predict_pb2.ROUTE_SPLIT}
+#: The length and the one varint of a single class below 128.
+_ONE_CLASS: Final = tuple(bytes((1, index)) for index in range(0x80))
 
 
 @lru_cache(maxsize=256)
-def _fixed_part(model: str, version: str, variant: str, sha256: str, class_count: int) -> bytes:
-    return predict_pb2.PredictResponse(
+def _head(model: str, version: str, variant: str, sha256: str, class_count: int, path: str) -> bytes:
+    """What all answers of a variant begin with, up to the tag of the classes."""
+    fields = predict_pb2.PredictResponse(
         class_count=class_count,
         served_by=predict_pb2.ServedBy(model=model, version=version, variant=variant, sha256=sha256),
-    ).SerializeToString()
+        route=_ROUTES[path],
+    )
+    return fields.SerializeToString() + _TAG_CLASSES
 
 
 def _packed_classes(job: Job) -> bytes:
-    """The length and the varints of ``classes``; below 128 classes a varint is one byte."""
+    """The length and the varints of ``classes``; below 128 a varint is one byte."""
+    if job.count == 1 and (index := int.from_bytes(job.classes, sys.byteorder)) < 0x80:
+        return _ONE_CLASS[index]
     classes = np.frombuffer(job.classes, np.uint32)
-    if job.count == 1 and classes[0] < 0x80:
-        return bytes((1, classes[0]))
     if classes.max() < 0x80:
         return _varint(job.count) + classes.astype(np.uint8).tobytes()
     body = b"".join(map(_varint, classes.tolist()))

@@ -9,8 +9,18 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-#: Exactly these: the API is private.
-GRPCIO_VERSIONS: Final = ("1.85.1",)
+#: Exactly these, on which the conformance suite was run: the API is private.
+GRPCIO_VERSIONS: Final = (
+    "1.76.0",
+    "1.78.2",
+    "1.80.1",
+    "1.81.2",
+    "1.82.3",
+    "1.83.2",
+    "1.84.2",
+    "1.85.0",
+    "1.85.1",
+)
 #: How gRPC core is told to read in the thread that polls the completion queue, not in threads of its own.
 POLLER_EXPERIMENT: Final = "-event_engine_listener"
 
