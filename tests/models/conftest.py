@@ -10,19 +10,22 @@ from twinserve_models import build
 from twinserve_models.train import Recipe
 
 
-@pytest.fixture(scope="session")
-def no_mnist() -> pytest.MonkeyPatch:
+@pytest.fixture
+def no_mnist(monkeypatch: pytest.MonkeyPatch) -> None:
     """No full MNIST in the environment, and no network to fetch it."""
-    patch = pytest.MonkeyPatch()
+    hide_mnist(monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The version folder of a model trained for one epoch on 4,000 digits."""
+    with pytest.MonkeyPatch.context() as patch:
+        hide_mnist(patch)
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        return build.build_models(tmp_path_factory.mktemp("built"), progress=False, recipe=Recipe(epochs=1))
+
+
+def hide_mnist(patch: pytest.MonkeyPatch) -> None:
+    """Leave only the small set to be found."""
     patch.delenv("MNIST_ROOT", raising=False)
     patch.setattr("twinserve_models.data.download", lambda _: False)
-    return patch
-
-
-@pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory, no_mnist: pytest.MonkeyPatch) -> Path:
-    """The version folder of a model trained for one epoch on 4,000 digits."""
-    folder = tmp_path_factory.mktemp("built")
-    with no_mnist.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        return build.build_models(folder, progress=False, recipe=Recipe(epochs=1))

@@ -85,7 +85,7 @@ def test_the_engine_suits_the_machine(machine: str, engine: str) -> None:
 
 
 def test_a_build_that_is_interrupted_leaves_what_was_there(
-    built: Path, tmp_path: Path, no_mnist: pytest.MonkeyPatch, monkeypatch: pytest.MonkeyPatch
+    built: Path, tmp_path: Path, no_mnist: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "models"
     (folder / "mnist").mkdir(parents=True)

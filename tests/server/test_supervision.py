@@ -29,7 +29,8 @@ def test_a_dead_model_process_comes_back_and_fails_only_the_batch_it_held(odd_mo
     for _ in range(20):
         server.predict.Predict(request(pixels, variant="fp32"), timeout=10)
     outcomes = Counter(call.exception() is None for call in slow)
-    assert outcomes[True] >= 6
+    # The batch it held, and at most what was on its way to it when it died.
+    assert outcomes[True] >= 5
     for error in failures(slow):
         assert error.code() is grpc.StatusCode.UNAVAILABLE
         assert "its model process ended while it ran this request; try again" in error.details()
