@@ -14,6 +14,7 @@ import torch
 from twinserve_server.core.artefact import DataType, ModelVersion, Variant, verify_artefact
 from twinserve_server.core.errors import ArtefactError, InferenceError
 from twinserve_server.core.job import Buffer
+from twinserve_server.heap import return_freed_memory
 from twinserve_server.process_memory import resident_bytes
 from twinserve_server.torch_runtime import configure_torch
 
@@ -64,19 +65,19 @@ class Forward:
         self._softmax = version.output_kind == "logits"
         verify_artefact(variant)
         configure_torch(variant.engine, threads)
-        before = resident_bytes().anonymous
+        before = _held_bytes()
         started = time.perf_counter()
         try:
             self._module: Callable[[torch.Tensor], torch.Tensor] = torch.jit.load(variant.path).eval()
         except RuntimeError as error:
             raise ArtefactError(f"{variant.path}: is not a TorchScript file torch can load ({error})") from None
         load_seconds = time.perf_counter() - started
-        loaded = resident_bytes().anonymous
+        loaded = _held_bytes()
         started = time.perf_counter()
         self._check_output(variant)
-        first = resident_bytes().anonymous
+        first = _held_bytes()
         self._warm_up(max_batch_size)
-        at_limit = resident_bytes().anonymous
+        at_limit = _held_bytes()
         self._warm_up_all()
         self.facts = LoadFacts(
             load_seconds=load_seconds,
@@ -84,7 +85,7 @@ class Forward:
             added_load_bytes=loaded - before,
             added_first_inference_bytes=first - before,
             added_batch_limit_bytes=at_limit - before,
-            added_warm_up_bytes=resident_bytes().anonymous - before,
+            added_warm_up_bytes=_held_bytes() - before,
             torch=str(torch.__version__),
         )
 
@@ -138,6 +139,12 @@ class Forward:
         for _ in range(2):
             for images in range(1, self._max_batch_size + 1):
                 self._warm_up(images)
+
+
+def _held_bytes() -> int:
+    """Anonymous memory in use. What torch has freed and the heap still holds is nobody's."""
+    return_freed_memory()
+    return resident_bytes().anonymous
 
 
 def _last_line(error: Exception) -> str:

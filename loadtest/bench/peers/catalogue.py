@@ -24,6 +24,7 @@ class Peer:
         grpc: asked by the Open Inference Protocol over gRPC; else by HTTP/1.1 with raw bodies.
         url_path: of the HTTP endpoint.
         base64: HTTP bodies are JSON with base64 inside, as it takes no raw bodies.
+        listed: its JSON holds a list of base64 texts, here of one.
         configuration: in words, for the table.
     """
 
@@ -33,6 +34,7 @@ class Peer:
     grpc: bool = True
     url_path: str = "/"
     base64: bool = False
+    listed: bool = False
 
     def environment(self, home: Path) -> Path:
         """Its virtual environment."""
@@ -140,6 +142,13 @@ def _litserve(peer: Peer, home: Path, work: Path, port: int) -> tuple[list[str],
     return [peer.python(home), str(HERE / "litserve" / "serve.py"), f"--port={port}"], {}
 
 
+def _bentoml(peer: Peer, home: Path, work: Path, port: int) -> tuple[list[str], dict[str, str]]:
+    command = [str(peer.environment(home) / "bin" / "bentoml"), "serve", "service:Mnist", "--working-dir"]
+    command += [str(HERE / "bentoml"), "--host", "127.0.0.1", "--port", str(port)]
+    variables = {"PEER_COMMON": str(HERE), "BENTOML_HOME": str(work), "BENTOML_DO_NOT_TRACK": "True"}
+    return command, variables
+
+
 _COMMANDS = {
     "triton": _triton,
     "torchserve": _torchserve,
@@ -147,6 +156,7 @@ _COMMANDS = {
     "mlserver": _mlserver,
     "ray": _ray,
     "litserve": _litserve,
+    "bentoml": _bentoml,
 }
 
 PEERS = (
@@ -168,5 +178,14 @@ PEERS = (
         grpc=False,
         url_path="/predict",
         base64=True,
+    ),
+    Peer(
+        "bentoml",
+        ("bentoml>=1.4,<1.5",),
+        "1 worker, adaptive batches to 32, JSON over HTTP",
+        grpc=False,
+        url_path="/predict",
+        base64=True,
+        listed=True,
     ),
 )

@@ -17,7 +17,9 @@ from table import Figures, Target, targets_table
 
 #: Python servers that answer each request on its own, or batch it in Python.
 PYTHON_PEERS = ("kserve", "mlserver", "bentoml", "ray", "litserve")
-OURS = ("twinserve-aio", "twinserve-fast", "no-op")
+#: As many INT8 model processes as Triton has instances.
+REPLICATED = "twinserve-fast, 2 replicas"
+OURS = ("twinserve-aio", "twinserve-fast", REPLICATED, "no-op")
 #: Against the best peer, and against each Python server.
 AIMS = {"twinserve-aio": (1.1, 5.0), "twinserve-fast": (2.0, 10.0)}
 RATES = ("1 in flight, requests/s", "16 in flight, requests/s", "64 in flight, requests/s", "batch-64, images/s")
@@ -28,6 +30,8 @@ def markdown(result: dict[str, Any]) -> str:
     figures = Figures()
     figures.values.update(result["figures"])
     parts = [_stamp(result), _table(result, figures), _memory(result), targets_table(targets(figures))]
+    for name, errors in result.get("crashes", {}).items():
+        parts.append(f"{name} failed {len(errors)} times and was started again: {errors[0].splitlines()[0]}")
     if result["failed"]:
         parts.append(
             "\n".join(f"Not measured: {name}: {why.splitlines()[0]}" for name, why in result["failed"].items())
@@ -54,6 +58,9 @@ def targets(figures: Figures) -> list[Target]:
         best = _best(figures, peers, what)
         ratios = figures.ratio(f"{ours}: {what}", f"{best}: {what}")
         rows.append(Target(f"{ours}, {what} / best peer ({best})", 1.0, True, ratios))
+    for what in ("64 in flight, requests/s", "batch-64, images/s"):
+        ratios = figures.ratio(f"{REPLICATED}: {what}", f"triton: {what}")
+        rows.append(Target(f"{REPLICATED}, {what} / triton (2 instances)", 1.0, True, ratios))
     return rows
 
 

@@ -30,12 +30,14 @@ from rich.console import Console  # noqa: E402
 from catalogue import PEERS  # noqa: E402
 from h2load import LoadError  # noqa: E402
 from processes import affinity, pss_mib  # noqa: E402
-from report import markdown  # noqa: E402
+from report import REPLICATED, markdown  # noqa: E402
 from subjects import Subject, running_noop, running_peer, running_twinserve  # noqa: E402
 from table import Figures  # noqa: E402
 from twinserve_loadtest.stamp import read_stamp  # noqa: E402
 
 IN_FLIGHT = (1, 16, 64)
+#: A system that crashes is started again; one that fails so often in a round is left out from then on.
+ATTEMPTS = 2
 console = Console(stderr=True)
 
 
@@ -78,6 +80,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     starts: dict[str, Callable[[], contextlib.AbstractContextManager[Subject]]] = {
         "twinserve-fast": lambda: running_twinserve("fast", arguments.models, arguments.gateways),
+        REPLICATED: lambda: running_twinserve("fast", arguments.models, arguments.gateways, replicas=2),
         "twinserve-aio": lambda: running_twinserve("aio", arguments.models, arguments.gateways),
         "no-op": lambda: running_noop(arguments.models, arguments.gateways),
         **{
@@ -86,25 +89,34 @@ def main() -> int:
         },
     }
     starts = {name: start for name, start in starts.items() if not only or name in only}
-    figures, failed = Figures(), dict[str, str]()
+    figures, failed, crashes = Figures(), dict[str, str](), dict[str, list[str]]()
     memory, right = dict[str, dict[str, float]](), dict[str, str]()
     loads = [os.getloadavg()[0]]
     for number in range(arguments.repeats):
         for name, start in starts.items():
             if name in failed:
                 continue
-            console.print(f"round {number + 1}: {name}")
-            try:
-                with start() as subject:
-                    right[name] = subject.right
-                    memory[name] = measure(name, subject, figures, arguments.seconds)
-            except (RuntimeError, LoadError, OSError, subprocess.SubprocessError) as error:
-                failed[name] = str(error)
-                console.print(f"{name} failed: {error}", style="red")
+            for _ in range(ATTEMPTS):
+                console.print(f"round {number + 1}: {name}")
+                measured = Figures()
+                try:
+                    with start() as subject:
+                        right[name] = subject.right
+                        memory[name] = measure(name, subject, measured, arguments.seconds)
+                except (RuntimeError, LoadError, OSError, subprocess.SubprocessError) as error:
+                    crashes.setdefault(name, []).append(str(error))
+                    console.print(f"{name} failed: {error}", style="red")
+                    continue
+                for label, (value,) in measured.values.items():
+                    figures.add(label, value)
+                break
+            else:
+                failed[name] = crashes[name][-1]
         loads.append(os.getloadavg()[0])
     described = {peer.name: peer.configuration for peer in PEERS}
     described["no-op"] = f"grpc.aio, {arguments.gateways} processes"
     ours = f"{arguments.gateways} gateways, 1 model process a variant; fp32 and int8 loaded"
+    described[REPLICATED] = f"{arguments.gateways} gateways, 2 model processes of int8, 1 of fp32"
     result = {
         "stamp": asdict(read_stamp()),
         "command": sys.argv,
@@ -116,6 +128,7 @@ def main() -> int:
         "figures": figures.values,
         "right": right,
         "idle_pss_mib": memory,
+        "crashes": crashes,
         "failed": failed,
     }
     print(markdown(result))

@@ -110,13 +110,19 @@ def _http_drive(peer: Peer, port: int, testset: Path, process: subprocess.Popen[
 
     def body(images: np.ndarray) -> bytes:
         raw = images.tobytes()
-        return json.dumps({"pixels": base64.b64encode(raw).decode()}).encode() if peer.base64 else raw
+        if not peer.base64:
+            return raw
+        text = base64.b64encode(raw).decode()
+        return json.dumps({"pixels": [text] if peer.listed else text}).encode()
 
     def ask(images: np.ndarray) -> np.ndarray:
         asked = urllib.request.Request(url, body(images), {"content-type": kind})
-        with urllib.request.urlopen(asked, timeout=10) as answer:
-            found = answer.read()
-        raw = base64.b64decode(json.loads(found)["probabilities"]) if peer.base64 else found
+        with urllib.request.urlopen(asked, timeout=10) as response:
+            found = response.read()
+        raw = found
+        if peer.base64:
+            answer = json.loads(found)
+            raw = base64.b64decode(answer[0] if peer.listed else answer["probabilities"])
         return np.frombuffer(raw, np.float32).reshape(-1, 10)
 
     deadline = time.monotonic() + 120
@@ -144,10 +150,11 @@ def _expect_right(right: int) -> str:
 
 
 @contextlib.contextmanager
-def running_twinserve(transport: str, models: Path, gateways: int) -> Iterator[Subject]:
+def running_twinserve(transport: str, models: Path, gateways: int, replicas: int = 1) -> Iterator[Subject]:
     """twinserve, as its own benchmark starts it."""
     tests = TestSet(models)
     flags = ("--variants", "fp32,int8", "--gateways", str(gateways), "--transport", transport)
+    flags += ("--replicas", f"int8={replicas}")
     with twinserve(models, *flags) as server:
         right = _expect_right(round(CHECKED * tests.check(server.port, "int8", CHECKED)))
         bodies = {images: tests.request("int8", images).SerializeToString() for images in (1, 64)}
