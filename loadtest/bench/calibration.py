@@ -33,12 +33,12 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from twinserve_loadtest.accuracy import TestImages, compare_accuracy
-from twinserve_loadtest.block_runner import BlockResult, histogram_of
-from twinserve_loadtest.experiment import Experiment
-from twinserve_loadtest.findings import Effect
-from twinserve_loadtest.measurements import Settings
-from twinserve_loadtest.simulation import SimulatedMachine, SimulatedVariant
+from twinserve_loadtest.compare.accuracy import TestImages, compare_accuracy
+from twinserve_loadtest.compare.block_runner import BlockResult, histogram_of
+from twinserve_loadtest.compare.experiment import Experiment
+from twinserve_loadtest.compare.findings import Effect
+from twinserve_loadtest.compare.measurements import Settings
+from twinserve_loadtest.compare.simulation import SimulatedMachine, SimulatedVariant
 
 SLOWDOWNS = (1.0, 1.1, 1.2, 1.5)
 LOSSES = (0.003, 0.01, 0.03)

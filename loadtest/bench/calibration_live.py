@@ -14,11 +14,11 @@ from rich.console import Console
 from rich.progress import track
 
 from calibration import Case, Promise
-from twinserve_loadtest.accuracy import TestImages, compare_accuracy
-from twinserve_loadtest.experiment import Experiment
-from twinserve_loadtest.live_blocks import LiveBlocks
-from twinserve_loadtest.local_server import LocalServer
-from twinserve_loadtest.measurements import Measurements, Settings
+from twinserve_loadtest.compare.accuracy import TestImages, compare_accuracy
+from twinserve_loadtest.compare.experiment import Experiment
+from twinserve_loadtest.compare.live_blocks import LiveBlocks
+from twinserve_loadtest.compare.local_server import LocalServer
+from twinserve_loadtest.compare.measurements import Measurements, Settings
 from twinserve_loadtest.testset import TestSet, load_test_set
 
 FIGURE = ("single_stream", "p50")

@@ -2,18 +2,21 @@
 
 From the bottom up:
 
-- **Load.** :mod:`~twinserve_loadtest.generator` runs bounded *blocks* (:mod:`~twinserve_loadtest.blocks`) with Locust
-  in a process of its own (:mod:`~twinserve_loadtest.worker_main`, :mod:`~twinserve_loadtest.users`), counts in
-  :mod:`~twinserve_loadtest.recorder` and watches itself (:mod:`~twinserve_loadtest.watch`,
-  :mod:`~twinserve_loadtest.validity`). :mod:`~twinserve_loadtest.locustfile` is the same under Locust's own command
-  line, over several workers and with a web page.
-- **Load test.** :mod:`~twinserve_loadtest.plan` and :mod:`~twinserve_loadtest.runner` turn blocks into a test,
-  :mod:`~twinserve_loadtest.results` says what it writes. ``twinserve loadtest``, ``twinserve demo``.
-- **Comparison.** :mod:`~twinserve_loadtest.design` and :mod:`~twinserve_loadtest.experiment` interleave blocks of two
-  variants, :mod:`~twinserve_loadtest.statistics` has the formulas with their sources,
-  :mod:`~twinserve_loadtest.verdict` judges by :mod:`~twinserve_loadtest.gates`. ``twinserve compare``.
-- **Report.** :mod:`~twinserve_loadtest.report` makes a page, its JSON, a table and a picture of the files of the other
-  two. ``twinserve report``.
+- :mod:`twinserve_loadtest.load`: :mod:`~twinserve_loadtest.load.generator` runs bounded *blocks*
+  (:mod:`~twinserve_loadtest.load.blocks`) with Locust in a process of its own
+  (:mod:`~twinserve_loadtest.load.worker_main`, :mod:`~twinserve_loadtest.load.users`), counts in
+  :mod:`~twinserve_loadtest.load.recorder` and watches itself (:mod:`~twinserve_loadtest.load.watch`,
+  :mod:`~twinserve_loadtest.load.validity`). :mod:`~twinserve_loadtest.load.plan` and
+  :mod:`~twinserve_loadtest.load.runner` make a test of blocks, :mod:`~twinserve_loadtest.load.results` says what it
+  writes. ``twinserve loadtest``, ``twinserve demo``; :mod:`~twinserve_loadtest.locustfile` is the same under Locust's
+  own command line, over several workers and with a web page.
+- :mod:`twinserve_loadtest.compare`: :mod:`~twinserve_loadtest.compare.design` and
+  :mod:`~twinserve_loadtest.compare.experiment` interleave blocks of two variants,
+  :mod:`~twinserve_loadtest.compare.statistics` has the formulas with their sources,
+  :mod:`~twinserve_loadtest.compare.verdict` judges by :mod:`~twinserve_loadtest.compare.gates`. ``twinserve compare``.
+- :mod:`twinserve_loadtest.report` makes a page, its JSON, a table and a picture of the files of the other two.
+  ``twinserve report``.
+- :mod:`twinserve_loadtest.top` shows a running server in a terminal. ``twinserve top``.
 
 Importing this package imports nothing else; Locust, and with it gevent's monkey-patching, stays in its own process.
 """

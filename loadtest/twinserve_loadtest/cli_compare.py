@@ -5,9 +5,13 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from click import UsageError
+from typer.core import TyperCommand
+
+from twinserve_loadtest.compare.exit_codes import NO_VERDICT
 
 app = typer.Typer()
 
@@ -18,7 +22,7 @@ Examples:
 
   twinserve compare fp32 int8 --quick                  one minute, not decision-grade
 
-  twinserve compare fp32 int8 --gates gates.toml --json    for a pipeline: exit code 0, 1 or 2
+  twinserve compare fp32 int8 --gates gates.toml --json    for a pipeline: exit code 0, 1 or 2; 3: no verdict
 
   twinserve compare fp32 int8 --max-accuracy-loss 0.2pp --min-speedup p99=1.2 --min-speedup throughput=1.5
 
@@ -29,10 +33,22 @@ Examples:
 
 HELP = """Measure two variants side by side and decide: SHIP (exit code 0), DO NOT SHIP (1) or NOT ENOUGH EVIDENCE (2).
 
-Errors of use or of the environment also end with 2; --json tells them apart."""
+Exit code 3: there is no verdict, for want of a server, models or a valid option."""
 
 
-@app.command(epilog=EXAMPLES, help=HELP)
+class CompareCommand(TyperCommand):
+    """Wrong use ends like every other lack of a verdict: click's own code for it means NOT ENOUGH EVIDENCE here."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As usual, but for the exit code."""
+        try:
+            return super().parse_args(ctx, args)
+        except UsageError as error:
+            error.exit_code = NO_VERDICT
+            raise
+
+
+@app.command(cls=CompareCommand, epilog=EXAMPLES, help=HELP)
 def compare(
     baseline: Annotated[str, typer.Argument(help="Variant A, for example fp32.", metavar="A")],
     candidate: Annotated[str, typer.Argument(help="Variant B, for example int8.", metavar="B")],
@@ -65,11 +81,11 @@ def compare(
     reuse: Annotated[Path | None, typer.Option(help="Give the verdict of this file, if it holds here.")] = None,
 ) -> None:
     """See the help text above."""
-    from twinserve_loadtest.compare_options import OptionError, gates_of, objective_of, settings_of
+    from twinserve_loadtest.compare.options import OptionError, gates_of, objective_of, settings_of
 
     try:
         if reuse is not None:
-            from twinserve_loadtest.compare_reuse import run_reuse
+            from twinserve_loadtest.compare.reuse import run_reuse
 
             raise typer.Exit(run_reuse(reuse, baseline, candidate, models, as_json=as_json))
         chosen = gates_of(
@@ -85,8 +101,8 @@ def compare(
         objective = objective_of(slo_ms)
     except OptionError as error:
         typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(2) from None
-    from twinserve_loadtest.compare_command import CompareOrder, run_compare
+        raise typer.Exit(NO_VERDICT) from None
+    from twinserve_loadtest.compare.command import CompareOrder, run_compare
 
     order = CompareOrder(
         settings=settings,

@@ -49,8 +49,8 @@ def loadtest(
     output: Annotated[Path, typer.Option(help="Where the raw results go.")] = Path("reports/loadtest.json"),
 ) -> None:
     """Exit code 0: complete; 1: something is missing; 2: the test could not begin; 130: Ctrl-C."""
-    from twinserve_loadtest.loadtest_command import Order, run_command
-    from twinserve_loadtest.plan import LoadSettings
+    from twinserve_loadtest.load.command import Order, run_command
+    from twinserve_loadtest.load.plan import LoadSettings
 
     try:
         settings = LoadSettings(

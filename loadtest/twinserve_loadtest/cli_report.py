@@ -40,8 +40,8 @@ def report(
     from rich.text import Text
 
     from twinserve_loadtest.report import ReportError, json_path, read_document, write_document
-    from twinserve_loadtest.report_picture import draw_picture
-    from twinserve_loadtest.report_terminal import print_document
+    from twinserve_loadtest.report.picture import draw_picture
+    from twinserve_loadtest.report.terminal import print_document
 
     console, errors = Console(), Console(stderr=True)
     try:

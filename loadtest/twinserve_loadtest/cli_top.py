@@ -29,7 +29,7 @@ def top(
     from rich.console import Console
 
     from twinserve_loadtest.server_metrics import MetricsError
-    from twinserve_loadtest.top_screen import print_once, watch
+    from twinserve_loadtest.top.screen import print_once, watch
 
     try:
         (print_once if once else watch)(url, interval, Console())

@@ -13,10 +13,10 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from twinserve_loadtest.loadtest_command import INTERRUPTED, LoadTestError, Order, exit_code, run_load_test
+from twinserve_loadtest.load.command import INTERRUPTED, LoadTestError, Order, exit_code, run_load_test
+from twinserve_loadtest.load.plan import LoadSettings
+from twinserve_loadtest.load.results import Results
 from twinserve_loadtest.managed_server import ManagedServer, ServerStartError
-from twinserve_loadtest.plan import LoadSettings
-from twinserve_loadtest.results import Results
 from twinserve_loadtest.testset import FILE_NAME
 
 MODEL = "mnist"

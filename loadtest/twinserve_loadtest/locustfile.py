@@ -17,14 +17,14 @@ import gevent
 from locust import events
 from locust.runners import WorkerRunner
 
-from twinserve_loadtest.conductor import Conductor
-from twinserve_loadtest.locust_blocks import BlockWorker, LocustBlocks
-from twinserve_loadtest.plan import LOAD_MODES
-from twinserve_loadtest.session import Session, attach, session_of
-from twinserve_loadtest.shapes import BlockShape
+from twinserve_loadtest.load.conductor import Conductor
+from twinserve_loadtest.load.locust_blocks import BlockWorker, LocustBlocks
+from twinserve_loadtest.load.plan import LOAD_MODES
+from twinserve_loadtest.load.session import Session, attach, session_of
+from twinserve_loadtest.load.shapes import BlockShape
+from twinserve_loadtest.load.users import TwinUser
+from twinserve_loadtest.load.web import add_page
 from twinserve_loadtest.testset import TestSetError, load_test_set
-from twinserve_loadtest.users import TwinUser
-from twinserve_loadtest.web import add_page
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from twinserve_client import CallError, Client, ConfigurationError
-from twinserve_loadtest.results import ModelInfo, VariantInfo
+from twinserve_loadtest.load.results import ModelInfo, VariantInfo
 from twinserve_loadtest.server_metrics import MetricsError, read_metrics
 
 if TYPE_CHECKING:

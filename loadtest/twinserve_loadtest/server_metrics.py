@@ -10,7 +10,7 @@ from urllib.request import urlopen
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from twinserve_loadtest.results import Memory
+from twinserve_loadtest.load.results import Memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from twinserve_loadtest.results import NOT_ANSWERED, DatasetInfo
+from twinserve_loadtest.load.results import NOT_ANSWERED, DatasetInfo
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -179,9 +179,9 @@ PARAMETER_BYTES: Final = Family(
 ADDED_BYTES: Final = Family(
     "twinserve_model_added_bytes",
     "gauge",
-    "Anonymous memory in use (PSS) gained over the same process without the model, cumulative. stage: load, first_inference, "
-    "batch_limit (one image, then a full batch) or warm_up (every batch size). Library code, which every model process "
-    "shares, is not in it.",
+    "Anonymous memory in use (PSS) gained over the same process without the model, cumulative. stage: load, "
+    "first_inference, batch_limit (one image, then a full batch) or warm_up (every batch size). Library code, which "
+    "every model process shares, is not in it.",
     (*MODEL, "stage"),
     source="supervisor",
 )

@@ -14,7 +14,7 @@ import pytest
 from observability.traffic import mixed_traffic
 from support.server_process import ServerProcess, wait_until
 from twinserve_loadtest.server_metrics import MetricsPage
-from twinserve_loadtest.top import Reading, figures, quantile, take
+from twinserve_loadtest.top.variants import Reading, figures, quantile, take
 
 if TYPE_CHECKING:
     from observability.conftest import Observed

@@ -12,9 +12,9 @@ from report.sample_bench import sample_bench
 from report.sample_comparison import sample_comparison
 from report.sample_files import Files
 from report.sample_load_test import sample_killed_load_test, sample_load_test
+from twinserve_loadtest.load.results_file import save_results
 from twinserve_loadtest.report import read_document
-from twinserve_loadtest.report_document import Document
-from twinserve_loadtest.results_file import save_results
+from twinserve_loadtest.report.document import Document
 
 
 @pytest.fixture(scope="session")

@@ -9,9 +9,9 @@ import numpy as np
 from report.sample_answers import CLASSES, IntArray, confusion, make_answers, make_labels
 from report.sample_digits import draw_digits
 from report.sample_load_test import FIGURES, IMAGES, MEGABYTE, MEMORY_STAGES, STAMP, draw_latencies, histogram_of
-from twinserve_loadtest.bootstrap import BlockTable, cdf_band
-from twinserve_loadtest.comparison import Comparison, encode_classes
-from twinserve_loadtest.findings import (
+from twinserve_loadtest.compare.bootstrap import BlockTable, cdf_band
+from twinserve_loadtest.compare.comparison import Comparison, encode_classes
+from twinserve_loadtest.compare.findings import (
     AccuracyResult,
     AmdahlBound,
     ArmResult,
@@ -30,15 +30,15 @@ from twinserve_loadtest.findings import (
     StageSplit,
     Verdict,
 )
-from twinserve_loadtest.percentiles import new_histogram, read_percentiles
-from twinserve_loadtest.stamp import Stamp
-from twinserve_loadtest.statistics import (
+from twinserve_loadtest.compare.statistics import (
     mcnemar_exact,
     non_inferiority_p,
     paired_counts,
     tango_interval,
     wilson_interval,
 )
+from twinserve_loadtest.percentiles import new_histogram, read_percentiles
+from twinserve_loadtest.stamp import Stamp
 
 PAIRS = 24
 MARGIN = 0.005

@@ -9,8 +9,7 @@ import numpy.typing as npt
 from hdrh.histogram import HdrHistogram
 
 from report.sample_answers import confusion, make_answers, make_labels
-from twinserve_loadtest.percentiles import new_histogram, read_percentiles
-from twinserve_loadtest.results import (
+from twinserve_loadtest.load.results import (
     Accuracy,
     DatasetInfo,
     Generator,
@@ -25,6 +24,7 @@ from twinserve_loadtest.results import (
     VariantResult,
     encode_predictions,
 )
+from twinserve_loadtest.percentiles import new_histogram, read_percentiles
 
 MEGABYTE = 1024 * 1024
 IMAGES = 10_000

@@ -12,7 +12,7 @@ from nbclient import NotebookClient
 from report.sample_files import Files
 from support.server_process import ServerProcess
 from support.tiny_model import classes_of, items
-from twinserve_loadtest.results import DatasetInfo
+from twinserve_loadtest.load.results import DatasetInfo
 from twinserve_loadtest.testset import TestSet, save_test_set
 
 NOTEBOOK = Path(__file__).parents[2] / "docs" / "notebooks" / "quantization_ab.ipynb"

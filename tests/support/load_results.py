@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twinserve_loadtest.percentiles import new_histogram
-from twinserve_loadtest.results import (
+from twinserve_loadtest.load.results import (
     Accuracy,
     DatasetInfo,
     Generator,
@@ -16,6 +15,7 @@ from twinserve_loadtest.results import (
     VariantInfo,
     VariantResult,
 )
+from twinserve_loadtest.percentiles import new_histogram
 
 LABELS = ["zero", "one"]
 

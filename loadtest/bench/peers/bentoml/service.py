@@ -11,8 +11,8 @@ import torch
 
 sys.path.insert(0, os.environ["PEER_COMMON"])
 
-import bentoml  # noqa: E402
-from artefact import load  # noqa: E402
+import bentoml
+from artefact import load
 
 
 @bentoml.service(workers=1, traffic={"timeout": 30, "max_concurrency": 1024}, metrics={"enabled": False})

@@ -1,0 +1,1 @@
+"""Comparison: the designed experiment, its statistics, the gates and the verdict."""

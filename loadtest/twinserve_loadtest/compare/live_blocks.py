@@ -1,0 +1,184 @@
+"""Blocks against a real server: Locust sends, the SDK encodes, the server tells its stages and its CPU.
+
+Each way of sending has a generator of its own, so that going from one scenario to the next opens no
+connection. Both arms of a pair get the same images in the same order, at the same drawn moments.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import defaultdict
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Self
+
+from twinserve_loadtest.compare.block_runner import ArmUnavailableError, BlockResult
+from twinserve_loadtest.cpu_clock import CpuClock
+from twinserve_loadtest.load.block_record import BlockRecord, merged
+from twinserve_loadtest.load.blocks import BlockSpec, open_loop_users
+from twinserve_loadtest.load.generator import GeneratorError, LoadGenerator
+from twinserve_loadtest.load.recorder import OK
+from twinserve_loadtest.load.validity import judge
+from twinserve_loadtest.stamp import cpu_times, steal_between
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from twinserve_loadtest.compare.design import BlockPlan, Traffic
+    from twinserve_loadtest.testset import TestSet
+
+#: Offline: requests in flight, so that the next batch always waits.
+OFFLINE_USERS = 2
+_BULK_TIMEOUT = 30.0
+
+
+class LiveBlocks:
+    """A :class:`~twinserve_loadtest.compare.block_runner.BlockRunner` for one server.
+
+    Args:
+        target: host:port of the service.
+        test_set: what is sent.
+        model: its name.
+        cpu: reads the CPU seconds of a variant; None: they stay unknown.
+        same_machine: whether server and generator share the machine.
+    """
+
+    def __init__(self, target: str, test_set: TestSet, *, model: str, cpu: CpuClock | None, same_machine: bool) -> None:
+        self._target = target
+        self._test_set = test_set
+        self._model = model
+        self._cpu = cpu
+        self._same_machine = same_machine
+        self._stack = ExitStack()
+        self._generators: dict[Traffic, LoadGenerator] = {}
+        self._totals: dict[str, dict[str, BlockRecord]] = defaultdict(dict)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def run(self, arm: str, block: BlockPlan) -> BlockResult:
+        """Send one block (the :class:`~twinserve_loadtest.compare.block_runner.BlockRunner` protocol)."""
+        spec = block_spec(arm, block)
+        before, ticks = self._cpu_seconds(arm), cpu_times()
+        try:
+            record = self._generator(block.traffic).run(spec)
+        except GeneratorError as error:
+            raise ArmUnavailableError(str(error)) from None
+        stolen, after = steal_between(ticks, cpu_times()), self._cpu_seconds(arm)
+        tally = record.tally(arm)
+        if record.aborted or tally.codes[OK] == 0:
+            why = record.aborted or f"none of {tally.requests} requests was answered: {tally.failures}"
+            raise ArmUnavailableError(f"{arm}: {why}")
+        if block.phase == "main":
+            self._add(block.scenario, arm, record)
+        answered = tally.codes[OK]
+        stages = {**tally.stage_seconds, "client_total": tally.latency_sum_us / 1e6}
+        stages["server_total"] = stages.pop("total")
+        reading = record.reading
+        late = reading.send_lateness if record.scheduled else reading.timer_lateness
+        return BlockResult(
+            seconds=record.seconds,
+            requests=tally.requests,
+            images=tally.images,
+            errors=tally.requests - answered,
+            histogram=tally.histogram,
+            cpu_seconds=after - before if after is not None and before is not None and after >= before else None,
+            mean_batch_size=sum(size * count for size, count in tally.batch_sizes.items()) / answered,
+            stage_seconds=stages,
+            lateness_p99_us=float(late.get_value_at_percentile(99)) if late.get_total_count() else None,
+            generator_cpu_share=round(reading.cpu_share, 4),
+            steal_share=stolen,
+            invalid=_invalid(record, block),
+            predictions=tally.predictions if block.phase == "accuracy" else None,
+            probabilities=tally.probabilities if block.phase == "accuracy" else None,
+        )
+
+    def invalid_scenarios(self) -> dict[str, list[str]]:
+        """Scenario -> why the generator, not the server, set its figures; judged over all its blocks."""
+        found: dict[str, list[str]] = {}
+        for scenario, arms in self._totals.items():
+            reasons = []
+            for arm, total in arms.items():
+                figure = "throughput" if total.spec.mode == "offline" else "latency"
+                reasons += [
+                    f"{arm}: {why}" for why in judge(total, same_machine=self._same_machine).invalid.get(figure, [])
+                ]
+            if reasons:
+                found[scenario] = reasons
+        return found
+
+    def _add(self, scenario: str, arm: str, record: BlockRecord) -> None:
+        """Totals alone are kept: a histogram of every block would fill the memory."""
+        total = self._totals[scenario].get(arm)
+        if total is None:
+            self._totals[scenario][arm] = merged([record], parallel=False)
+        else:
+            total.add_following(record)
+
+    def _generator(self, traffic: Traffic) -> LoadGenerator:
+        if traffic not in self._generators:
+            generator = LoadGenerator(self._target, self._test_set, model=self._model)
+            self._generators[traffic] = self._stack.enter_context(generator)
+        return self._generators[traffic]
+
+    def _cpu_seconds(self, arm: str) -> float | None:
+        if self._cpu is None:
+            return None
+        with contextlib.suppress(OSError):
+            return self._cpu.seconds(arm)
+        return None
+
+
+def block_spec(arm: str, block: BlockPlan) -> BlockSpec:
+    """The order to the generator; the two blocks of a pair differ in the variant alone."""
+    if block.phase == "accuracy":
+        return BlockSpec(
+            "accuracy",
+            arm,
+            OFFLINE_USERS,
+            block.images_per_request,
+            requests=block.requests,
+            timeout=_BULK_TIMEOUT,
+            keep_samples=False,
+            keep_probabilities=True,
+        )
+    if block.traffic == "server":
+        assert block.rate is not None
+        users, warm_up = open_loop_users(block.rate), 1
+        return BlockSpec(
+            "open",
+            arm,
+            users,
+            requests=block.requests,
+            rate=block.rate,
+            seed=block.seed,
+            first_image=block.first_image,
+            warm_up=warm_up,
+            keep_samples=False,
+        )
+    single = block.traffic == "single_stream"
+    return BlockSpec(
+        "single-stream" if single else "offline",
+        arm,
+        1 if single else OFFLINE_USERS,
+        block.images_per_request,
+        requests=block.requests,
+        seed=block.seed,
+        first_image=block.first_image,
+        warm_up=5 if single else 1,
+        timeout=5.0 if single else _BULK_TIMEOUT,
+        keep_samples=False,
+    )
+
+
+def _invalid(record: BlockRecord, block: BlockPlan) -> str:
+    """What spoils a single block; what shows only over many is judged in ``invalid_scenarios``."""
+    if record.dropped:
+        return f"{record.dropped} of {record.scheduled} arrivals were never sent"
+    if block.phase == "slo":  # each rung is judged by itself
+        return "; ".join(why for why in judge(record).invalid.get("latency", []) if "generator" in why)
+    return ""

@@ -1,0 +1,89 @@
+"""Reports: from the files of load tests and comparisons to one page, its JSON, a terminal table, a picture.
+
+``write_report`` makes the page: a single HTML file that needs no network, and beside it a JSON file with every figure
+on it. The way there: :mod:`~twinserve_loadtest.report.inputs` reads the files, :mod:`~twinserve_loadtest.report.build`
+makes one :class:`~twinserve_loadtest.report.document.Document` of them, :mod:`~twinserve_loadtest.report.html`,
+:mod:`~twinserve_loadtest.report.terminal` and :mod:`~twinserve_loadtest.report.picture` draw it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twinserve_loadtest.compare.comparison import Comparison
+from twinserve_loadtest.report.build import build_document
+from twinserve_loadtest.report.html import render_html
+from twinserve_loadtest.report.inputs import Inputs, ReportError, Source, read_inputs
+from twinserve_loadtest.report.terminal import print_document
+from twinserve_loadtest.testset import TestSetError, load_test_set
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from twinserve_loadtest.load.results import Results
+    from twinserve_loadtest.report.document import Document
+
+__all__ = ["ReportError", "json_path", "read_document", "render_terminal", "write_document", "write_report"]
+
+
+def write_report(inputs: Sequence[Path], output: Path, *, test_set: Path | None = None) -> Path:
+    """Make the page of some results and its JSON (:func:`json_path`).
+
+    Args:
+        inputs: Files of ``twinserve loadtest``, ``twinserve compare`` and ``twinserve models bench``.
+        output: The HTML file; its folder is made when it is missing.
+        test_set: ``testset.npz`` that a load test sent, for pictures of the images on which variants part.
+
+    Returns:
+        ``output``.
+
+    Raises:
+        ReportError: a file cannot be used or written; the text says which and why.
+    """
+    return write_document(read_document(inputs, test_set=test_set), output)
+
+
+def read_document(inputs: Sequence[Path], *, test_set: Path | None = None) -> Document:
+    """What a report of ``inputs`` says.
+
+    Raises:
+        ReportError: a file cannot be used; the text says which and why.
+    """
+    try:
+        images = load_test_set(test_set) if test_set is not None else None
+    except TestSetError as error:
+        raise ReportError(str(error)) from None
+    return build_document(read_inputs(inputs), images)
+
+
+def write_document(document: Document, output: Path) -> Path:
+    """Write the page and its JSON.
+
+    Raises:
+        ReportError: a file cannot be written.
+    """
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(render_html(document), "utf-8")
+        json_path(output).write_text(document.to_json() + "\n", "utf-8")
+    except OSError as error:
+        raise ReportError(f"{output}: the report cannot be written ({error.strerror})") from None
+    return output
+
+
+def json_path(output: Path) -> Path:
+    """``reports/a.html`` → ``reports/a.report.json``: never the name of a results file."""
+    return output.with_suffix(".report.json")
+
+
+def render_terminal(results: Results | Comparison, console: Console) -> None:
+    """Print the table of a load test or comparison, and its answer as the last line."""
+    source = Source("results", "")
+    if isinstance(results, Comparison):
+        inputs = Inputs(comparisons=[(source, results)])
+    else:
+        inputs = Inputs(load_tests=[(source, results)])
+    print_document(build_document(inputs), console)

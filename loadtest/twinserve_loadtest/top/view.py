@@ -1,0 +1,98 @@
+"""How `twinserve top` looks: a table a model, the baseline first, each candidate with its ratio to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from twinserve_loadtest.top.variants import ModelFigures, ServerFigures, VariantFigures
+
+MIB: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table: a figure of every variant.
+
+    Attributes:
+        value: what is held against the baseline; None: a figure that has no ratio.
+        better: -1 where less is better, 1 where more is, 0 where neither.
+    """
+
+    title: str
+    show: Callable[[VariantFigures], str]
+    value: Callable[[VariantFigures], float | None] | None = None
+    better: int = 0
+
+
+def _seconds(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value * 1e6:.0f} µs" if value < 1e-3 else f"{value * 1e3:.2f} ms" if value < 1 else f"{value:.2f} s"
+
+
+def _mib(value: float | None) -> str:
+    return "-" if value is None else f"{value / MIB:,.1f} MiB"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2%}"
+
+
+ROWS: Final = (
+    Row("requests/s", lambda v: f"{v.rate:,.1f}"),
+    Row("failed/s", lambda v: f"{v.failed:,.1f}"),
+    Row("p50", lambda v: _seconds(v.p50), lambda v: v.p50, -1),
+    Row("p99", lambda v: _seconds(v.p99), lambda v: v.p99, -1),
+    Row("images a batch", lambda v: "-" if v.batch is None else f"{v.batch:.1f}"),
+    Row("images in work", lambda v: f"{v.waiting:.0f}"),
+    Row("CPU cores", lambda v: f"{v.cores:.2f}"),
+    Row("memory (PSS)", lambda v: _mib(v.pss), lambda v: v.pss, -1),
+    Row("  of it the model", lambda v: _mib(v.added), lambda v: v.added, -1),
+    Row("artefact", lambda v: _mib(v.artefact), lambda v: v.artefact, -1),
+    Row("accuracy", lambda v: "-" if v.accuracy is None else f"{v.accuracy:.2%} of {v.labels:,.0f}"),
+    Row("disagreement", lambda v: _percent(v.disagreement)),
+    Row("traffic share", lambda v: f"{v.weight:.0%}"),
+)
+
+
+def render(server: ServerFigures, where: str) -> Group:
+    """The whole screen."""
+    head = Text.assemble(
+        ("twinserve ", "bold"),
+        where,
+        f"   last {server.seconds:.1f} s   {server.gateways} gateways ({server.transport}): "
+        f"{server.gateway_cores:.2f} cores, {_mib(server.gateway_pss)}   ",
+        (f"{server.restarts:.0f} restarts", "red" if server.restarts else "dim"),
+    )
+    return Group(head, *(_table(model) for model in server.models))
+
+
+def _table(model: ModelFigures) -> Table:
+    table = Table(title=f"{model.name} v{model.version}   {model.dataset}", title_justify="left", title_style="bold")
+    table.add_column("")
+    for variant in model.variants:
+        state = "" if variant.ready else " [red]not ready[/]"
+        table.add_column(f"[bold]{variant.name}[/]{' (baseline)' if variant.baseline else ''}{state}", justify="right")
+    for row in ROWS:
+        table.add_row(row.title, *(_cell(row, variant, model.baseline) for variant in model.variants))
+    return table
+
+
+def _cell(row: Row, variant: VariantFigures, baseline: VariantFigures | None) -> Text:
+    cell = Text(row.show(variant))
+    if row.value is None or baseline is None or variant is baseline:
+        return cell
+    ours, theirs = row.value(variant), row.value(baseline)
+    if ours is None or not theirs:
+        return cell
+    ratio = ours / theirs
+    gain = row.better * (ratio - 1)
+    colour = "green" if gain > 0 else "red" if gain < 0 else "dim"
+    return cell.append(f"  {ratio:.2f}\u00d7", style=colour)

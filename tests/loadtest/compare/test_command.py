@@ -1,0 +1,131 @@
+"""``twinserve compare`` from end to end, on a server of its own, with a pair whose answers are known."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from support.tiny_model import classes_of, items, make_tiny_models
+from twinserve_loadtest.cli_compare import app
+from twinserve_loadtest.compare.command import CompareOrder, run_compare
+from twinserve_loadtest.compare.comparison import Comparison
+from twinserve_loadtest.compare.exit_codes import NO_VERDICT
+from twinserve_loadtest.compare.gates import parse_gates
+from twinserve_loadtest.compare.measurements import Settings
+from twinserve_loadtest.compare.rate_ladder import Objective
+from twinserve_loadtest.compare.sizing import Sizes
+from twinserve_loadtest.load.results import DatasetInfo
+from twinserve_loadtest.stamp import read_stamp
+from twinserve_loadtest.testset import FILE_NAME, TestSet, save_test_set
+
+SMALL = Sizes(single_stream_s=0.02, server_s=0.05, offline_s=0.02, images_per_request=16)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder of our own: its test set is larger than the shared one's."""
+    folder = make_tiny_models(tmp_path_factory.mktemp("compared"))
+    pixels = items(400)
+    test_set = TestSet(pixels, classes_of(pixels), DatasetInfo("tiny", "made here", len(pixels), full=True))
+    save_test_set(test_set, folder / "tiny" / FILE_NAME)
+    return folder
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one real run left behind."""
+
+    code: int
+    told: dict[str, object]
+    path: Path
+
+
+@pytest.fixture(scope="module")
+def outcome(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """One comparison from end to end; it is the slow part, so that all tests read the same one."""
+    path = tmp_path_factory.mktemp("compare") / "deep" / "compare.json"
+    settings = replace(Settings.quickly("fp32", "int8", 0), seconds=4.0, least_units=2, sizes=SMALL)
+    order = CompareOrder(
+        settings=settings,
+        gates=parse_gates({"max_accuracy_loss": "2pp", "max_size_ratio": 1.5}, "test"),
+        target=None,
+        metrics_url=None,
+        model=None,
+        models=models,
+        data=None,
+        images=None,
+        batching=True,
+        objective=Objective(),
+        as_json=True,
+        output=path,
+        command="twinserve compare fp32 int8",
+    )
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        code = run_compare(order)
+    return Outcome(code, json.loads(printed.getvalue()), path)
+
+
+def test_it_starts_a_server_measures_judges_and_writes(outcome: Outcome) -> None:
+    assert (outcome.code, outcome.told["outcome"], outcome.told["exit_code"]) == (0, "SHIP", 0)
+    found = Comparison.read(outcome.path)
+    assert found.accuracy is not None
+    assert found.accuracy.disagreement_count == 0
+    assert all(share.estimate == 1.0 for share in found.accuracy.accuracy.values())
+    assert found.missing == []
+    assert set(found.scenarios) == {"single_stream", "server", "offline"}
+    assert found.stages.keys() == {"fp32", "int8"}
+    assert found.resources["int8"].process_pss_bytes
+    assert found.stamp.artefacts.keys() == {"fp32", "int8"}
+    assert "quick" in {remark.code for remark in found.caveats}
+    assert "SHIP" in outcome.path.with_suffix(".html").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["fp32", "int9"], ["int9"]),
+        (["fp32", "int8", "--models", "nowhere"], ["nowhere"]),
+        (["fp32", "int8", "--max-accuracy-loss", "0.5%"], ["max_accuracy_loss", "0.5pp"]),
+        (["fp32", "int8", "--min-speedup", "p99"], ["--min-speedup", "p99=1.2"]),
+        (["fp32", "int8", "--min-speedup", "p98=2"], ["min_speedup.p98"]),
+        (["fp32", "int8", "--gates", "none.toml"], ["none.toml"]),
+        (["fp32", "int8", "--precision", "0"], ["--precision"]),
+        (["fp32", "int8", "--time", "5"], ["--time", "30"]),
+        (["fp32", "int8", "--slo-ms", "-1"], ["--slo-ms"]),
+        (["fp32", "int8", "--reuse", "none.json"], ["none.json"]),
+        (["fp32", "int8", "--target", "127.0.0.1:1"], ["127.0.0.1:1"]),
+        (["fp32"], ["Missing argument", "B"]),
+        (["fp32", "int8", "--sloms", "3"], ["--sloms"]),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_sentence(models: Path, arguments: list[str], words: list[str]) -> None:
+    chosen = arguments if "--models" in arguments else [*arguments, "--models", str(models)]
+    result = CliRunner().invoke(app, chosen)
+    assert result.exit_code == NO_VERDICT
+    assert "Traceback" not in result.output
+    told = " ".join(result.output.split())
+    for word in words:
+        assert word in told
+
+
+def test_an_earlier_verdict_is_given_again_here_and_refused_elsewhere(
+    models: Path, outcome: Outcome, tmp_path: Path
+) -> None:
+    again = CliRunner().invoke(app, ["fp32", "int8", "--models", str(models), "--reuse", str(outcome.path), "--json"])
+    assert again.exit_code == 0
+    assert json.loads(again.stdout)["outcome"] == "SHIP"
+    document = json.loads(outcome.path.read_text("utf-8"))
+    assert document["stamp"]["isa"] == read_stamp().isa
+    document["stamp"]["isa"] = "aarch64+asimd"
+    moved = tmp_path / "compare.json"
+    moved.write_text(json.dumps(document), "utf-8")
+    elsewhere = CliRunner().invoke(app, ["fp32", "int8", "--models", str(models), "--reuse", str(moved)])
+    assert elsewhere.exit_code == NO_VERDICT
+    assert "aarch64+asimd" in elsewhere.stderr

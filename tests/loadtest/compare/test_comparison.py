@@ -1,0 +1,224 @@
+"""The result file: whole, readable, honest about what is missing; and its re-use refused where it does not hold."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+from hdrh.histogram import HdrHistogram
+
+from twinserve_loadtest.compare.accuracy import TestImages
+from twinserve_loadtest.compare.assemble import Surroundings, assemble
+from twinserve_loadtest.compare.comparison import (
+    Comparison,
+    ComparisonError,
+    decode_classes,
+    encode_classes,
+    json_schema,
+)
+from twinserve_loadtest.compare.experiment import Experiment
+from twinserve_loadtest.compare.gates import default_gates
+from twinserve_loadtest.compare.measurements import Measurements, Settings
+from twinserve_loadtest.compare.simulation import Noise, SimulatedMachine, SimulatedVariant
+from twinserve_loadtest.compare.verdict import VerdictRefusedError, reuse
+from twinserve_loadtest.load.results import Memory
+from twinserve_loadtest.stamp import Stamp, isa_of
+
+IMAGES = 2000
+LABELS = np.random.default_rng(0).integers(0, 10, IMAGES)
+STAMP = Stamp(
+    cpu_model="simulated",
+    isa="x86_64+avx512_vnni+avx2",
+    isa_flags=["avx2", "avx512_vnni"],
+    cores_by_affinity=2,
+    cores_by_cgroup=None,
+    memory_bytes=None,
+    kernel="none",
+    steal_share=0.05,
+    load_average=None,
+    python="CPython",
+    packages={},
+    artefacts={"fp32": "a" * 64, "int8": "b" * 64},
+)
+
+
+def measured(dies_at: float | None = None, precision: float = 0.05) -> Measurements:
+    variants = {
+        "fp32": SimulatedVariant(wrong=frozenset(range(20))),
+        "int8": SimulatedVariant(slowdown=0.5, wrong=frozenset(range(5, 25))),
+    }
+    noise = Noise(seconds_between_bursts=1e9, drift_sd=0.01)
+    machine = SimulatedMachine(variants, LABELS, seed=1, noise=noise, dies_at=dies_at)
+    settings = Settings("fp32", "int8", IMAGES, seconds=90.0, precision=precision)
+    return Experiment(machine, settings, clock=machine.now).run()
+
+
+def surroundings(**changes: object) -> Surroundings:
+    pixels = np.random.default_rng(1).integers(0, 256, (IMAGES, 4, 4), dtype=np.uint8)
+    about = Surroundings(
+        created="2026-01-01T00:00:00+00:00",
+        command="twinserve compare fp32 int8",
+        stamp=STAMP,
+        model="mnist",
+        version="1",
+        variants={"fp32": {"bytes": 4_000_000}, "int8": {"bytes": 1_000_000}},
+        dataset={"name": "MNIST", "full": True},
+        test=TestImages(pixels, LABELS, tuple("0123456789")),
+        gates=default_gates(),
+        memory={
+            "fp32": Memory(added_by_stage={"load": 8e6}, resident_pss=200e6),
+            "int8": Memory(added_by_stage={"load": 2e6}, resident_pss=190e6),
+        },
+    )
+    return replace(about, **changes)  # type: ignore[arg-type]
+
+
+@cache
+def comparison() -> Comparison:
+    return assemble(measured(), surroundings())
+
+
+def test_it_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "compare.json"
+    path.write_text(comparison().to_json(), "utf-8")
+    assert Comparison.read(path) == comparison()
+
+
+def test_it_obeys_its_own_json_schema() -> None:
+    jsonschema.Draft202012Validator(json_schema()).validate(json.loads(comparison().to_json()))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"schema_version": 2}, ["schema_version"]),
+        ({"baseline": 3}, ["baseline", "string"]),
+        ({"scenarios": {"server": {}}}, ["scenarios.server"]),
+    ],
+)
+def test_another_file_is_refused_with_the_field_and_the_rule(change: dict[str, object], words: list[str]) -> None:
+    document = json.loads(comparison().to_json()) | change
+    with pytest.raises(ComparisonError) as raised:
+        Comparison.from_json(json.dumps(document), "old.json")
+    assert str(raised.value).startswith("old.json: field ")
+    for word in words:
+        assert word in str(raised.value)
+
+
+def test_a_file_that_is_not_there_or_not_json_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ComparisonError, match="cannot be read"):
+        Comparison.read(tmp_path / "none.json")
+    with pytest.raises(ComparisonError, match="top level"):
+        Comparison.from_json("{", "half.json")
+
+
+def test_accuracy_is_the_planted_one() -> None:
+    found = comparison().accuracy
+    assert found is not None
+    assert (found.only_baseline_correct, found.only_candidate_correct, found.both_wrong) == (5, 5, 15)
+    assert found.difference.estimate == 0
+    assert decode_classes(found.predictions["int8"])[30:].tolist() == LABELS[30:].tolist()
+    assert sum(map(sum, found.confusion["fp32"])) == IMAGES
+    assert found.disagreement_count == 10
+    assert {item.index for item in found.disagreements} == {0, 1, 2, 3, 4, 20, 21, 22, 23, 24}
+
+
+def test_classes_are_kept_compactly() -> None:
+    classes = np.array([0, 9, 300, 65535])
+    assert decode_classes(encode_classes(classes)).tolist() == classes.tolist()
+
+
+def test_histograms_are_readable_by_any_hdr_library_and_agree_with_the_percentiles() -> None:
+    run = comparison().scenarios["server"]
+    arm = run.arms["int8"]
+    histogram = HdrHistogram.decode(arm.histogram)
+    assert histogram.get_total_count() == arm.requests - arm.errors
+    assert histogram.get_value_at_percentile(50) == arm.percentiles_us["p50"]
+    assert arm.percentiles_us["p99.9"] is None or arm.requests >= 6636
+
+
+def test_the_costs_of_both_arms_are_set_side_by_side() -> None:
+    costs = {effect.metric: effect.interval.estimate for effect in comparison().costs if effect.interval}
+    assert costs == {"artefact_bytes": 0.25, "added_bytes": 0.25, "process_pss_bytes": 0.95}
+    assert comparison().resources["fp32"].cpu_seconds_per_1000_images.keys() == {"single_stream", "server", "offline"}
+
+
+def test_the_amdahl_bound_follows_from_the_stage_split() -> None:
+    split, bound = comparison().stages["fp32"], comparison().amdahl
+    assert bound is not None
+    assert bound.share == pytest.approx(split.seconds["inference"] / split.total_seconds)
+    assert bound.bound == pytest.approx(1 / (1 - bound.share))
+    assert sum(split.seconds.values()) == pytest.approx(split.total_seconds)
+    assert "cannot gain more than" in bound.text
+
+
+def test_every_caveat_that_applies_is_said() -> None:
+    codes = {remark.code for remark in comparison().caveats}
+    assert {"isa", "same_machine", "steal"} <= codes
+    assert "subset" not in codes
+    found = measured()
+    subset = assemble(
+        replace_settings(found, images=500, quick=True), surroundings(dataset={"name": "MNIST", "full": False})
+    )
+    assert {"quick", "subset", "small_test_set"} <= {remark.code for remark in subset.caveats}
+    assert not subset.verdict.decision_grade
+
+
+def replace_settings(found: Measurements, **changes: object) -> Measurements:
+    found.settings = replace(found.settings, **changes)  # type: ignore[arg-type]
+    return found
+
+
+def test_a_figure_that_the_generator_set_is_marked() -> None:
+    found = assemble(measured(), surroundings(invalid={"server": ["fp32: the generator used 97% of its one core"]}))
+    assert found.scenarios["server"].invalid
+    assert "invalid" in {remark.code for remark in found.caveats}
+    assert {gate.outcome for gate in found.verdict.gates if gate.name == "min_speedup.p50"} == {"undecided"}
+
+
+def test_a_server_killed_half_way_gives_a_result_that_says_what_is_missing() -> None:
+    found = assemble(measured(dies_at=80.0, precision=1e-6), surroundings())
+    assert any("gone" in remark.text for remark in found.missing)
+    assert found.scenarios["single_stream"].stopped == "interrupted"
+    assert found.scenarios["single_stream"].arms["int8"].requests > 0
+    assert not found.verdict.decision_grade
+    assert Comparison.from_json(found.to_json()) == found
+
+
+def test_a_server_that_was_never_there_gives_a_result_too() -> None:
+    found = assemble(measured(dies_at=0.0), surroundings())
+    assert found.verdict.outcome == "NOT ENOUGH EVIDENCE"
+    assert found.accuracy is None
+    assert "accuracy" in {remark.code for remark in found.missing}
+    assert Comparison.from_json(found.to_json()) == found
+
+
+def test_a_verdict_is_given_again_on_the_same_instruction_set_and_artefacts() -> None:
+    assert reuse(comparison(), STAMP.isa, STAMP.artefacts) == comparison().verdict
+    assert reuse(comparison(), STAMP.isa, {}) == comparison().verdict
+
+
+@pytest.mark.parametrize(
+    ("isa", "artefacts", "words"),
+    [
+        ("x86_64+avx2", {}, ["x86_64+avx512_vnni+avx2", "x86_64+avx2", "twinserve compare fp32 int8"]),
+        ("aarch64+asimd", {}, ["aarch64"]),
+        (STAMP.isa, {"int8": "c" * 64}, ["int8", "cccccccccccc"]),
+    ],
+)
+def test_it_is_refused_elsewhere(isa: str, artefacts: dict[str, str], words: list[str]) -> None:
+    with pytest.raises(VerdictRefusedError) as raised:
+        reuse(comparison(), isa, artefacts)
+    for word in words:
+        assert word in str(raised.value)
+
+
+def test_the_instruction_set_is_named_by_what_chooses_the_kernels() -> None:
+    assert isa_of("x86_64", ["avx2", "fma", "avx512f", "avx512_vnni"]) == "x86_64+avx512_vnni+avx512f+avx2"
+    assert isa_of("x86_64", ["avx2", "fma"]) == isa_of("x86_64", ["avx2"])
+    assert isa_of("aarch64", ["asimd", "asimddp", "i8mm"]) == "aarch64+i8mm+asimddp+asimd"

@@ -1,0 +1,89 @@
+"""Blocks against a real server: what is sent, what comes back, and what happens when the server goes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from support.server_process import ServerProcess
+from support.tiny_model import classes_of, items
+from twinserve_loadtest.compare.block_runner import ArmUnavailableError
+from twinserve_loadtest.compare.design import BlockPlan, Phase, Traffic
+from twinserve_loadtest.compare.live_blocks import LiveBlocks, block_spec
+from twinserve_loadtest.compare.serving_stamp import cpu_clock
+from twinserve_loadtest.cpu_clock import CpuClock
+from twinserve_loadtest.load.results import DatasetInfo
+from twinserve_loadtest.testset import TestSet
+
+PIXELS = items(300)
+TEST_SET = TestSet(PIXELS, classes_of(PIXELS), DatasetInfo("tiny", "made here", len(PIXELS), full=True))
+
+
+def plan(
+    traffic: Traffic, requests: int, batch: int = 1, *, phase: Phase = "main", rate: float | None = None
+) -> BlockPlan:
+    return BlockPlan(traffic, traffic, phase, "baseline", 0, 7, requests, batch, rate, seed=5)
+
+
+@pytest.fixture(scope="module")
+def live(shared_server: ServerProcess) -> Iterator[LiveBlocks]:
+    metrics = f"http://127.0.0.1:{shared_server.metrics_port}"
+    clock = cpu_clock(shared_server.target, "tiny", metrics, same_machine=True)
+    with LiveBlocks(shared_server.target, TEST_SET, model="tiny", cpu=clock, same_machine=True) as runner:
+        yield runner
+
+
+@pytest.mark.parametrize(
+    ("block", "images"),
+    [(plan("single_stream", 40), 40), (plan("server", 40, rate=200.0), 40), (plan("offline", 6, 32), 192)],
+)
+def test_every_way_of_sending_answers_every_request(live: LiveBlocks, block: BlockPlan, images: int) -> None:
+    found = live.run("int8", block)
+    assert (found.requests, found.images, found.errors) == (block.requests, images, 0)
+    assert found.histogram.get_total_count() == block.requests
+    assert found.seconds > 0
+    assert found.mean_batch_size is not None
+    assert found.cpu_seconds is not None
+    assert found.cpu_seconds > 0
+    assert (
+        found.stage_seconds["client_total"]
+        >= found.stage_seconds["server_total"]
+        > found.stage_seconds["inference"]
+        > 0
+    )
+
+
+def test_an_accuracy_block_answers_every_image_once_in_order(live: LiveBlocks) -> None:
+    found = live.run("fp32", plan("offline", 5, 64, phase="accuracy"))
+    assert found.predictions is not None
+    assert found.probabilities is not None
+    assert found.predictions.tolist() == TEST_SET.labels.tolist()
+    assert np.allclose(found.probabilities.sum(axis=1), 1.0, atol=1e-4)
+    assert found.images == len(PIXELS)
+
+
+def test_the_two_blocks_of_a_pair_are_the_same_order_but_for_the_variant() -> None:
+    for block in (plan("single_stream", 10), plan("server", 10, rate=50.0), plan("offline", 3, 16)):
+        first, second = block_spec("fp32", block).to_dict(), block_spec("int8", block).to_dict()
+        assert {key for key in first if first[key] != second[key]} == {"variant"}
+        assert first["first_image"] == 7
+
+
+def test_a_server_that_goes_away_ends_the_measurement(tiny_models: Path, tmp_path: Path) -> None:
+    with (
+        ServerProcess(tiny_models, tmp_path, "--gateways", "1") as server,
+        LiveBlocks(server.target, TEST_SET, model="tiny", cpu=None, same_machine=True) as runner,
+    ):
+        assert runner.run("fp32", plan("single_stream", 5)).errors == 0
+        server.stop()
+        with pytest.raises(ArmUnavailableError, match="fp32"):
+            runner.run("fp32", plan("single_stream", 5))
+
+
+def test_cpu_seconds_come_from_the_metrics_when_the_processes_are_elsewhere(shared_server: ServerProcess) -> None:
+    metrics = f"http://127.0.0.1:{shared_server.metrics_port}"
+    assert (CpuClock({"fp32": [2**22 + 1]}, metrics, "tiny").seconds("fp32") or 0) > 0
+    assert CpuClock({}, None, "tiny").seconds("fp32") is None
