@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from click import UsageError
 from typer.core import TyperCommand
 
 from twinserve_loadtest.compare.exit_codes import NO_VERDICT
@@ -36,16 +35,25 @@ HELP = """Measure two variants side by side and decide: SHIP (exit code 0), DO N
 Exit code 3: there is no verdict, for want of a server, models or a valid option."""
 
 
-class CompareCommand(TyperCommand):
+#: click's UsageError, which newer versions of typer bring along under a private name.
+UsageError: Any = typer.BadParameter.__base__
+
+
+class WrongUseError(UsageError):  # type: ignore[misc]
     """Wrong use ends like every other lack of a verdict: click's own code for it means NOT ENOUGH EVIDENCE here."""
+
+    exit_code = NO_VERDICT
+
+
+class CompareCommand(TyperCommand):
+    """The command, with an exit code of its own for wrong use."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """As usual, but for the exit code."""
         try:
             return super().parse_args(ctx, args)
         except UsageError as error:
-            error.exit_code = NO_VERDICT
-            raise
+            raise WrongUseError(error.format_message(), error.ctx) from None
 
 
 @app.command(cls=CompareCommand, epilog=EXAMPLES, help=HELP)

@@ -16,19 +16,19 @@ from twinserve_loadtest.compare.accuracy import TestImages
 from twinserve_loadtest.compare.assemble import Surroundings, assemble
 from twinserve_loadtest.compare.block_runner import ArmUnavailableError, MeasuredBlock
 from twinserve_loadtest.compare.crossover import survey
+from twinserve_loadtest.compare.exit_codes import EXIT_CODES, NO_VERDICT
 from twinserve_loadtest.compare.experiment import Experiment
 from twinserve_loadtest.compare.findings import Remark
 from twinserve_loadtest.compare.live_blocks import LiveBlocks
 from twinserve_loadtest.compare.local_server import LocalServer
 from twinserve_loadtest.compare.rate_ladder import Objective, climb
-from twinserve_loadtest.compare.serving_stamp import cpu_clock, serving_stamp
 from twinserve_loadtest.compare.terminal import CompareProgress, show
-from twinserve_loadtest.compare.exit_codes import EXIT_CODES, NO_VERDICT
 from twinserve_loadtest.compare.verdict import Evidence, judge_gate
 from twinserve_loadtest.load.generator import GeneratorError
 from twinserve_loadtest.managed_server import ServerStartError
 from twinserve_loadtest.model_info import TargetError, describe_target, with_memory
 from twinserve_loadtest.report import ReportError, read_document, write_document
+from twinserve_loadtest.serving_stamp import cpu_clock, serving_stamp
 from twinserve_loadtest.stamp import cpu_times, steal_between
 from twinserve_loadtest.testset import TestSetError, load_test_set
 

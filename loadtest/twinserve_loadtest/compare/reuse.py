@@ -9,8 +9,8 @@ from rich.console import Console
 
 from twinserve_loadtest.compare.command import print_verdict_json
 from twinserve_loadtest.compare.comparison import Comparison, ComparisonError
-from twinserve_loadtest.compare.terminal import show
 from twinserve_loadtest.compare.exit_codes import EXIT_CODES, NO_VERDICT
+from twinserve_loadtest.compare.terminal import show
 from twinserve_loadtest.compare.verdict import VerdictRefusedError, reuse
 from twinserve_loadtest.stamp import read_stamp
 

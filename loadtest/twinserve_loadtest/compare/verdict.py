@@ -30,7 +30,6 @@ from twinserve_loadtest.compare.gates import Gate
 from twinserve_loadtest.compare.statistics import more_images, more_units, wilson_interval
 
 
-
 class VerdictRefusedError(Exception):
     """A verdict that does not hold here; the message says what differs and how to get one that does."""
 

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
-from twinserve_loadtest.compare.serving_stamp import serving_stamp
 from twinserve_loadtest.load.block_record import BlockRecord, merged
 from twinserve_loadtest.load.blocks import ROUTED
 from twinserve_loadtest.load.caveats import caveats_of, missing_of
@@ -17,6 +16,7 @@ from twinserve_loadtest.load.recorder import OK
 from twinserve_loadtest.load.results import Results, Scenario, Step, encode_predictions
 from twinserve_loadtest.load.step import StepSearch
 from twinserve_loadtest.load.summarise import variant_result
+from twinserve_loadtest.serving_stamp import serving_stamp
 from twinserve_loadtest.stamp import cpu_times, steal_between
 
 if TYPE_CHECKING:

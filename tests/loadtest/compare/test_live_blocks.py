@@ -13,9 +13,9 @@ from support.tiny_model import classes_of, items
 from twinserve_loadtest.compare.block_runner import ArmUnavailableError
 from twinserve_loadtest.compare.design import BlockPlan, Phase, Traffic
 from twinserve_loadtest.compare.live_blocks import LiveBlocks, block_spec
-from twinserve_loadtest.compare.serving_stamp import cpu_clock
 from twinserve_loadtest.cpu_clock import CpuClock
 from twinserve_loadtest.load.results import DatasetInfo
+from twinserve_loadtest.serving_stamp import cpu_clock
 from twinserve_loadtest.testset import TestSet
 
 PIXELS = items(300)
