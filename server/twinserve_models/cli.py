@@ -59,7 +59,7 @@ def show(
     epilog="""
 Examples:
 
-  twinserve models bench                           the seed's table for every variant, beside the seed's figures
+  twinserve models bench                           the published table for every variant, beside its own figures
 
   twinserve models bench --plots reports/plots     and its pictures (SVG and PNG)
 

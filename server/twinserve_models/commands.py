@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from twinserve_models.bench import SEED_ROWS, Bench, bench_models, read_testset, steps
+from twinserve_models.bench import PUBLISHED_ROWS, Bench, bench_models, read_testset, steps
 from twinserve_models.build import build_models
 from twinserve_models.mnist_files import DataError
 from twinserve_models.plots import dataset_line, draw_plots
@@ -128,7 +128,7 @@ def bench(
 
 
 def bench_table(found: Bench) -> Table:
-    """The seed's table: ours above the seed's own rows."""
+    """The published table: ours above the published rows."""
     total = found.rows[0].total
     threads = f"{found.threads} thread{'s' if found.threads > 1 else ''}"
     table = Table(
@@ -154,16 +154,16 @@ def bench_table(found: Bench) -> Table:
             f"{gain:.2f}",
         )
     table.add_section()
-    first = SEED_ROWS[0].seconds
-    for seed in SEED_ROWS:
+    first = PUBLISHED_ROWS[0].seconds
+    for published in PUBLISHED_ROWS:
         cells = (
-            f"{seed.size_kb:,.2f}",
-            f"{seed.accuracy:.2f}",
+            f"{published.size_kb:,.2f}",
+            f"{published.accuracy:.2f}",
             "",
-            f"{seed.seconds:.2f}",
-            f"{first / seed.seconds:.2f}",
+            f"{published.seconds:.2f}",
+            f"{first / published.seconds:.2f}",
         )
-        table.add_row(f"the seed's {seed.variant}", *cells, style="dim")
+        table.add_row(f"published {published.variant}", *cells, style="dim")
     return table
 
 

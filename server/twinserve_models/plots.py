@@ -1,4 +1,4 @@
-"""The seed's pictures: loss, size, accuracy and latency. Every one states the data set and its count of images."""
+"""Pictures of a benchmark: loss, size, accuracy and latency. Every one states the data set and its count of images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From images to three artefacts: the seed's network, honest manifests, whole or not at all."""
+"""From images to three artefacts: the published network, honest manifests, whole or not at all."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def load(version: ModelVersion, variant: str) -> torch.jit.ScriptModule:
     return module
 
 
-def test_the_network_is_the_seeds() -> None:
+def test_the_network_is_the_published_one() -> None:
     assert sum(parameter.numel() for parameter in Net().parameters()) == 1_199_882
     assert Net()(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
 

@@ -1,4 +1,4 @@
-"""``twinserve models``: list, show, bench; the table stands beside the seed's figures, the pictures name the data."""
+"""``twinserve models``: list, show, bench; the table stands beside the published one, the pictures name the data."""
 
 from __future__ import annotations
 

@@ -190,6 +190,9 @@ def _accuracy_part(results: Results, baseline: str, candidate: str) -> str:
     pair = _pair(results, "accuracy", "accuracy", baseline, candidate)
     if pair is None or pair[0].accuracy is None or pair[1].accuracy is None:
         return "is of unknown accuracy"
+    if pair[0].accuracy.coverage < 1 or pair[1].accuracy.coverage < 1:
+        # Each variant may have answered other images: their shares do not compare.
+        return "is of unknown accuracy (not every image was answered)"
     old, new = (result.accuracy.correct / result.accuracy.total for result in pair if result.accuracy)
     points = (new - old) * 100
     both = f"{new:.2%} against {old:.2%}"

@@ -75,6 +75,10 @@ def test_partial_coverage_is_shown_beside_the_accuracy() -> None:
     assert "98.50 of 50.0%" in text_of(standard(coverage=0.5))
 
 
+def test_accuracy_on_a_part_of_the_images_is_not_compared() -> None:
+    assert "is of unknown accuracy (not every image was answered)" in closing_sentence(standard(coverage=0.5))
+
+
 def test_a_subset_is_named_as_one_under_the_table_and_in_the_sentence() -> None:
     small = make_results(dataset=DatasetInfo("toy", "a test", 1000, full=False))
     assert "NOT the full test set" in text_of(small)
