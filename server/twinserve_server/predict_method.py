@@ -13,7 +13,7 @@ from twinserve_server.core.engine import Call, Engine
 from twinserve_server.core.errors import CancelledError, DeadlineError, InvalidInputError, TwinserveError
 from twinserve_server.deadlines import is_past_deadline
 from twinserve_server.direct import Exchange
-from twinserve_server.tensor_codec import MAX_ID_BYTES, MAX_KEY_BYTES, Items, check_text, decode_input
+from twinserve_server.tensor_codec import MAX_KEY_BYTES, Items, check_request_id, check_text, decode_input
 
 _parse: Final = predict_pb2.PredictRequest.FromString
 
@@ -111,7 +111,7 @@ def open_call(engine: Engine, request: predict_pb2.PredictRequest, max_images: i
     items = decode_input(request.input, served.version, max_images)
     request_id, routing_key = request.request_id, request.routing_key
     if request_id:
-        check_text("request_id", request_id, MAX_ID_BYTES)
+        check_request_id(request_id)
     if routing_key:
         check_text("routing_key", routing_key, MAX_KEY_BYTES)
     return engine.open_call(served, request.variant, routing_key, request_id), items

@@ -73,6 +73,17 @@ def decode_input(tensor: predict_pb2.Tensor, version: ModelVersion, max_images: 
     return Items(data, datatype, count)
 
 
+def check_request_id(value: str) -> None:
+    """Check a caller's request id.
+
+    Raises:
+        InvalidInputError: it is too long, or cannot travel in gRPC metadata, which are ASCII.
+    """
+    check_text("request_id", value, MAX_ID_BYTES)
+    if not (value.isascii() and value.isprintable()):
+        raise InvalidInputError.of("request_id", f"{value!r} holds characters other than printable ASCII")
+
+
 def check_text(field: str, value: str, limit: int) -> None:
     """Check the length of a free text field in UTF-8.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import socket
@@ -18,6 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from support.server_process import TRANSPORTS, ServerProcess, failures, request, wait_until
 from support.tiny_model import POISON, classes_of, items
+from twinserve_client import Client, InternalError
 
 Serve = Callable[..., ServerProcess]
 
@@ -204,6 +206,15 @@ def test_a_failing_batch_fails_only_itself(odd_models: Path, serve: Serve) -> No
     for index, call in enumerate(calls):
         if index % 5:
             assert list(call.result().classes) == classes_of(good).tolist()
+
+
+def test_the_sdk_tells_the_id_that_the_server_gave_a_failed_request(odd_models: Path, serve: Serve) -> None:
+    server = serve(odd_models, "--variants", "fragile", "--gateways", "1")
+    poisoned = items(1)
+    poisoned[0, 3, 3] = POISON
+    with Client(server.target) as client, pytest.raises(InternalError) as caught:
+        client.predict(poisoned)
+    assert re.fullmatch(r"0-[0-9a-f]{8}-1", caught.value.request_id)
 
 
 def test_a_full_queue_refuses_and_says_when_to_try_again(odd_models: Path, serve: Serve) -> None:

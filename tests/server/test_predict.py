@@ -162,6 +162,7 @@ ONE = items(1)
         (request(ONE, variant="int4"), NOT_FOUND, "'int4' is not served here; served are: fp32, int8", []),
         (request(ONE, model="other"), NOT_FOUND, "'other' is not served here; served are: tiny", []),
         (request(ONE, request_id="x" * 129), INVALID, "request_id: holds 129 bytes; the limit is 128", ["request_id"]),
+        (request(ONE, request_id="größe"), INVALID, "request_id: 'größe' holds characters other", ["request_id"]),
     ],
 )
 def test_a_wrong_request_gets_its_own_clear_status(

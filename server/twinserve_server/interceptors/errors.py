@@ -18,7 +18,7 @@ log = structlog.get_logger()
 #: The metadata key under which gRPC clients look for a ``google.rpc.Status``.
 DETAILS_KEY = "grpc-status-details-bin"
 #: The metadata key that names the request an RPC made, as logs and traces name it.
-REQUEST_ID_KEY = "twinserve-request-id"
+REQUEST_ID_KEY = "x-request-id"
 
 Metadata = tuple[tuple[str, str | bytes], ...]
 
