@@ -28,7 +28,10 @@ from h2load import LoadError, drive
 from messages import TestSet
 from processes import HERE, Running, affinity, busy_warning, noop, pss_mib, twinserve
 from table import Figures, Target, figures_table, targets_table
+from twinserve_loadtest.load.blocks import BlockSpec
+from twinserve_loadtest.load.generator import LoadGenerator
 from twinserve_loadtest.stamp import read_stamp
+from twinserve_loadtest.testset import load_test_set
 
 IN_FLIGHT = (1, 8, 16, 32, 64, 128)
 #: An open loop that sends later than this is none. Not relative to the latency: a late client inflates that, too.
@@ -69,6 +72,7 @@ class Bench:
             *((self.unary, name, variant, 4, 64) for name in ("aio", "fast") for variant in ("fp32", "int8")),
             (self.unary, "fast, no metrics", "int8", 64, 1),
             *((self.stream, name, "int8") for name in ("aio", "fast")),
+            *((self.locust, name, "int8", n) for name in ("aio", "fast") for n in (1, 64)),
             *((self.bare, variant) for variant in ("fp32", "int8")),
             *((self.open_loop, name, "int8") for name in ("aio", "fast")),
         ]
@@ -105,6 +109,15 @@ class Bench:
             return
         self.figures.add(f"{label}: p50 µs", found["p50_us"])
         self.figures.add(f"{label}: p99 µs", found["p99_us"])
+
+    def locust(self, name: str, variant: str, in_flight: int) -> None:
+        """The same closed loop from Locust and the SDK: what a generator in Python leaves of the figures."""
+        target, test_set = f"127.0.0.1:{self.servers[name].port}", load_test_set(self.models / "mnist")
+        with LoadGenerator(target, test_set) as generator:
+            tally = generator.run(BlockSpec.closed(variant, in_flight, seconds=self.seconds)).tally()
+        label = f"{name} {variant}, {in_flight} in flight from Locust"
+        self.figures.add(f"{label}: images/s", tally.requests / self.seconds)
+        self.figures.add(f"{label}: p50 µs", tally.histogram.get_value_at_percentile(50))
 
     def bare(self, variant: str) -> None:
         """The artefact in a loop, one thread, as the model process has."""

@@ -20,8 +20,10 @@ SHARED_LIMIT = 0.25
 """Of all cores, the generator's part on a full machine."""
 ACHIEVED_LIMIT = 0.99
 """Of the offered rate."""
-LATENESS_LIMIT = 0.20
-"""Of the latency at the same percentile: more of it is the generator's own."""
+LATENESS_LIMITS = {50: 0.20, 99: 1 / 3}
+"""Of the latency at the same percentile: more of it is the generator's own. In the tail, generator and server that
+share cores are stopped by the same pauses, so a larger part is in the nature of the machine; beyond a third it is no
+longer the server's tail."""
 
 
 def judge(record: BlockRecord, *, same_machine: bool = True) -> Generator:
@@ -69,9 +71,9 @@ def late_reasons(record: BlockRecord) -> list[str]:
     """Why the generator's own lateness is a material part of the latency; empty when it is not."""
     late, latency = _lateness(record), merged_latency(record)
     reasons = []
-    for percentile in (50, 99):
+    for percentile, limit in LATENESS_LIMITS.items():
         own, whole = _percentile(late, percentile), _percentile(latency, percentile)
-        if own is not None and whole is not None and own > LATENESS_LIMIT * whole:
+        if own is not None and whole is not None and own > limit * whole:
             reasons.append(
                 f"the generator was late by {own:,} µs at p{percentile}, {own / whole:.0%} of the latency there"
             )

@@ -56,6 +56,14 @@ def test_a_late_generator_invalidates_latency_when_its_lateness_is_a_material_pa
     assert "of the latency there" in judge(block(spec, latency_us=2000, late_us=450)).invalid["latency"][0]
 
 
+@pytest.mark.parametrize(("share", "valid"), [(0.3, True), (0.4, False)])
+def test_a_tail_may_be_late_by_up_to_a_third(share: float, valid: bool) -> None:
+    record = block(BlockSpec.open("int8", 100, seconds=10), latency_us=2000, late_us=10)
+    for histogram, value in ((record.tally().histogram, 10_000), (record.reading.send_lateness, round(10_000 * share))):
+        histogram.record_value(value, 20)
+    assert ("latency" not in judge(record).invalid) is valid
+
+
 def test_arrivals_that_were_never_sent_invalidate_latency() -> None:
     record = block(OPEN)
     record.dropped = 3

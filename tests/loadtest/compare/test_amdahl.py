@@ -1,0 +1,30 @@
+"""Why the gain is what it is: the bound, and what is said when more was measured than it allows."""
+
+from __future__ import annotations
+
+import pytest
+
+from twinserve_loadtest.compare.amdahl import amdahl_bound
+from twinserve_loadtest.compare.findings import AmdahlBound, StageSplit
+
+
+def split(inference: float, other: float) -> StageSplit:
+    """A request of two stages, in seconds."""
+    return StageSplit("single_stream", {"inference": inference, "client": other}, inference + other, 1000)
+
+
+def bound(observed: float | None) -> AmdahlBound:
+    """Of a request that is half inference, which becomes four times as fast; all else takes 0.8 of the time."""
+    found = amdahl_bound({"fp32": split(1.0, 1.0), "int8": split(0.25, 0.8)}, "fp32", "int8", observed)
+    assert found is not None
+    return found
+
+
+def test_half_a_request_bounds_the_gain_at_two() -> None:
+    assert bound(None).bound == pytest.approx(2.0)
+    assert bound(None).predicted == pytest.approx(1.6)
+    assert bound(1.5).text.endswith("which makes 1.60x likely; 1.50x was measured.")
+
+
+def test_a_gain_beyond_the_bound_is_explained_by_the_rest_of_the_request() -> None:
+    assert bound(2.2).text.endswith("2.20x was measured: everything else took 0.80 of the time as well.")
