@@ -186,7 +186,7 @@ def _amdahl(stacks: list[Stack], baseline: str) -> list[str]:
         return []
     sentences = [
         f"Inference is {percent(before.share, 0)} of a request to {baseline} (one in flight): however fast a forward "
-        f"pass becomes, the whole request cannot by that alone gain more than {times(speedup_bound(before.share))} here."
+        f"pass becomes, the request cannot by that alone gain more than {times(speedup_bound(before.share))} here."
     ]
     for name, after in inference.items():
         if name != baseline and after is not None and after.value > 0:
