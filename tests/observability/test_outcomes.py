@@ -66,7 +66,7 @@ def test_every_outcome_is_counted_once_and_right(fragile_models: Path, tmp_path:
         # What met a variant and was refused says its name, also where the caller gave it none.
         named: Any = call.future(request(poisoned, variant="fragile", request_id="mine"), timeout=30)
         seen.update(codes_of([named]))
-        assert ("twinserve-request-id", "mine") in [tuple(entry) for entry in named.trailing_metadata()]
+        assert ("x-request-id", "mine") in [tuple(entry) for entry in named.trailing_metadata()]
 
         (pid,) = [process.pid for process in server.processes() if process.name == "tiny-fp32-0"]
         os.kill(pid, signal.SIGSTOP)

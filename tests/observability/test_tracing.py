@@ -140,7 +140,7 @@ def test_an_answer_names_its_request_in_the_trailing_metadata(traced: Traced) ->
     from support.server_process import request
 
     answer, call = traced.server.predict.Predict.with_call(request(items(1)), timeout=30)
-    assert ("twinserve-request-id", answer.request_id) in [tuple(entry) for entry in call.trailing_metadata()]
+    assert ("x-request-id", answer.request_id) in [tuple(entry) for entry in call.trailing_metadata()]
 
 
 @pytest.mark.prometheus
