@@ -22,8 +22,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt hatch_build.py $(wildcard pro
 demo: $(VENV)/.installed ## Train, quantise, serve, load-test, report: the whole answer, in a few minutes
 	$(BIN)/twinserve demo --models $(MODELS) --reports $(REPORTS)
 
+# A module's tests stay together: they share its server. More than four at once would measure each other.
 test: $(VENV)/.installed ## Run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 check: $(VENV)/.installed ## Lint, types, import boundaries, contract
 	$(BIN)/ruff format --check .
