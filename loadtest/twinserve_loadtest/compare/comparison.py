@@ -80,6 +80,11 @@ class Comparison:
         slo = [self.slo.effect] if self.slo is not None and self.slo.effect is not None else []
         return [effect for run in self.scenarios.values() for effect in run.effects] + slo + self.costs
 
+    def is_valid(self, effect: Effect) -> bool:
+        """Whether ``effect`` is the server's: its scenario was not spoiled by the generator."""
+        run = self.scenarios.get(effect.scenario)
+        return run is None or not run.invalid
+
     def to_json(self) -> str:
         """This comparison as ``compare.json``."""
         return _adapter().dump_json(self, indent=1).decode()

@@ -64,7 +64,7 @@ class Gate:
 
 def _rules() -> dict[str, GateRule]:
     rules = {
-        "max_accuracy_loss": GateRule("points", "", "accuracy", "loss of accuracy on the test set"),
+        "max_accuracy_loss": GateRule("points", "", "accuracy", "accuracy on the test set"),
         "max_error_share": GateRule("share", "", "errors", "share of the candidate's requests that failed"),
         "max_size_ratio": GateRule("ratio", "", "artefact_bytes", "size of the artefact"),
         "max_memory_ratio": GateRule("ratio", "", "added_bytes", "memory that the model adds to a process"),

@@ -136,7 +136,7 @@ def _effects(comparison: Comparison) -> Table:
             _value(effect.candidate, effect.unit),
             factor(effect),
             f"{100 * (effect.noise_floor - 1):.1f} %" if effect.noise_floor is not None else "",
-            _FINDINGS[effect.claim],
+            _FINDINGS[effect.claim] if comparison.is_valid(effect) else "not valid",
         )
     return table
 

@@ -80,7 +80,7 @@ def _figure(comparison: Comparison, effects: list[Effect], source: str) -> Figur
     if not effects:
         return None
     speedup = effects[0].kind == "speedup"
-    rows = [_row(effect, valid=not _invalid(comparison, effect)) for effect in effects]
+    rows = [_row(effect, valid=comparison.is_valid(effect)) for effect in effects]
     pair = f"{comparison.candidate} against {comparison.baseline}"
     summary = "; ".join(f"{row.label}: {row.text} ({_CLAIMS[row.claim]})" for row in rows)
     return Figure(
@@ -106,11 +106,6 @@ def _figure(comparison: Comparison, effects: list[Effect], source: str) -> Figur
 def sampled(interval: Interval | None) -> bool:
     """Whether an interval is one: sizes are counted, and theirs has no width."""
     return interval is not None and not math.isclose(interval.low, interval.high, rel_tol=1e-9)
-
-
-def _invalid(comparison: Comparison, effect: Effect) -> bool:
-    run = comparison.scenarios.get(effect.scenario)
-    return run is not None and bool(run.invalid)
 
 
 def _row(effect: Effect, *, valid: bool) -> EffectRow:

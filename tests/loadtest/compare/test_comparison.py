@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from functools import cache
+from io import StringIO
 from pathlib import Path
 
 import jsonschema
 import numpy as np
 import pytest
 from hdrh.histogram import HdrHistogram
+from rich.console import Console
 
 from twinserve_loadtest.compare.accuracy import TestImages
 from twinserve_loadtest.compare.assemble import Surroundings, assemble
@@ -25,6 +27,7 @@ from twinserve_loadtest.compare.experiment import Experiment
 from twinserve_loadtest.compare.gates import default_gates
 from twinserve_loadtest.compare.measurements import Measurements, Settings
 from twinserve_loadtest.compare.simulation import Noise, SimulatedMachine, SimulatedVariant
+from twinserve_loadtest.compare.terminal import show
 from twinserve_loadtest.compare.verdict import VerdictRefusedError, reuse
 from twinserve_loadtest.load.results import Memory
 from twinserve_loadtest.stamp import Stamp, isa_of
@@ -179,6 +182,12 @@ def test_a_figure_that_the_generator_set_is_marked() -> None:
     assert found.scenarios["server"].invalid
     assert "invalid" in {remark.code for remark in found.caveats}
     assert {gate.outcome for gate in found.verdict.gates if gate.name == "min_speedup.p50"} == {"undecided"}
+    assert {effect.scenario for effect in found.effects() if not found.is_valid(effect)} == {"server"}
+    printed = StringIO()
+    show(found, Console(file=printed, width=200))
+    marked = [line for line in printed.getvalue().splitlines() if line.rstrip().endswith("not valid")]
+    assert marked
+    assert all(line.lstrip().startswith("server") for line in marked)
 
 
 def test_a_server_killed_half_way_gives_a_result_that_says_what_is_missing() -> None:
