@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from functools import partial
 
 from twinserve_server.core.channel import ModelChannel
 from twinserve_server.core.link import Link
@@ -30,7 +31,7 @@ class ModelLinks:
         for task in self._tasks:
             task.cancel()
         for link in list(self._links):
-            self._end(link)
+            link.close()
 
     async def _keep(self, channel: ModelChannel, replica: int, path: str) -> None:
         loop = asyncio.get_running_loop()
@@ -44,37 +45,28 @@ class ModelLinks:
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             link = Link(channel, replica, sock)
-            link.on_backlog = self._write_later
-            self._links.add(link)
             ended = asyncio.Event()
-            loop.add_reader(link.fileno(), self._read, link, link.fileno(), ended)
+            link.on_backlog = self._write_later
+            link.on_close = partial(self._forget, ended)
+            self._links.add(link)
+            loop.add_reader(link.fileno(), link.on_readable)
             await ended.wait()
-            self._links.discard(link)
 
-    def _read(self, link: Link, fd: int, ended: asyncio.Event) -> None:
-        link.on_readable()
-        if link.closed:
-            # The descriptor is closed, but the loop still watches its number.
-            loop = asyncio.get_running_loop()
-            loop.remove_reader(fd)
-            loop.remove_writer(fd)
-            ended.set()
+    def _forget(self, ended: asyncio.Event, link: Link) -> None:
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(link.fileno())
+        loop.remove_writer(link.fileno())
+        self._links.discard(link)
+        ended.set()
 
     def _write_later(self, link: Link) -> None:
-        asyncio.get_running_loop().add_writer(link.fileno(), self._write, link, link.fileno())
+        asyncio.get_running_loop().add_writer(link.fileno(), self._write, link)
 
-    def _write(self, link: Link, fd: int) -> None:
+    @staticmethod
+    def _write(link: Link) -> None:
         link.on_writable()
-        if link.closed or not link.wants_write:
-            asyncio.get_running_loop().remove_writer(fd)
-
-    def _end(self, link: Link) -> None:
-        if not link.closed:
-            fd = link.fileno()
-            loop = asyncio.get_running_loop()
-            loop.remove_reader(fd)
-            loop.remove_writer(fd)
-            link.close()
+        if not link.closed and not link.wants_write:
+            asyncio.get_running_loop().remove_writer(link.fileno())
 
     @staticmethod
     def _pump_at(channel: ModelChannel, due_ns: int) -> None:

@@ -34,6 +34,9 @@ class Link:
         self.closed = False
         #: Called with this link whenever unsent bytes appear.
         self.on_backlog: Callable[[Link], None] | None = None
+        #: Called with this link once, before its descriptor is closed: to close it may be a failed write's work, of
+        #: which whoever watches for reading would never hear.
+        self.on_close: Callable[[Link], None] | None = None
         self._sock = sock
         self._reader = frames.FrameReader(frames.ANSWER)
         self._unsent = bytearray()
@@ -119,6 +122,8 @@ class Link:
             return
         self.closed = True
         self.ready = False
+        if self.on_close is not None:
+            self.on_close(self)
         self._sock.close()
         self.channel.remove(self)
         held, self._in_flight = self._in_flight, deque()
@@ -135,6 +140,9 @@ class Link:
             self.on_backlog(self)
 
     def _take(self, fields: tuple[int, ...], payload: memoryview) -> None:
+        if self.closed:
+            # To send the next batch failed, and all that was in flight with it.
+            return
         _, status, _, images, _, batch_size, wait, preprocess, inference, postprocess = fields
         if status == frames.HELLO:
             self.ready = True
