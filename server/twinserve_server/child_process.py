@@ -10,11 +10,12 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from typing import Any
 
 import structlog
 
-from twinserve_server.process_config import environment
+from twinserve_server.process_config import document, environment
 from twinserve_server.process_memory import cpu_seconds
 
 log = structlog.get_logger()
@@ -67,7 +68,13 @@ class ChildProcess:
         backoff = FIRST_BACKOFF_SECONDS
         while not self._stopping:
             started = time.monotonic()
-            code = await self._run()
+            try:
+                code = await self._run()
+            except OSError as error:
+                # Out of memory, processes or descriptors: perhaps not for ever.
+                self.failure = f"{self.name} cannot be started: {error}"
+                log.warning("process_not_started", process=self.name, error=str(error))
+                code = 1
             self.ready = False
             self._on_end(self)
             if self._stopping or (code == HOPELESS and not self.restarts):
@@ -107,19 +114,26 @@ class ChildProcess:
                 self._process.send_signal(number)
 
     async def _run(self) -> int:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                self.module,
-                env=environment(self._configure(theirs.fileno())),
-                pass_fds=[theirs.fileno()],
-                stdin=asyncio.subprocess.DEVNULL,
-            )
-        self.pid = self._process.pid
+        with ExitStack() as until_started:
+            ours, theirs = socket.socketpair()
+            until_started.enter_context(ours)
+            with theirs:
+                config = self._configure(theirs.fileno())
+                self._process = process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-m",
+                    self.module,
+                    env=environment(config),
+                    pass_fds=[theirs.fileno()],
+                    stdin=asyncio.subprocess.PIPE,
+                )
+            until_started.pop_all()
+        self.pid = process.pid
         reading = asyncio.ensure_future(self._serve(self, ours))
-        code = await self._process.wait()
+        assert process.stdin is not None
+        process.stdin.write(document(config))
+        process.stdin.close()
+        code = await process.wait()
         with self._reading_cpu:
             self._past_cpu_seconds += self._last_cpu_seconds
             self._last_cpu_seconds = 0.0

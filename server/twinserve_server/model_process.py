@@ -1,7 +1,7 @@
 """What runs in a variant's process: load, verify, warm, then answer the batches that gateways send.
 
-Started by the supervisor as ``python -m twinserve_server.model_process`` with its configuration as JSON in
-``TWINSERVE_PROCESS`` and a control socket (lines of JSON) whose end of stream means: the supervisor is gone, end too.
+Started by the supervisor as ``python -m twinserve_server.model_process`` with its configuration as JSON on standard
+input and a control socket (lines of JSON) whose end of stream means: the supervisor is gone, end too.
 No gRPC, no threads but torch's. Frames of several gateways that have arrived meet in one forward pass.
 """
 
@@ -59,12 +59,13 @@ class BatchServer:
         forward: Forward,
         listener: socket.socket,
         control: socket.socket,
-        max_batch_size: int,
+        merge_limit: int,
         recorder: BatchRecorder | SilentTally,
     ) -> None:
+        """``merge_limit``: frames share a forward pass up to so many images; 0: each has one of its own."""
         self._forward = forward
         self._recorder = recorder
-        self._max_batch_size = max_batch_size
+        self._merge_limit = merge_limit
         self._waiting: deque[Frame] = deque()
         self._stopping = False
         self._selector = selectors.DefaultSelector()
@@ -125,7 +126,7 @@ class BatchServer:
         while (
             self._waiting
             and self._waiting[0].datatype == group[0].datatype
-            and images + self._waiting[0].images <= self._max_batch_size
+            and images + self._waiting[0].images <= self._merge_limit
         ):
             group.append(self._waiting.popleft())
             images += group[-1].images
@@ -230,7 +231,7 @@ def main() -> int:
     version = config.version
     labels = (version["model"], version["version"], config.variant)
     recorder = BatchRecorder(Slab(Path(config.slab_path)), labels) if config.metrics else SilentTally()
-    server = BatchServer(forward, listener, control, config.max_batch_size, recorder)
+    server = BatchServer(forward, listener, control, config.max_batch_size if config.batching else 0, recorder)
     signal.signal(signal.SIGTERM, lambda *_: server.stop())
     report("ready", facts=asdict(forward.facts))
     server.run()

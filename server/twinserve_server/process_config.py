@@ -1,17 +1,18 @@
-"""What the supervisor tells each process that it starts: one JSON document in an environment variable."""
+"""What the supervisor tells each process that it starts: one JSON document on standard input.
+
+An environment variable would not do: Linux takes 128 KiB at most, and a model may have thousands of labels.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import socket
+import sys
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 from twinserve_server import fast_support
-
-#: The variable that carries the configuration of a process.
-VARIABLE = "TWINSERVE_PROCESS"
 
 Config = TypeVar("Config")
 
@@ -28,6 +29,7 @@ class ModelProcessConfig:
     slab_path: str
     threads: int = 1
     max_batch_size: int = 64
+    batching: bool = True
     cores: list[int] = field(default_factory=list)
     metrics: bool = True
 
@@ -88,11 +90,16 @@ class GatewayConfig:
 def environment(config: Any) -> dict[str, str]:
     """The environment of a process with ``config``."""
     # torch warns of each deprecated operator an artefact calls; a user of the artefact can do nothing about it.
-    return {"TORCH_CPP_LOG_LEVEL": "ERROR", **os.environ, **config.variables, VARIABLE: json.dumps(asdict(config))}
+    return {"TORCH_CPP_LOG_LEVEL": "ERROR", **os.environ, **config.variables}
+
+
+def document(config: Any) -> bytes:
+    """``config`` as :func:`read_config` reads it."""
+    return json.dumps(asdict(config)).encode()
 
 
 def read_config(kind: type[Config]) -> tuple[Config, socket.socket]:
     """The configuration of this process and its control socket."""
-    values = json.loads(os.environ.pop(VARIABLE))
+    values = json.load(sys.stdin)
     config = kind(**values)
     return config, socket.socket(fileno=values["control_fd"])
