@@ -33,7 +33,8 @@ class AdminService:
         """Change the policy in every gateway."""
         traffic = request.traffic
         self._engine.find(traffic.model)
-        await self._call(
+        await call_supervisor(
+            self._control,
             "set_traffic",
             model=traffic.model or self._engine.default_model,
             weights=dict(traffic.weights),
@@ -45,15 +46,22 @@ class AdminService:
 
     async def get_status(self, request: admin_pb2.GetStatusRequest, context: object) -> admin_pb2.GetStatusResponse:
         """Every process and how it fares."""
-        status = await self._call("get_status")
+        status = await call_supervisor(self._control, "get_status")
         return admin_pb2.GetStatusResponse(
             version=status["version"],
             uptime_seconds=status["uptime_seconds"],
             processes=[admin_pb2.ProcessStatus(**entry) for entry in status["processes"]],
         )
 
-    async def _call(self, method: str, **params: Any) -> dict[str, Any]:
-        try:
-            return await self._control.call(method, **params)
-        except ConnectionError:
-            raise ModelUnavailableError("the supervisor does not answer; try again") from None
+
+async def call_supervisor(control: ControlLine, method: str, **params: Any) -> dict[str, Any]:
+    """Call ``method`` of the supervisor.
+
+    Raises:
+        TwinserveError: it refused.
+        ModelUnavailableError: it does not answer.
+    """
+    try:
+        return await control.call(method, **params)
+    except (ConnectionError, TimeoutError):
+        raise ModelUnavailableError("the supervisor does not answer; try again") from None

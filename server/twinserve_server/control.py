@@ -9,19 +9,28 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import structlog
+
 from twinserve_server.core import errors
 from twinserve_server.core.errors import FieldViolation, TwinserveError
 
 Handler = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any] | None]]
 #: One line may carry a manifest.
 _LINE_LIMIT = 16 << 20
+#: How long a gateway waits for the supervisor, which in the meantime may wait for another gateway.
+SUPERVISOR_SECONDS = 10.0
+GATEWAY_SECONDS = 2.0
+
+log = structlog.get_logger()
 
 
 class ControlLine:
     """Calls methods of the other side and answers its calls."""
 
-    def __init__(self, handler: Handler) -> None:
+    def __init__(self, handler: Handler, call_seconds: float) -> None:
+        """A side that has not answered a call after ``call_seconds`` is taken for stopped."""
         self._handler = handler
+        self._call_seconds = call_seconds
         self._ids = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -40,7 +49,8 @@ class ControlLine:
             pass
         finally:
             for future in self._waiting.values():
-                future.cancel()
+                if not future.done():
+                    future.set_exception(ConnectionError("the other side has ended"))
             self._writer.close()
 
     async def call(self, method: str, **params: Any) -> dict[str, Any]:
@@ -48,13 +58,15 @@ class ControlLine:
 
         Raises:
             TwinserveError: the other side refused.
-            ConnectionError: the line is not open.
+            ConnectionError: the line is not open, or closed before the answer came.
+            TimeoutError: no answer came in time.
         """
         number = next(self._ids)
         future = self._waiting[number] = asyncio.get_running_loop().create_future()
         try:
             self._send({"id": number, "method": method, "params": params})
-            reply = await future
+            async with asyncio.timeout(self._call_seconds):
+                reply = await future
         finally:
             self._waiting.pop(number, None)
         if "error" in reply:
@@ -85,6 +97,9 @@ class ControlLine:
             reply["result"] = await self._handler(message["method"], message["params"])
         except TwinserveError as error:
             reply["error"] = _encode_error(error)
+        except Exception as error:
+            log.exception("control_call_failed", method=message["method"])
+            reply["error"] = _encode_error(TwinserveError(f"{message['method']}: {type(error).__name__}: {error}"))
         if reply["id"] is not None and self._writer is not None and not self._writer.is_closing():
             self._send(reply)
 

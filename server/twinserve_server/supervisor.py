@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 import time
@@ -15,7 +16,7 @@ from typing import Any
 import structlog
 
 from twinserve_server.child_process import ChildProcess
-from twinserve_server.control import ControlLine
+from twinserve_server.control import GATEWAY_SECONDS, ControlLine
 from twinserve_server.core.errors import ConflictError, TwinserveError
 from twinserve_server.core.router import ShadowPolicy, TrafficPolicy
 from twinserve_server.metrics_exemplars import ExemplarBook
@@ -209,7 +210,7 @@ class Supervisor:
             async def handle(method: str, params: dict[str, Any]) -> dict[str, Any] | None:
                 return await self._on_gateway(child, method, params)
 
-            line = self._lines[child.name] = ControlLine(handle)
+            line = self._lines[child.name] = ControlLine(handle, GATEWAY_SECONDS)
             await line.serve(sock)
             self._lines.pop(child.name, None)
 
@@ -221,6 +222,9 @@ class Supervisor:
 
     async def _on_gateway(self, child: ChildProcess, method: str, params: dict[str, Any]) -> dict[str, Any] | None:
         if method == "serving":
+            # What changed since this gateway was configured has passed it by.
+            for model, policy in self.policies.items():
+                self._lines[child.name].notify("set_policy", model=model, policy=policy_values(policy))
             self.transport = params["transport"]
             child.ready = True
             await self._notify()
@@ -234,8 +238,12 @@ class Supervisor:
             return self.status()
         elif method == "judge":
             for name, line in list(self._lines.items()):
-                if name != child.name and (found := await line.call("judge", **params)):
-                    return found
+                if name == child.name:
+                    continue
+                # One that has just ended, or hangs, keeps nobody from asking the next.
+                with contextlib.suppress(ConnectionError, TimeoutError):
+                    if found := await line.call("judge", **params):
+                        return found
         return None
 
     def _on_end(self, child: ChildProcess) -> None:
