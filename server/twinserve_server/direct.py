@@ -1,7 +1,7 @@
 """Methods that need no coroutine: the form in which a transport may serve the busiest RPCs.
 
 A coroutine, its task and its future cost several times what routing and queueing a request cost; a callback costs
-next to nothing.
+next to nothing. Everything happens in the thread that drives the engine.
 """
 
 from __future__ import annotations
@@ -12,8 +12,15 @@ from twinserve_server.core.engine import Call
 from twinserve_server.core.errors import TwinserveError
 
 
+class Slot(Protocol):
+    """A message of a stream that waits for its answer."""
+
+    def answer(self, response: bytes) -> None:
+        """``response`` is the encoded message to send; called once."""
+
+
 class Exchange(Protocol):
-    """A message that waits for its answer; exactly one of the two is called, once."""
+    """An RPC that waits for its answer; exactly one of the two is called, once."""
 
     def answer(self, response: bytes) -> None:
         """``response`` is the encoded message to send."""
@@ -23,12 +30,9 @@ class Exchange(Protocol):
 
 
 class DirectMethod(Protocol):
-    """A unary method, or what a bidirectional stream does with each of its messages.
+    """A unary method."""
 
-    Everything happens in the thread that drives the engine.
-    """
-
-    def begin(self, raw: bytes, deadline_ns: int, exchange: Exchange) -> Call | None:
+    def begin(self, raw: bytes, deadline_ns: int, exchange: Exchange, /) -> Call | None:
         """Take the encoded request; ``exchange`` is told the answer, perhaps before this returns.
 
         Args:
@@ -44,4 +48,18 @@ class DirectMethod(Protocol):
         """
 
     def abandon(self, call: Call, error: TwinserveError) -> None:
-        """The caller is gone, ``error`` says why: do not run the request if it has not started."""
+        """The caller is gone, ``error`` says why: what has not started of the request need not run."""
+
+
+class DirectStreamMethod(Protocol):
+    """What a bidirectional stream does with each of its messages; to refuse one is an answer, too."""
+
+    @property
+    def window_images(self) -> int:
+        """With so many images of one stream in work, no further message of it is read."""
+
+    def begin(self, raw: bytes, deadline_ns: int, slot: Slot, /) -> Call | None:
+        """As :meth:`DirectMethod.begin`, but never raises what is the caller's fault."""
+
+    def abandon(self, call: Call, error: TwinserveError) -> None:
+        """See :meth:`DirectMethod.abandon`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 import grpc
 import structlog
@@ -19,12 +19,14 @@ from grpc._cython.cygrpc import (
 
 from twinserve_server.core.engine import Call
 from twinserve_server.core.errors import DeadlineError, TwinserveError
-from twinserve_server.direct import DirectMethod
+from twinserve_server.direct import DirectMethod, DirectStreamMethod
 from twinserve_server.fast_queue import QueueLoop
 from twinserve_server.interceptors.access import RpcTally
 from twinserve_server.interceptors.errors import Metadata, outcome_of
 from twinserve_server.predict_method import why_gone
 from twinserve_server.stream_window import StreamWindow
+
+Method = TypeVar("Method", DirectMethod, DirectStreamMethod)
 
 log = structlog.get_logger()
 
@@ -39,10 +41,10 @@ _INTERNAL: Final = grpc.StatusCode.INTERNAL
 
 
 @dataclass(slots=True)
-class DirectRpc:
+class DirectRpc(Generic[Method]):
     """A direct method and what its calls share."""
 
-    method: DirectMethod
+    method: Method
     tally: RpcTally
     loop: QueueLoop
     #: The calls that are not over, oldest first.
@@ -65,7 +67,7 @@ class UnaryCall:
 
     __slots__ = ("_call", "_code", "_deadline_ns", "_request", "_rpc", "_started_ns", "_watched")
 
-    def __init__(self, rpc: DirectRpc, event: Any) -> None:
+    def __init__(self, rpc: DirectRpc[DirectMethod], event: Any) -> None:
         self._rpc = rpc
         self._call = event.call
         self._started_ns = now_ns = time.monotonic_ns()
@@ -74,7 +76,6 @@ class UnaryCall:
         self._code = ""
         self._watched = False
         rpc.open[self] = None
-        rpc.tally.started()
         self._call.start_server_batch((ReceiveMessageOperation(0),), self._on_message)
 
     def watch(self, now_ns: int) -> bool:
@@ -103,9 +104,18 @@ class UnaryCall:
     def _on_message(self, event: Any) -> None:
         raw = event.batch_operations[0].message()
         if raw is None:
-            # The caller left already, or its message was too large and gRPC core has ended the call.
-            self._end("CANCELLED", SendInitialMetadataOperation((), 0), status(_INTERNAL, "no request came", ()))
+            # The caller left already, or its message was too large and gRPC core has ended the call: there was no
+            # request, and grpc.aio's handlers would not hear of it either.
+            del self._rpc.open[self]
+            operations = (
+                SendInitialMetadataOperation((), 0),
+                status(_INTERNAL, "no request came", ()),
+                ReceiveCloseOnServerOperation(0),
+            )
+            self._call.start_server_batch(operations, _ignore)
+            self._rpc.loop.soon()
             return
+        self._rpc.tally.started()
         try:
             self._request = self._rpc.method.begin(raw, self._deadline_ns, self)
         except Exception as error:
@@ -160,7 +170,7 @@ class StreamCall:
         "_window",
     )
 
-    def __init__(self, rpc: DirectRpc, event: Any) -> None:
+    def __init__(self, rpc: DirectRpc[DirectStreamMethod], event: Any) -> None:
         self._rpc = rpc
         self._call = event.call
         self._started_ns = now_ns = time.monotonic_ns()
@@ -201,9 +211,6 @@ class StreamCall:
         if self._sending or self._ended:
             return
         window = self._window
-        if window.error is not None:
-            self._finish(window.error)
-            return
         response = window.pop()
         if response is None:
             if self._half_closed and not len(window):

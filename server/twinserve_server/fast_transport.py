@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from grpc._cython import cygrpc
 
+from twinserve_server.direct import DirectMethod
 from twinserve_server.fast_calls import DirectRpc, StreamCall, UnaryCall
 from twinserve_server.fast_coroutine_call import CoroutineCall
 from twinserve_server.fast_queue import QueueLoop
@@ -51,7 +52,7 @@ class FastTransport:
         self._options = options
         self._loop = QueueLoop()
         self._loop.on_housekeeping = self._watch
-        self._unary: list[DirectRpc] = []
+        self._unary: list[DirectRpc[DirectMethod]] = []
         self._coroutines: set[CoroutineCall] = set()
         self._open: dict[bytes, Callable[[Any], object]] = {}
         for handler, wrapped in zip(handlers, wrap_all(handlers, interceptors), strict=True):
@@ -107,12 +108,13 @@ class FastTransport:
         self._loop.later(callback)
 
     def _opener(self, handler: Handler, wrapped: Handler, observer: RpcObserver) -> Callable[[Any], object]:
-        if wrapped.direct is None:
+        if wrapped.direct is None and wrapped.direct_stream is None:
             return partial(CoroutineCall, wrapped, self._loop, self._coroutines)
         tally = observer.rpc_tally(handler.kind, handler.service, handler.method)
+        if wrapped.direct_stream is not None:
+            return partial(StreamCall, DirectRpc(wrapped.direct_stream, tally, self._loop))
+        assert wrapped.direct is not None
         rpc = DirectRpc(wrapped.direct, tally, self._loop)
-        if handler.request_streaming:
-            return partial(StreamCall, rpc)
         self._unary.append(rpc)
         return partial(UnaryCall, rpc)
 

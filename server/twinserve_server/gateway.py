@@ -18,8 +18,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from twinserve.v1 import admin_pb2, predict_pb2
-from twinserve_server.admin_service import AdminService
-from twinserve_server.control import ControlLine
+from twinserve_server.admin_service import AdminService, call_supervisor
+from twinserve_server.control import SUPERVISOR_SECONDS, ControlLine
 from twinserve_server.core.artefact import ModelVersion
 from twinserve_server.core.batch_queue import BatchPolicy
 from twinserve_server.core.channel import ModelChannel
@@ -49,7 +49,7 @@ class Gateway:
         self._telemetry = Telemetry(config)
         self._recorder = self._telemetry.recorder
         self._links = ModelLinks()
-        self._control = ControlLine(self._on_control)
+        self._control = ControlLine(self._on_control, SUPERVISOR_SECONDS)
         self._drained = asyncio.Event()
         self._health = health.aio.HealthServicer()
         self._engine = Engine(
@@ -140,7 +140,7 @@ class Gateway:
                 predict.predict_stream,
                 request_streaming=True,
                 response_streaming=True,
-                direct=predict.predict_stream_method,
+                direct_stream=predict.predict_stream_method,
             ),
             _unary(PREDICT_SERVICE, "Compare", p.CompareRequest, predict.compare),
             _unary(PREDICT_SERVICE, "SendFeedback", p.SendFeedbackRequest, predict.send_feedback),
@@ -167,21 +167,23 @@ class Gateway:
         return None
 
     async def _judge_elsewhere(self, request_id: str, labels: list[int]) -> Judgement | None:
-        found = await self._control.call("judge", request_id=request_id, labels=labels)
+        found = await call_supervisor(self._control, "judge", request_id=request_id, labels=labels)
         return Judgement(**found) if found else None
 
     async def _tick(self) -> None:
         announced = False
         while True:
             self._engine.tick()
-            serving = self._engine.ready
+            # Once everything was there, a variant that gets no traffic of its own takes nobody else down.
+            ready = self._engine.ready
+            serving = ready or (announced and self._engine.routable)
             await self._set_health("", serving)
             await self._set_health(PREDICT_SERVICE, serving)
             for name, served in self._engine.models.items():
                 for variant, channel in served.channels.items():
                     self._recorder.queue_state(served, variant, channel.queue.images, channel.images_in_flight)
                     await self._set_health(f"{name}/{variant}", channel.ready)
-            if serving and not announced and self._transport is not None:
+            if ready and not announced and self._transport is not None:
                 announced = True
                 self._control.notify("serving", transport=self._transport.name)
             await asyncio.sleep(TICK_SECONDS)

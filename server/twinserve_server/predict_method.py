@@ -12,8 +12,11 @@ from twinserve_server.answer_codec import encode_answer, encode_stream_answer, e
 from twinserve_server.core.engine import Call, Engine
 from twinserve_server.core.errors import CancelledError, DeadlineError, InvalidInputError, TwinserveError
 from twinserve_server.deadlines import is_past_deadline
-from twinserve_server.direct import Exchange
+from twinserve_server.direct import Exchange, Slot
 from twinserve_server.tensor_codec import MAX_KEY_BYTES, Items, check_request_id, check_text, decode_input
+
+#: So many streams that send more than is worked off share a variant's queue before requests are refused.
+STREAMS_A_QUEUE: Final = 4
 
 _parse: Final = predict_pb2.PredictRequest.FromString
 
@@ -49,40 +52,42 @@ class PredictMethod:
 
 
 class PredictStreamMethod:
-    """One message of ``PredictService/PredictStream``: its errors are answers too."""
+    """One message of ``PredictService/PredictStream`` as a :class:`DirectStreamMethod`."""
 
     def __init__(self, engine: Engine, max_request_images: int) -> None:
         self._engine = engine
         self._max_request_images = max_request_images
+        # No stream fills a queue alone: a large message waits on the wire instead of being refused.
+        self.window_images = max(1, engine.least_queue_images // STREAMS_A_QUEUE)
 
-    def begin(self, raw: bytes, deadline_ns: int, exchange: Exchange) -> Call | None:
-        """See :meth:`DirectMethod.begin`."""
+    def begin(self, raw: bytes, deadline_ns: int, slot: Slot) -> Call | None:
+        """See :meth:`DirectStreamMethod.begin`."""
         request_id = ""
         try:
             request = parse_request(raw)
             request_id = request.request_id
             call, items = open_call(self._engine, request, self._max_request_images)
         except TwinserveError as error:
-            exchange.answer(encode_stream_error(error, request_id))
+            slot.answer(encode_stream_error(error, request_id))
             return None
-        call.owner = exchange
+        call.owner = slot
         self._engine.run(call, items.data, items.datatype, items.count, self._finish, deadline_ns)
         return call if call.owner is not None else None
 
     def abandon(self, call: Call, error: TwinserveError) -> None:
-        """See :meth:`DirectMethod.abandon`."""
+        """See :meth:`DirectStreamMethod.abandon`."""
         self._engine.abandon(call, error)
 
     @staticmethod
     def _finish(call: Call) -> None:
-        exchange: Exchange = call.owner
+        slot: Slot = call.owner
         call.owner = None
         job = call.job
         assert job is not None
         if job.error is None:
-            exchange.answer(encode_stream_answer(call, job))
+            slot.answer(encode_stream_answer(call, job))
         else:
-            exchange.answer(encode_stream_error(job.error, call.request_id))
+            slot.answer(encode_stream_error(job.error, call.request_id))
 
 
 def parse_request(raw: bytes) -> predict_pb2.PredictRequest:

@@ -73,8 +73,6 @@ class PredictService:
                 while (response := window.pop()) is not None:
                     yield response
                 room.set()
-                if window.error is not None:
-                    raise window.error
                 if reader.done() and not len(window):
                     reader.result()
                     return

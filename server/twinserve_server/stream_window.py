@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from twinserve_server.core.engine import Call
 from twinserve_server.core.errors import TwinserveError
-from twinserve_server.direct import DirectMethod
+from twinserve_server.direct import DirectStreamMethod
 
 #: Requests of one stream that may be in work at once; more are not read from the wire.
 STREAM_WINDOW = 128
@@ -17,14 +17,13 @@ STREAM_WINDOW = 128
 class StreamWindow:
     """Starts the requests of a stream as they come and holds their answers until it is their turn."""
 
-    def __init__(self, method: DirectMethod, deadline_ns: int, on_ready: Callable[[], None]) -> None:
-        """``on_ready`` is called when the answer whose turn it is has come (or the stream has failed)."""
+    def __init__(self, method: DirectStreamMethod, deadline_ns: int, on_ready: Callable[[], None]) -> None:
+        """``on_ready`` is called when the answer whose turn it is has come."""
         self._method = method
         self._deadline_ns = deadline_ns
         self._on_ready = on_ready
         self._slots: deque[_Slot] = deque()
-        #: Why the stream as a whole must end.
-        self.error: TwinserveError | None = None
+        self._images = 0
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -32,7 +31,7 @@ class StreamWindow:
     @property
     def full(self) -> bool:
         """Whether no further request should be read for now."""
-        return len(self._slots) >= STREAM_WINDOW
+        return len(self._slots) >= STREAM_WINDOW or self._images >= self._method.window_images
 
     @property
     def ready(self) -> bool:
@@ -43,14 +42,20 @@ class StreamWindow:
         """Start the request ``raw``."""
         slot = _Slot(self)
         self._slots.append(slot)
-        slot.call = self._method.begin(raw, self._deadline_ns, slot)
+        call = self._method.begin(raw, self._deadline_ns, slot)
+        if call is not None and call.job is not None:
+            slot.call = call
+            slot.images = call.job.count
+            self._images += slot.images
 
     def pop(self) -> bytes | None:
         """The next answer, if it has come."""
         slots = self._slots
         if not slots or slots[0].response is None:
             return None
-        return slots.popleft().response
+        slot = slots.popleft()
+        self._images -= slot.images
+        return slot.response
 
     def close(self, why: Callable[[int, int], TwinserveError]) -> None:
         """The stream is over: what has not started will not run; ``why(started_ns, deadline_ns)`` tells why."""
@@ -65,31 +70,22 @@ class StreamWindow:
         if self._slots and self._slots[0] is slot:
             self._on_ready()
 
-    def fail(self, error: TwinserveError) -> None:
-        """A request failed so that the stream cannot go on."""
-        self.error = error
-        self._on_ready()
-
 
 class _Slot:
-    """The exchange of one request."""
+    """One request of the stream."""
 
-    __slots__ = ("call", "response", "started_ns", "window")
+    __slots__ = ("call", "images", "response", "started_ns", "window")
 
     def __init__(self, window: StreamWindow) -> None:
         self.window: StreamWindow | None = window
         self.call: Call | None = None
+        self.images = 0
         self.response: bytes | None = None
         self.started_ns = time.monotonic_ns()
 
     def answer(self, response: bytes) -> None:
-        """See :meth:`Exchange.answer`."""
+        """See :meth:`Slot.answer`."""
         self.response = response
         self.call = None
         if self.window is not None:
             self.window.on_slot(self)
-
-    def refuse(self, error: TwinserveError, request_id: str = "") -> None:  # noqa: ARG002  (of one of many)
-        """See :meth:`Exchange.refuse`."""
-        if self.window is not None:
-            self.window.fail(error)

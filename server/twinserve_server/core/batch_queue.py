@@ -63,7 +63,7 @@ class BatchQueue:
     def take(self, now_ns: int) -> Batch | None:
         """The next batch, or None when nothing is waiting or the policy holds it back.
 
-        Jobs whose caller is gone or whose deadline has passed are ended here and never run.
+        Jobs whose caller is gone or whose deadline has passed are ended here; what has not started of them never runs.
         """
         jobs = self._jobs
         self._drop_dead(now_ns)
@@ -75,7 +75,7 @@ class BatchQueue:
         batch = Batch(jobs[0].datatype)
         while jobs and batch.images < limit:
             job = jobs[0]
-            if not job.taken and self._is_dead(job, now_ns):
+            if self._is_dead(job, now_ns):
                 self._discard(jobs.popleft(), now_ns)
                 continue
             left = job.count - job.taken
@@ -108,7 +108,7 @@ class BatchQueue:
 
     def expire(self, now_ns: int) -> None:
         """End the waiting jobs that may no longer run, wherever they stand in the queue."""
-        dead = [job for job in self._jobs if not job.taken and self._is_dead(job, now_ns)]
+        dead = [job for job in self._jobs if self._is_dead(job, now_ns)]
         if dead:
             gone = set(map(id, dead))
             self._jobs = deque(job for job in self._jobs if id(job) not in gone)
@@ -129,7 +129,7 @@ class BatchQueue:
 
     def _drop_dead(self, now_ns: int) -> None:
         jobs = self._jobs
-        while jobs and (jobs[0].error is not None or (not jobs[0].taken and self._is_dead(jobs[0], now_ns))):
+        while jobs and (jobs[0].error is not None or self._is_dead(jobs[0], now_ns)):
             self._discard(jobs.popleft(), now_ns)
 
     @staticmethod
@@ -140,4 +140,5 @@ class BatchQueue:
         self.images -= job.count - job.taken
         waited = (now_ns - job.enqueued_ns) / 1e6
         # A cancelled job's caller hears nothing: whoever cancelled it has counted it.
-        job.fail(DeadlineError(f"the deadline passed after {waited:.1f} ms in the queue; it was not run"))
+        left = f"{job.count - job.taken} of its {job.count} images were" if job.taken else "it was"
+        job.fail(DeadlineError(f"the deadline passed after {waited:.1f} ms in the queue; {left} not run"))

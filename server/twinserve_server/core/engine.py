@@ -117,6 +117,20 @@ class Engine:
         """Every variant of every model has a warm model process."""
         return all(channel.ready for served in self.models.values() for channel in served.channels.values())
 
+    @property
+    def routable(self) -> bool:
+        """Every variant that a request without a variant may meet has a warm model process."""
+        return all(served.channels[name].ready for served in self.models.values() for name in served.router.live)
+
+    @property
+    def least_queue_images(self) -> int:
+        """What the smallest queue of any variant holds."""
+        return min(
+            channel.queue.policy.max_queue_images
+            for served in self.models.values()
+            for channel in served.channels.values()
+        )
+
     def find(self, model: str) -> ServedModel:
         """The model of that name; an empty name means the default.
 
@@ -162,7 +176,7 @@ class Engine:
             job.fail(error)
 
     def abandon(self, call: Call, error: TwinserveError) -> None:
-        """The caller is gone, ``error`` says why: the call will not run if it has not started."""
+        """The caller is gone, ``error`` says why: what has not started of the call will not run."""
         if call.job is not None and call.job.pending and not call.job.cancelled:
             call.job.cancel()
             call.total_ns = time.monotonic_ns() - call.started_ns

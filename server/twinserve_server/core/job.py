@@ -81,7 +81,7 @@ class Job:
         self.pending = count
 
     def cancel(self) -> None:
-        """The caller is gone: if the job has not started it will not run. ``on_done`` is not called."""
+        """The caller is gone: what has not started of the job will not run. ``on_done`` is not called."""
         self.cancelled = True
 
     def fail(self, error: TwinserveError) -> None:

@@ -87,6 +87,11 @@ class Router:
         """The policy in force."""
         return self._policy
 
+    @property
+    def live(self) -> list[str]:
+        """The variants that a request without a variant may meet."""
+        return self._names
+
     def set_policy(self, policy: TrafficPolicy) -> None:
         """Put ``policy`` in force for the requests from now on."""
         self._policy = policy

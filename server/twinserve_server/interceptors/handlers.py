@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import grpc
 
-from twinserve_server.direct import DirectMethod
+from twinserve_server.direct import DirectMethod, DirectStreamMethod
 
 #: (request or requests, context) -> a coroutine, or an async generator of responses.
 Behaviour = Callable[[Any, Any], Any]
@@ -27,8 +27,9 @@ class Handler:
         behaviour: what is called with the request (or an async iterator of requests) and the context.
         request_streaming: whether many requests come.
         response_streaming: whether many responses go.
-        direct: the same method without coroutines, for a transport that can call it so; it counts and maps errors
-            itself, outside the interceptors, by the same rules.
+        direct: the same unary method without coroutines, for a transport that can call it so; it counts and maps
+            errors itself, outside the interceptors, by the same rules.
+        direct_stream: the same for a bidirectional stream.
     """
 
     service: str
@@ -39,6 +40,7 @@ class Handler:
     request_streaming: bool = False
     response_streaming: bool = False
     direct: DirectMethod | None = None
+    direct_stream: DirectStreamMethod | None = None
 
     @property
     def kind(self) -> str:

@@ -97,7 +97,7 @@ class JournalInterceptor:
             finally:
                 self._end(record, code, time.perf_counter() - started)
 
-        return replace(handler.around(generate if handler.generates else answer), direct=None)
+        return replace(handler.around(generate if handler.generates else answer), direct=None, direct_stream=None)
 
     def _begin(self, handler: Handler, context: grpc.aio.ServicerContext[Any, Any]) -> RpcRecord:
         metadata = dict(context.invocation_metadata() or ())
