@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -19,6 +20,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from support.server_process import TRANSPORTS, ServerProcess, failures, request, wait_until
 from support.tiny_model import POISON, classes_of, items
+from twinserve.v1 import predict_pb2_grpc
 from twinserve_client import Client, InternalError
 
 Serve = Callable[..., ServerProcess]
@@ -206,6 +208,17 @@ def test_a_failing_batch_fails_only_itself(odd_models: Path, serve: Serve) -> No
     for index, call in enumerate(calls):
         if index % 5:
             assert list(call.result().classes) == classes_of(good).tolist()
+
+
+def test_without_batching_not_even_the_requests_of_two_gateways_share_a_pass(tiny_models: Path, serve: Serve) -> None:
+    server = serve(tiny_models, "--no-batching", "--gateways", "2")
+    channels = [server.connect() for _ in range(16)]
+    stubs: Any = [predict_pb2_grpc.PredictServiceStub(channel) for channel in channels]
+    calls = [stub.Predict.future(request(items(1)), timeout=30) for _ in range(40) for stub in stubs]
+    assert failures(calls) == []
+    gateways = {dict(labels)["gateway"] for name, labels in server.scrape() if name == "twinserve_in_flight_images"}
+    assert len(gateways) == 2
+    assert server.metric("twinserve_batch_size_images_count") == server.metric("twinserve_batch_size_images_sum") == 640
 
 
 def test_the_sdk_tells_the_id_that_the_server_gave_a_failed_request(odd_models: Path, serve: Serve) -> None:

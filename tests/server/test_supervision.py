@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import threading
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from support.server_process import ServerProcess, failures, request, wait_until
 from support.tiny_model import classes_of, items
+from twinserve.v1 import admin_pb2
+from twinserve_client import Client
 
 Serve = Callable[..., ServerProcess]
 
@@ -36,6 +42,38 @@ def test_a_dead_model_process_comes_back_and_fails_only_the_batch_it_held(odd_mo
         assert "its model process ended while it ran this request; try again" in error.details()
     server.wait_restarted("tiny-slow-0")
     server.predict.Predict(request(pixels, variant="slow"), timeout=10)
+
+
+def test_the_sdk_tries_again_what_a_dying_model_process_held(odd_models: Path, serve: Serve) -> None:
+    server = serve(odd_models, "--variants", "slow", "--max-batch-size", "1", "--gateways", "1")
+    pixels = items(1)
+    with Client(server.target, timeout=60) as client, ThreadPoolExecutor(4) as callers:
+        answers = [callers.submit(client.predict, pixels) for _ in range(8)]
+        answers[0].result()
+        server.kill("tiny-slow-0")
+        assert [answer.result().classes.tolist() for answer in answers] == [classes_of(pixels).tolist()] * 8
+
+
+def test_a_variant_without_traffic_takes_nobody_down(tiny_models: Path, serve: Serve) -> None:
+    server = serve(tiny_models, "--gateways", "1")
+    health = health_pb2_grpc.HealthStub(server.channel)
+
+    def serves(service: str) -> bool:
+        answer = health.Check(health_pb2.HealthCheckRequest(service=service), timeout=5)
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+    def kill_until(service: str, *, serving: bool) -> None:
+        server.kill("tiny-int8-0")
+        wait_until(lambda: serves(service) is serving, 10)
+
+    kill_until("tiny/int8", serving=False)
+    assert serves("")
+    server.wait_restarted("tiny-int8-0")
+    server.admin.SetTraffic(
+        admin_pb2.SetTrafficRequest(traffic=admin_pb2.Traffic(weights={"fp32": 1, "int8": 1})), timeout=10
+    )
+    kill_until("", serving=False)
+    wait_until(lambda: serves(""), 30)
 
 
 def test_a_dead_gateway_comes_back_and_the_other_serves_on(tiny_models: Path, serve: Serve) -> None:
@@ -125,3 +163,15 @@ def test_pinning_is_what_the_kernel_enforces(tiny_models: Path, serve: Serve, fl
     server = serve(tiny_models, *flag)
     pid = next(process.pid for process in server.processes() if process.name == "tiny-int8-0")
     assert os.sched_getaffinity(pid) == ({0} if flag else os.sched_getaffinity(0))
+
+
+def test_a_manifest_may_be_larger_than_an_environment_variable(tiny_models: Path, tmp_path: Path, serve: Serve) -> None:
+    """Linux takes 128 KiB for one; thousands of labels are more."""
+    models = tmp_path / "models"
+    shutil.copytree(tiny_models, models)
+    manifest = models / "tiny" / "1" / "manifest.json"
+    values = json.loads(manifest.read_text())
+    values["description"] = "long" * 50_000
+    manifest.write_text(json.dumps(values))
+    server = serve(models, "--gateways", "1")
+    assert server.predict.Predict(request(items(1)), timeout=10).classes

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -171,3 +173,19 @@ def test_wrong_feedback_gets_a_clear_answer(server: ServerProcess) -> None:
     assert send(answer.request_id, [1, 5]) == (grpc.StatusCode.INVALID_ARGUMENT, "labels[1]: 5 is not a class (0..4)")
     server.predict.SendFeedback(predict_pb2.SendFeedbackRequest(request_id=answer.request_id, labels=[0, 1]), timeout=5)
     assert send(answer.request_id, [0, 1])[0] is grpc.StatusCode.ALREADY_EXISTS
+
+
+def test_a_gateway_that_hangs_keeps_nobody_from_answering(tiny_models: Path, serve: Serve) -> None:
+    server = serve(tiny_models, "--gateways", "2")
+    met = server.predict.Predict(request(items(1)), timeout=5).request_id.partition("-")[0]
+    other = next(p.pid for p in server.processes() if p.name.startswith("gateway-") and p.name != f"gateway-{met}")
+    os.kill(other, signal.SIGSTOP)
+    try:
+        with pytest.raises(grpc.RpcError) as caught:
+            server.predict.SendFeedback(predict_pb2.SendFeedbackRequest(request_id="nobody's", labels=[1]), timeout=30)
+        assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+        traffic = admin_pb2.Traffic(weights={"fp32": 1, "int8": 3})
+        changed = server.admin.SetTraffic(admin_pb2.SetTrafficRequest(traffic=traffic), timeout=30)
+        assert changed.traffic.weights == {"fp32": 1, "int8": 3}
+    finally:
+        os.kill(other, signal.SIGCONT)

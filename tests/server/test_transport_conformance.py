@@ -43,11 +43,15 @@ def test_the_build_info_names_the_transport_in_use(server: Any) -> None:
 
 
 def test_a_message_over_the_limit_is_refused_and_the_connection_lives_on(server: Any) -> None:
+    before = handled(server, "Predict", "CANCELLED")
     with pytest.raises(grpc.RpcError) as caught:
         server.predict.Predict(predict_pb2.PredictRequest(routing_key="x" * (1 << 20)), timeout=10)
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert "1048576" in (caught.value.details() or "")
     assert server.predict.Predict(request(items(1)), timeout=10).classes
+    # It was never a request: on neither transport does it count as one.
+    assert handled(server, "Predict", "CANCELLED") == before
+    assert handled(server, "Predict", "RESOURCE_EXHAUSTED") == 0
 
 
 def test_a_message_just_below_the_limit_arrives_whole(server: Any) -> None:
@@ -104,6 +108,14 @@ def test_a_stream_longer_than_its_window_keeps_order(server: Any) -> None:
     answers = [answer.response for answer in server.predict.PredictStream(requests, timeout=60)]
     assert [answer.request_id for answer in answers] == [f"r{index}" for index in range(1000)]
     assert [answer.classes[0] for answer in answers] == classes_of(pixels).tolist()
+
+
+def test_a_stream_of_large_messages_waits_instead_of_being_refused(server: Any) -> None:
+    """Far more images than the queue holds: what does not fit stays on the wire."""
+    pixels = items(1000, seed=5)
+    answers = list(server.predict.PredictStream((request(pixels) for _ in range(40)), timeout=60))
+    assert [answer.WhichOneof("result") for answer in answers] == ["response"] * 40
+    assert all(list(answer.response.classes) == classes_of(pixels).tolist() for answer in answers)
 
 
 def test_an_empty_stream_ends_well(server: Any) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from twinserve_server.core.batch_queue import BatchPolicy, BatchQueue
 from twinserve_server.core.errors import DeadlineError, ModelUnavailableError, QueueFullError
-from twinserve_server.core.job import Job
+from twinserve_server.core.job import BatchTiming, Job
 
 MS = 1_000_000
 
@@ -125,3 +125,28 @@ def test_fail_all_ends_everything_once() -> None:
     queue.fail_all(ModelUnavailableError("gone"))
     assert done == jobs
     assert len(queue) == queue.images == 0
+
+
+def test_what_is_left_of_a_large_request_is_not_run_once_its_deadline_has_passed() -> None:
+    late = job(10, deadline_ns=10 * MS)
+    queue = queue_of(BatchPolicy(max_batch_size=4), late)
+    first = queue.take(0)
+    assert first is not None
+    assert first.images == 4
+    assert sizes(queue, 20 * MS) == []
+    assert queue.images == 0
+    assert done == [late]
+    assert isinstance(late.error, DeadlineError)
+    assert "6 of its 10 images were not run" in late.error.message
+    # The answer of what was under way comes too late to matter.
+    first.answer(memoryview(bytes(16)), memoryview(bytes(32)), BatchTiming(0, 0, 0, 0, 4), 0)
+    assert done == [late]
+
+
+def test_what_is_left_of_a_large_request_is_not_run_once_its_caller_is_gone() -> None:
+    gone = job(10)
+    queue = queue_of(BatchPolicy(max_batch_size=4), gone, job())
+    assert queue.take(0) is not None
+    gone.cancel()
+    assert sizes(queue) == [1]
+    assert gone not in done
