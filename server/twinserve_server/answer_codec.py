@@ -19,7 +19,7 @@ from twinserve.v1 import predict_pb2
 from twinserve_server.core.engine import Call
 from twinserve_server.core.errors import TwinserveError
 from twinserve_server.core.job import Job
-from twinserve_server.status import status_of
+from twinserve_server.status import message_of, status_of
 
 _FIXED64 = 1
 _FIXED32 = 5
@@ -85,7 +85,7 @@ def encode_stream_answer(call: Call, job: Job) -> bytes:
 
 def encode_stream_error(error: TwinserveError, request_id: str) -> bytes:
     """The wire bytes of a ``PredictStreamResponse`` with the error of one request."""
-    found = predict_pb2.StreamError(code=status_of(error).value[0], message=error.message, request_id=request_id)
+    found = predict_pb2.StreamError(code=status_of(error).value[0], message=message_of(error), request_id=request_id)
     return predict_pb2.PredictStreamResponse(error=found).SerializeToString()
 
 

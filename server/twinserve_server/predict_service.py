@@ -9,7 +9,7 @@ from typing import Protocol
 
 from twinserve.v1 import predict_pb2
 from twinserve_server.core.engine import Engine
-from twinserve_server.core.errors import InvalidInputError, TwinserveError
+from twinserve_server.core.errors import InvalidInputError, TwinserveError, shown
 from twinserve_server.core.feedback import Judgement
 from twinserve_server.describe import describe_model
 from twinserve_server.interceptors.errors import REQUEST_ID_KEY
@@ -88,7 +88,7 @@ class PredictService:
         deadline_ns = deadline_of(context)
         names = list(request.variants) or sorted(served.channels)
         if len(set(names)) != len(names):
-            raise InvalidInputError.of("variants", f"{names} names a variant twice")
+            raise InvalidInputError.of("variants", f"{shown(names)} names a variant twice")
         parts = [
             predict_pb2.PredictRequest(
                 input=request.input, model=request.model, variant=name, request_id=request.request_id

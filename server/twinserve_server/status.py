@@ -30,6 +30,12 @@ RETRY_AFTER_SECONDS: dict[type[errors.TwinserveError], float] = {
 }
 
 DOMAIN = "twinserve"
+#: Status and details travel in gRPC metadata, of which a client takes 8 KiB for certain, encoded: anything longer
+#: reaches it as RESOURCE_EXHAUSTED, whatever the status was.
+MAX_TEXT_BYTES = 1024
+#: A request that breaks more rules than this is told of the first ones; a violation holds two short texts at most.
+MAX_VIOLATIONS = 4
+MAX_VIOLATION_BYTES = 256
 
 
 def status_of(error: errors.TwinserveError) -> grpc.StatusCode:
@@ -37,9 +43,22 @@ def status_of(error: errors.TwinserveError) -> grpc.StatusCode:
     return STATUS.get(type(error), grpc.StatusCode.INTERNAL)
 
 
+def message_of(error: errors.TwinserveError) -> str:
+    """The message of ``error`` as it may travel."""
+    return shortened(error.message, MAX_TEXT_BYTES)
+
+
+def shortened(text: str, limit: int) -> str:
+    """``text`` in at most ``limit`` bytes of UTF-8: its beginning and its end, the field and what is wrong."""
+    if len(text) * 4 <= limit or len(encoded := text.encode(errors="replace")) <= limit:
+        return text
+    half = (limit - len(" … ".encode())) // 2
+    return f"{encoded[:half].decode(errors='ignore')} … {encoded[-half:].decode(errors='ignore')}"
+
+
 def rich_status(error: errors.TwinserveError) -> status_pb2.Status:
     """``error`` as ``google.rpc.Status``: ErrorInfo always, BadRequest and RetryInfo where they apply."""
-    status = status_pb2.Status(code=status_of(error).value[0], message=error.message)
+    status = status_pb2.Status(code=status_of(error).value[0], message=message_of(error))
     details: list[error_details_pb2.ErrorInfo | error_details_pb2.BadRequest | error_details_pb2.RetryInfo] = [
         error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN)
     ]
@@ -47,8 +66,11 @@ def rich_status(error: errors.TwinserveError) -> status_pb2.Status:
         details.append(
             error_details_pb2.BadRequest(
                 field_violations=[
-                    error_details_pb2.BadRequest.FieldViolation(field=item.field, description=item.description)
-                    for item in error.violations
+                    error_details_pb2.BadRequest.FieldViolation(
+                        field=shortened(item.field, MAX_VIOLATION_BYTES),
+                        description=shortened(item.description, MAX_VIOLATION_BYTES),
+                    )
+                    for item in error.violations[:MAX_VIOLATIONS]
                 ]
             )
         )

@@ -10,7 +10,7 @@ import numpy as np
 
 from twinserve.v1 import predict_pb2
 from twinserve_server.core.artefact import ITEM_SIZE, DataType, ModelVersion
-from twinserve_server.core.errors import InvalidInputError
+from twinserve_server.core.errors import InvalidInputError, shown
 
 _DATATYPES: Final[dict[int, DataType]] = {
     predict_pb2.DATA_TYPE_UINT8: "UINT8",
@@ -54,19 +54,21 @@ def decode_input(tensor: predict_pb2.Tensor, version: ModelVersion, max_images: 
     else:
         wanted = ", ".join(map(str, item))
         raise InvalidInputError.of(
-            "input.shape", f"is {list(shape)}; {version.model} takes [{wanted}] or [N, {wanted}]"
+            "input.shape", f"is {shown(list(shape))}; {version.model} takes [{wanted}] or [N, {wanted}]"
         )
     if count < 1:
-        raise InvalidInputError.of("input.shape", f"is {list(shape)}: the batch is empty; send at least one item")
+        raise InvalidInputError.of(
+            "input.shape", f"is {shown(list(shape))}: the batch is empty; send at least one item"
+        )
     if count > max_images:
         raise InvalidInputError.of(
-            "input.shape", f"is {list(shape)}: {count} items; the limit is {max_images} a request"
+            "input.shape", f"is {shown(list(shape))}: {count} items; the limit is {max_images} a request"
         )
     data = tensor.data
     wanted_bytes = count * math.prod(item) * ITEM_SIZE[datatype]
     if len(data) != wanted_bytes:
         raise InvalidInputError.of(
-            "input.data", f"holds {len(data)} bytes; shape {list(shape)} of {datatype} needs {wanted_bytes}"
+            "input.data", f"holds {len(data)} bytes; shape {shown(list(shape))} of {datatype} needs {wanted_bytes}"
         )
     if datatype == "FP32" and not np.isfinite(np.frombuffer(data, "<f4")).all():
         raise InvalidInputError.of("input.data", "holds NaN or infinity; every value must be finite")
@@ -81,7 +83,7 @@ def check_request_id(value: str) -> None:
     """
     check_text("request_id", value, MAX_ID_BYTES)
     if not (value.isascii() and value.isprintable()):
-        raise InvalidInputError.of("request_id", f"{value!r} holds characters other than printable ASCII")
+        raise InvalidInputError.of("request_id", f"{shown(value)} holds characters other than printable ASCII")
 
 
 def check_text(field: str, value: str, limit: int) -> None:

@@ -14,7 +14,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from support.server_process import TRANSPORTS, ServerProcess, request, tensor, wait_until
 from support.tiny_model import LABELS, classes_of, items
-from twinserve.v1 import predict_pb2
+from twinserve.v1 import admin_pb2, predict_pb2
 
 pytestmark = pytest.mark.parametrize("server", TRANSPORTS, indirect=True)
 
@@ -175,6 +175,48 @@ def test_a_wrong_request_gets_its_own_clear_status(
     assert found is code
     assert text in message
     assert violations(call) == fields
+
+
+NAMES = pytest.mark.parametrize("name", ["x" * 20_000, "🐜" * 20_000], ids=["plain", "encoded"])
+
+
+@NAMES
+@pytest.mark.parametrize("field", ["variant", "model"])
+def test_a_name_of_any_length_is_told_to_be_unknown(server: ServerProcess, field: str, name: str) -> None:
+    code, message = code_and_text(lambda: server.predict.Predict(request(ONE, **{field: name}), timeout=5))
+    assert code is NOT_FOUND
+    assert message.startswith(f"{field}: '{name[:20]}")
+    assert "is not served here; served are: " in message
+    assert len(message) < 300
+
+
+def test_a_shape_of_any_length_is_told_to_be_wrong(server: ServerProcess) -> None:
+    shape = predict_pb2.Tensor(datatype=predict_pb2.DATA_TYPE_UINT8, shape=range(3000), data=bytes(16))
+
+    def call() -> None:
+        server.predict.Predict(predict_pb2.PredictRequest(input=shape), timeout=5)
+
+    assert code_and_text(call) == (
+        INVALID,
+        "input.shape: is [0, 1, 2, 3, 4, 5, 6, 7, ...]; tiny takes [4, 4] or [N, 4, 4]",
+    )
+    assert violations(call) == ["input.shape"]
+
+
+@NAMES
+def test_feedback_for_a_name_of_any_length_is_told_to_be_unknown(server: ServerProcess, name: str) -> None:
+    sent = predict_pb2.SendFeedbackRequest(request_id=name, labels=[1])
+    code, message = code_and_text(lambda: server.predict.SendFeedback(sent, timeout=5))
+    assert code is NOT_FOUND
+    assert "is unknown" in message
+
+
+@NAMES
+def test_weights_for_a_name_of_any_length_are_told_to_be_wrong(server: ServerProcess, name: str) -> None:
+    sent = admin_pb2.SetTrafficRequest(traffic=admin_pb2.Traffic(weights={name: 1.0}))
+    code, message = code_and_text(lambda: server.admin.SetTraffic(sent, timeout=5))
+    assert code is INVALID
+    assert "no such variant; served are: fp32, int8" in message
 
 
 def test_bytes_that_are_no_message_are_an_invalid_argument(server: ServerProcess) -> None:

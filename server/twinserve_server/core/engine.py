@@ -11,7 +11,14 @@ from typing import Any, Final, Literal, Protocol
 
 from twinserve_server.core.artefact import DataType, ModelVersion
 from twinserve_server.core.channel import ModelChannel
-from twinserve_server.core.errors import DeadlineError, DrainingError, QueueFullError, TwinserveError, UnknownModelError
+from twinserve_server.core.errors import (
+    DeadlineError,
+    DrainingError,
+    QueueFullError,
+    TwinserveError,
+    UnknownModelError,
+    shown,
+)
 from twinserve_server.core.feedback import FeedbackStore, Judgement
 from twinserve_server.core.job import Buffer, Job
 from twinserve_server.core.router import Router, RouteReason, TrafficPolicy
@@ -140,7 +147,7 @@ class Engine:
         served = self.models.get(model or self.default_model)
         if served is None:
             raise UnknownModelError(
-                f"model: {model!r} is not served here; served are: {', '.join(sorted(self.models))}"
+                f"model: {shown(model)} is not served here; served are: {', '.join(sorted(self.models))}"
             )
         return served
 

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import reprlib
 from dataclasses import dataclass
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = 128
+_SHORT.maxlist = 8
+
+
+def shown(value: str | list[int] | list[str]) -> str:
+    """``repr(value)`` for a message, shortened: what a caller sends may have any length."""
+    return _SHORT.repr(value)
 
 
 @dataclass(frozen=True, slots=True)

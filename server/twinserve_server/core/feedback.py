@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from twinserve_server.core.errors import InvalidInputError, RepeatedFeedbackError, UnknownRequestError
+from twinserve_server.core.errors import InvalidInputError, RepeatedFeedbackError, UnknownRequestError, shown
 from twinserve_server.core.job import Buffer
 
 
@@ -58,17 +58,17 @@ class FeedbackStore:
         entry = self._answers.get(request_id)
         if entry is None:
             raise UnknownRequestError(
-                f"request_id: {request_id!r} is unknown: never answered here, or no longer among the last "
+                f"request_id: {shown(request_id)} is unknown: never answered here, or no longer among the last "
                 f"{self._capacity} answers"
             )
         when_ns, model, variant, classes, answer = entry
         if time.monotonic_ns() - when_ns > self._ttl_ns:
             del self._answers[request_id]
             raise UnknownRequestError(
-                f"request_id: {request_id!r} has expired: feedback is taken for {self._ttl_ns / 1e9:g} s"
+                f"request_id: {shown(request_id)} has expired: feedback is taken for {self._ttl_ns / 1e9:g} s"
             )
         if answer is None:
-            raise RepeatedFeedbackError(f"request_id: feedback for {request_id!r} was already counted")
+            raise RepeatedFeedbackError(f"request_id: feedback for {shown(request_id)} was already counted")
         predicted = memoryview(answer).cast("I")
         if len(labels) != len(predicted):
             raise InvalidInputError.of(

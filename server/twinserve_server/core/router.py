@@ -13,7 +13,7 @@ import random
 from dataclasses import dataclass, field
 from typing import Literal
 
-from twinserve_server.core.errors import InvalidInputError, UnknownModelError
+from twinserve_server.core.errors import InvalidInputError, UnknownModelError, shown
 
 RouteReason = Literal["named", "key", "random"]
 
@@ -56,19 +56,19 @@ class TrafficPolicy:
         served = ", ".join(sorted(variants))
         for name, weight in weights.items():
             if name not in variants:
-                raise InvalidInputError.of(f"traffic.weights[{name!r}]", f"no such variant; served are: {served}")
+                raise InvalidInputError.of(f"traffic.weights[{shown(name)}]", f"no such variant; served are: {served}")
             if not math.isfinite(weight) or weight < 0:
-                raise InvalidInputError.of(f"traffic.weights[{name!r}]", f"{weight} is not a weight (>= 0)")
+                raise InvalidInputError.of(f"traffic.weights[{shown(name)}]", f"{weight} is not a weight (>= 0)")
         if sum(weights.values()) <= 0:
             raise InvalidInputError.of("traffic.weights", "at least one variant needs a weight above 0")
         for shadow in shadows:
             if shadow.variant not in variants:
                 raise InvalidInputError.of(
-                    f"traffic.shadows[{shadow.variant!r}]", f"no such variant; served are: {served}"
+                    f"traffic.shadows[{shown(shadow.variant)}]", f"no such variant; served are: {served}"
                 )
             if not 0 <= shadow.share <= 1:
                 raise InvalidInputError.of(
-                    f"traffic.shadows[{shadow.variant!r}].share", f"{shadow.share} is not within 0..1"
+                    f"traffic.shadows[{shown(shadow.variant)}].share", f"{shadow.share} is not within 0..1"
                 )
         return cls(weights, shadows, generation)
 
@@ -108,7 +108,7 @@ class Router:
         if variant:
             if variant not in self._variants:
                 raise UnknownModelError(
-                    f"variant: {variant!r} is not served here; served are: {', '.join(sorted(self._variants))}"
+                    f"variant: {shown(variant)} is not served here; served are: {', '.join(sorted(self._variants))}"
                 )
             return variant, "named"
         if routing_key:

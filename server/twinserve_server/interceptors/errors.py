@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 
 from twinserve_server.core.errors import InvalidInputError, TwinserveError
 from twinserve_server.interceptors.handlers import Handler
-from twinserve_server.status import rich_status, status_of
+from twinserve_server.status import message_of, rich_status, status_of
 
 log = structlog.get_logger()
 
@@ -83,7 +83,7 @@ def outcome_of(error: BaseException, request_id: str = "") -> tuple[grpc.StatusC
     metadata: Metadata = ((REQUEST_ID_KEY, request_id),) if request_id else ()
     if isinstance(error, TwinserveError):
         details = (DETAILS_KEY, rich_status(error).SerializeToString())
-        return status_of(error), error.message, (details, *metadata)
+        return status_of(error), message_of(error), (details, *metadata)
     return grpc.StatusCode.INTERNAL, "internal error; the server's log has the cause", metadata
 
 
