@@ -148,7 +148,7 @@ LOAD_SECONDS: Final = Family(
 WARM_UP_SECONDS: Final = Family(
     "twinserve_model_warm_up_duration_seconds",
     "gauge",
-    "Seconds that the last warm-up took, over every batch size.",
+    "Seconds that the last warm-up took, over every batch size up to 64 and some above.",
     MODEL,
     source="supervisor",
 )
@@ -180,8 +180,8 @@ ADDED_BYTES: Final = Family(
     "twinserve_model_added_bytes",
     "gauge",
     "Anonymous memory in use (PSS) gained over the same process without the model, cumulative. stage: load, "
-    "first_inference, batch_limit (one image, then a full batch) or warm_up (every batch size). Library code, which "
-    "every model process shares, is not in it.",
+    "first_inference, batch_limit (one image, then a full batch) or warm_up (every size up to 64 and some above). "
+    "Library code, which every model process shares, is not in it.",
     (*MODEL, "stage"),
     source="supervisor",
 )
