@@ -41,6 +41,7 @@ async def run_server(
 
     Raises:
         ArtefactError: the models are missing or wrong.
+        OptionError: an option names what the models do not have.
         StartError: a port is taken, or a process cannot start.
     """
     versions = load_repository(settings.models)
@@ -76,11 +77,11 @@ async def run_server(
                     stack.callback(ready_file.unlink, missing_ok=True)
                 on_ready(supervisor, port, metrics_port)
                 await stopping
-                log.info("draining", grace_seconds=settings.grace_seconds)
+                log.info("draining", grace_seconds=settings.grace)
         finally:
             starting.cancel()
             stopping.cancel()
-            await supervisor.stop(settings.grace_seconds if starting.done() else 0.0)
+            await supervisor.stop(settings.grace if starting.done() else 0.0)
     log.info("stopped")
 
 

@@ -20,7 +20,9 @@ Examples:
 
   twinserve serve --port 0 --ready-file ready.json   any free port; the file says which
 
-Every option can also be set in the environment: TWINSERVE_PORT=9000 twinserve serve
+Every option can also be set in the environment, in the same words; several pairs are separated by blanks:
+
+  TWINSERVE_PORT=9000 TWINSERVE_VARIANTS=fp32,int8 TWINSERVE_REPLICAS="fp32=1 int8=2" twinserve serve
 """
 
 
@@ -53,7 +55,12 @@ def serve(
     shadow: Annotated[list[str] | None, typer.Option(help="Share also run on a variant.", metavar="V=SHARE")] = None,
     grace: Annotated[float | None, typer.Option(help="Seconds a drain may take. [default: 10]")] = None,
     metrics: Annotated[bool | None, typer.Option(help="Count and time requests. [default: on]")] = None,
-    ready_file: Annotated[Path | None, typer.Option(help="Written once ready: ports and pid, as JSON.")] = None,
+    ready_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="Written once ready: ports and pid, as JSON.", envvar="TWINSERVE_READY_FILE", show_envvar=False
+        ),
+    ] = None,
     log_format: Annotated[str | None, typer.Option(help="console or json. [default: console]")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning, error. [default: info]")] = None,
     access_log_share: Annotated[
@@ -64,7 +71,10 @@ def serve(
     ] = None,
     tracing: Annotated[str | None, typer.Option(help="off, console or otlp (OpenTelemetry). [default: off]")] = None,
     trace_share: Annotated[float | None, typer.Option(help="Share of the traces that begin here. [default: 1]")] = None,
-    build: Annotated[bool, typer.Option(help="Build the MNIST models when there are none.")] = True,
+    build: Annotated[
+        bool,
+        typer.Option(help="Build the MNIST models when there are none.", envvar="TWINSERVE_BUILD", show_envvar=False),
+    ] = True,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C, then drain; exit code 0."""
     given: dict[str, Any] = {
@@ -73,21 +83,21 @@ def serve(
         "port": port,
         "metrics_port": metrics_port,
         "default_model": default_model,
-        "variants": _names(variants),
+        "variants": variants,
         "gateways": gateways,
-        "replicas": _pairs("replicas", replicas, int),
+        "replicas": replicas,
         "threads": threads,
-        "pin": _pairs("pin", pin, lambda text: [int(core) for core in text.split(",")]),
+        "pin": pin,
         "transport": transport,
         "batching": batching,
         "max_batch_size": max_batch_size,
         "max_queue_delay_us": max_queue_delay_us,
-        "preferred_batch_sizes": [int(size) for size in _names(preferred_batch_sizes) or []] or None,
+        "preferred_batch_sizes": preferred_batch_sizes,
         "max_queue_images": max_queue_images,
         "max_request_images": max_request_images,
-        "split": _pairs("split", split, float),
-        "shadow": _pairs("shadow", shadow, float),
-        "grace_seconds": grace,
+        "split": split,
+        "shadow": shadow,
+        "grace": grace,
         "metrics": metrics,
         "log_format": log_format,
         "log_level": log_level,
@@ -98,22 +108,4 @@ def serve(
     }
     from twinserve_server.serve_command import run
 
-    raise typer.Exit(run({name: value for name, value in given.items() if value is not None}, ready_file, build))
-
-
-def _names(text: str | None) -> list[str] | None:
-    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _pairs(option: str, values: list[str] | None, convert: Any) -> dict[str, Any] | None:
-    """``["int8=2"]`` as ``{"int8": 2}``."""
-    if not values:
-        return None
-    pairs = {}
-    for value in values:
-        name, _, text = value.partition("=")
-        try:
-            pairs[name] = convert(text)
-        except ValueError:
-            raise typer.BadParameter(f"--{option} {value}: write VARIANT=VALUE, such as int8=1") from None
-    return pairs
+    raise typer.Exit(run({name: value for name, value in given.items() if value not in (None, [])}, ready_file, build))

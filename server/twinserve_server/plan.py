@@ -8,10 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from twinserve_server.core.artefact import ModelVersion, Variant
-from twinserve_server.core.errors import ArtefactError, InvalidInputError
+from twinserve_server.core.errors import InvalidInputError, TwinserveError
 from twinserve_server.core.router import ShadowPolicy, TrafficPolicy
 from twinserve_server.process_config import ChannelConfig, GatewayConfig, ModelProcessConfig
 from twinserve_server.settings import ServerSettings
+
+
+class OptionError(TwinserveError):
+    """An option names what is not there."""
+
+    reason = "OPTION"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +138,7 @@ def make_plan(settings: ServerSettings, versions: dict[str, ModelVersion], run_d
     """Decide what to run.
 
     Raises:
-        ArtefactError: a variant or model that the settings name is not in the repository.
+        OptionError: a variant or model that the settings name is not in the repository.
         InvalidInputError: a share is given to a variant that is not served.
     """
     chosen = {name: _only(version, settings.variants) for name, version in versions.items()}
@@ -148,10 +154,10 @@ def make_plan(settings: ServerSettings, versions: dict[str, ModelVersion], run_d
     ):
         for name in names:
             if name not in there:
-                raise ArtefactError(f"--{option}: no variant {name!r}; there are: {', '.join(sorted(there))}")
+                raise OptionError(f"--{option}: no variant {name!r}; there are: {', '.join(sorted(there))}")
     default = settings.default_model or next(iter(chosen))
     if default not in chosen:
-        raise ArtefactError(f"--default-model: no model {default!r}; there are: {', '.join(sorted(chosen))}")
+        raise OptionError(f"--default-model: no model {default!r}; there are: {', '.join(sorted(chosen))}")
     policies = {name: _first_policy(version, settings) for name, version in chosen.items()}
     return Plan(settings, chosen, policies, default, run_dir)
 

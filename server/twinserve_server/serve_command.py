@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import os
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
@@ -28,9 +30,7 @@ def run(given: dict[str, Any], ready_file: Path | None, build: bool) -> int:
         settings = ServerSettings(**given)
     except ValidationError as error:
         for problem in error.errors():
-            field = ".".join(str(part) for part in problem["loc"])
-            flag = field.replace("_", "-")
-            console.print(f"[red]error:[/] --{flag}: {problem['msg']} (given: {problem['input']!r})", highlight=False)
+            say_error(describe(problem, given))
         return 2
     configure_logging(settings.log_format, settings.log_level, process="supervisor")
     try:
@@ -47,9 +47,23 @@ def run(given: dict[str, Any], ready_file: Path | None, build: bool) -> int:
 
             asyncio.run(run_server(settings, ready_file=ready_file, on_progress=progress, on_ready=ready))
     except TwinserveError as error:
-        console.print(f"[red]error:[/] {error.message}", highlight=False)
+        say_error(error.message)
         return 1 if isinstance(error, ArtefactError) else 2
     return 0
+
+
+def describe(problem: Any, given: dict[str, Any]) -> str:
+    """A problem of the settings: which flag or variable, what is wrong, what was given."""
+    field = str(problem["loc"][0]) if problem["loc"] else ""
+    where = f"--{field.replace('_', '-')}" if field in given else f"TWINSERVE_{field.upper()}"
+    value = given[field] if field in given else os.environ.get(where, problem["input"])
+    shown = repr(" ".join(map(str, value)) if isinstance(value, list) else value)
+    return f"{where}: {problem['msg'].removeprefix('Value error, ')} (given: {shown})"
+
+
+def say_error(message: str) -> None:
+    """One line, whatever the width of the terminal and whatever brackets it holds."""
+    console.print(f"[red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
 
 
 def build_models(folder: Path) -> None:
