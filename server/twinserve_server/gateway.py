@@ -92,7 +92,7 @@ class Gateway:
         config = self._config
         transport = await start_transport(
             config.transport,
-            ListenOptions(config.host, config.port, config.reuse_port, config.max_message_bytes),
+            ListenOptions(config.host, config.port, True, config.max_message_bytes),
             self._handlers(),
             [AccessInterceptor(self._recorder), *self._telemetry.interceptors, ErrorInterceptor()],
             self._recorder,

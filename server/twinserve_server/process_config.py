@@ -68,7 +68,6 @@ class GatewayConfig:
     channels: dict[str, dict[str, dict[str, Any]]]
     policies: dict[str, dict[str, Any]]
     transport: str = "aio"
-    reuse_port: bool = True
     max_request_images: int = 1024
     max_message_bytes: int = 64 << 20
     cores: list[int] = field(default_factory=list)
