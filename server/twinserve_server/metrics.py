@@ -41,6 +41,8 @@ LATENCY_BUCKETS: Final = (
     *(50e-3, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
 )
 BATCH_BUCKETS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
+#: A model of more classes has no series by class.
+MAX_CLASS_SERIES: Final = 256
 DIFFERENCE_BUCKETS: Final = (0.0001, 0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0)
 
 RPC_STARTED: Final = Family("grpc_server_started", "counter", "RPCs begun on the server.", RPC)
@@ -94,7 +96,10 @@ REFUSED: Final = Family(
     (*MODEL, "reason"),
 )
 PREDICTIONS: Final = Family(
-    "twinserve_predictions", "counter", "Images answered, by predicted class.", (*MODEL, "class")
+    "twinserve_predictions",
+    "counter",
+    f"Images answered, by predicted class; no series for a model of more than {MAX_CLASS_SERIES} classes.",
+    (*MODEL, "class"),
 )
 ROUTED: Final = Family(
     "twinserve_routed",

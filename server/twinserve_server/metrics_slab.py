@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from twinserve_server.metrics_exemplars import ExemplarBook
 
-INDEX_BYTES: Final = 512 << 10
+#: The file is sparse: room costs nothing until it is written.
+INDEX_BYTES: Final = 4 << 20
 CELLS: Final = 64 << 10
 _HEAD: Final = 16
 _CELLS_AT: Final = _HEAD + INDEX_BYTES

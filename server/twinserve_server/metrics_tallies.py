@@ -74,7 +74,9 @@ class VariantTally:
         self._path("named")
         self._path("split")
         self._queue = histogram(metrics.STAGE_SECONDS, (*labels, "queue"))
-        self._predicted = [cell(metrics.PREDICTIONS, (*labels, name)) for name in class_labels]
+        # None for many classes: thousands of series a variant are more than any scrape should carry.
+        counted = class_labels if len(class_labels) <= metrics.MAX_CLASS_SERIES else ()
+        self._predicted = [cell(metrics.PREDICTIONS, (*labels, name)) for name in counted]
 
     def answered(self, call: Call) -> None:
         """Count a call whose job is complete."""
@@ -84,6 +86,8 @@ class VariantTally:
         requests.add()
         seconds.observe(call.total_ns / 1e9)
         self._queue.observe(job.queue_ns / 1e9)
+        if not self._predicted:
+            return
         if job.count == 1:
             self._predicted[int.from_bytes(job.classes, sys.byteorder)].add()
         else:

@@ -6,16 +6,22 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from twinserve_server import metrics
+from twinserve_server.core.engine import Call
+from twinserve_server.core.job import Job
 from twinserve_server.exposition import ServerCollector
 from twinserve_server.metrics_cells import Cell, Histogram
 from twinserve_server.metrics_slab import CELLS, Slab
+from twinserve_server.metrics_tallies import VariantTally
 
 RPC = ("unary", "service", "Method")
 
@@ -97,6 +103,54 @@ def test_a_label_whose_values_never_end_is_refused(tmp_path: Path) -> None:
         slab.allocate(family.name, (str(number),), family.cells)
     with pytest.raises(MemoryError, match="no room for another series of endless"):
         slab.allocate(family.name, ("one too many",), family.cells)
+
+
+def test_three_variants_of_thousands_of_classes_fit_and_count(tmp_path: Path) -> None:
+    slab = Slab(tmp_path / "a")
+    labels = [f"a class with a longer name, {number}" for number in range(3000)]
+    for variant in ("fp32", "int8", "int8-dynamic"):
+        tally = tally_of(slab, variant, labels)
+        for classes in ([2999], [0, 1, 2999]):
+            tally.answered(answered_call(variant, classes))
+    values = exposed(slab)
+    assert total(values, "twinserve_requests_total") == 6
+    assert total(values, "twinserve_request_duration_seconds_count") == 6
+    # By class there is nothing to see: thousands of series a variant, or one that lumps most classes together.
+    assert not [name for name, _ in values if name == "twinserve_predictions_total"]
+
+
+def test_up_to_256_classes_each_one_is_counted(tmp_path: Path) -> None:
+    slab = Slab(tmp_path / "a")
+    tally = tally_of(slab, "fp32", [f"a class with a longer name, {number}" for number in range(256)])
+    tally.answered(answered_call("fp32", [255]))
+    tally.answered(answered_call("fp32", [0, 255, 255]))
+    by_class = {
+        dict(labels)["class"].rpartition(" ")[2]: value
+        for (name, labels), value in exposed(slab).items()
+        if name == "twinserve_predictions_total"
+    }
+    assert len(by_class) == 256
+    assert (by_class["0"], by_class["1"], by_class["255"]) == (1, 0, 3)
+
+
+def test_many_variants_of_many_classes_fit(tmp_path: Path) -> None:
+    slab = Slab(tmp_path / "a")
+    for number in range(16):
+        tally_of(slab, f"variant-{number}", [f"{index}: a label of some length" for index in range(256)])
+
+
+def tally_of(slab: Slab, variant: str, labels: list[str]) -> VariantTally:
+    return VariantTally(partial(Cell, slab), partial(Histogram, slab), ("many", "1", variant), labels)
+
+
+def answered_call(variant: str, classes: list[int]) -> Call:
+    """A call as an observer sees it when it is answered; nothing else of it matters here."""
+    served: Any = None
+    call = Call(served, variant, "named", "request")
+    call.total_ns = 1000
+    call.job = Job(b"", "UINT8", len(classes), lambda job: None)
+    call.job.classes = np.array(classes, np.uint32).tobytes()
+    return call
 
 
 def test_names_follow_prometheus_rules() -> None:
