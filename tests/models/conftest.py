@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
 
 from twinserve_models import build
+from twinserve_models.artefacts import make_artefacts
+from twinserve_models.data import Dataset
+from twinserve_models.export import Artefact
+from twinserve_models.net import Net
 from twinserve_models.train import Recipe
 
 
@@ -17,12 +22,26 @@ def no_mnist(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The version folder of a model trained for one epoch on 4,000 digits."""
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Net]:
+    """The version folder of a model trained for one epoch on 4,000 digits, and the network as training left it."""
+    nets: list[Net] = []
+
+    def keep(net: Net, dataset: Dataset) -> list[Artefact]:
+        nets.append(deepcopy(net))
+        return make_artefacts(net, dataset)
+
     with pytest.MonkeyPatch.context() as patch:
         hide_mnist(patch)
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        return build.build_models(tmp_path_factory.mktemp("built"), progress=False, recipe=Recipe(epochs=1))
+        patch.setattr(build, "make_artefacts", keep)
+        folder = build.build_models(tmp_path_factory.mktemp("built"), progress=False, recipe=Recipe(epochs=1))
+    return folder, nets[0]
+
+
+@pytest.fixture(scope="session")
+def built(trained: tuple[Path, Net]) -> Path:
+    """The version folder of that model."""
+    return trained[0]
 
 
 def hide_mnist(patch: pytest.MonkeyPatch) -> None:

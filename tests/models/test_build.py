@@ -12,9 +12,11 @@ import torch
 
 from twinserve_models import build
 from twinserve_models.bench import read_testset
+from twinserve_models.data import load_test_images
 from twinserve_models.evaluate import predict_classes
 from twinserve_models.net import Net
 from twinserve_models.quantize import engine_for
+from twinserve_models.train import normalise
 from twinserve_server.core.artefact import ModelVersion, read_manifest, verify_artefact
 from twinserve_server.torch_runtime import configure_torch
 
@@ -69,6 +71,18 @@ def test_a_picture_gets_the_same_answer_as_bytes_and_as_floats(
     assert np.array_equal(as_bytes, predict_classes(module, images, as_float=True))
     stated = json.loads(version.manifest_json)["variants"][variant]["accuracy"]["correct"]
     assert abs(int((as_bytes == labels).sum()) - stated) <= 1
+
+
+@pytest.mark.mnist
+def test_folding_the_normalisation_changes_no_answer(trained: tuple[Path, Net], version: ModelVersion) -> None:
+    """The served graph takes raw bytes; the network it stems from takes them normalised, step by step."""
+    _, net = trained
+    images, _, info = load_test_images()
+    assert (info.full, len(images)) == (True, 10_000)
+    served = predict_classes(load(version, "fp32"), images)
+    unfolded = predict_classes(lambda pixels: net(normalise(pixels)), images)
+    assert int((served != unfolded).sum()) == 0
+    assert len(set(unfolded.tolist())) == 10
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
