@@ -1,8 +1,8 @@
 """The trained network as it is served: pixels in, probabilities out.
 
 Both forms take uint8 (0..255) or float32 (0..1), N x 28 x 28, and return float32 probabilities, N x 10. The
-normalisation is folded into the first convolution (it has no padding, so the fold is exact), and the columns of the
-first linear are permuted to channels-last order, so that flattening is a view and copies nothing.
+normalisation is folded into the first convolution (it has no padding, so the function stays the same), and the columns
+of the first linear are permuted to channels-last order, so that flattening is a view and copies nothing.
 """
 
 from __future__ import annotations
