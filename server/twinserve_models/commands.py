@@ -22,11 +22,13 @@ errors = Console(stderr=True)
 
 
 def build(models: Path, data: Path | None, seed: int, force: bool) -> int:
-    """0: built, or there already; 1: the data are wrong."""
+    """0: built, or there already; 1: the data are wrong, or the folder is."""
     try:
         folder = build_models(models, data=data, seed=seed, force=force)
     except DataError as error:
         return _fail(str(error))
+    except OSError as error:
+        return _fail(f"model folder {models}: cannot be written to ({error.strerror}: {error.filename})")
     errors.print(f"{folder} is ready; `twinserve models show` tells what it holds.", highlight=False)
     return 0
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 from rich.console import Console
@@ -23,9 +27,19 @@ from twinserve_server.supervisor import Supervisor
 
 console = Console(stderr=True)
 
+#: What a first start runs to have models; the folder comes last.
+BUILD = (sys.executable, "-m", "twinserve_client.cli", "models", "build", "--models")
+#: Exit code after Ctrl-C.
+INTERRUPTED: Final = 130
+#: So long a build may take to end by the Ctrl-C that has reached it.
+INTERRUPT_SECONDS: Final = 5.0
+
 
 def run(given: dict[str, Any], ready_file: Path | None, build: bool) -> int:
-    """Serve; return the exit code: 0 after a drain, 1 for models that cannot be served, 2 for wrong settings."""
+    """Serve; return the exit code.
+
+    0: after a drain; 1: models that cannot be served; 2: wrong settings; what a first build ended with, if it failed.
+    """
     try:
         settings = ServerSettings(**given)
     except ValidationError as error:
@@ -35,7 +49,9 @@ def run(given: dict[str, Any], ready_file: Path | None, build: bool) -> int:
     configure_logging(settings.log_format, settings.log_level, process="supervisor")
     try:
         if build and not (settings.models.is_dir() and find_versions(settings.models)):
-            build_models(settings.models)
+            code = build_models(settings.models)
+            if code:
+                return code
         with console.status("starting …") as status:
 
             def progress(ready: int, total: int) -> None:
@@ -66,8 +82,8 @@ def say_error(message: str) -> None:
     console.print(f"[red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
 
 
-def build_models(folder: Path) -> None:
-    """Build the MNIST models into ``folder``: a first start needs something to serve.
+def build_models(folder: Path) -> int:
+    """Build the MNIST models into ``folder``, since a first start needs something to serve; the build's exit code.
 
     Raises:
         ArtefactError: what is needed to build them is not installed.
@@ -77,10 +93,22 @@ def build_models(folder: Path) -> None:
             f"model folder {folder}: holds no models, and twinserve[models] is not installed to build them; "
             "install it, or give --models"
         )
-    from twinserve_models.build import ensure_models  # noqa: PLC0415  (the first start only)
-
-    console.print(f"[yellow]No models in {folder}: building the MNIST pair once.[/]")
-    ensure_models(folder, data=None, seed=0, progress=True)
+    console.print(f"[yellow]No models in {escape(str(folder))}: building the MNIST pair once.[/]")
+    # In a process of its own: torch would stay in the supervisor for as long as the server lives.
+    build = subprocess.Popen([*BUILD, str(folder)])
+    before = signal.signal(signal.SIGTERM, lambda *_: build.terminate())
+    try:
+        code = build.wait()
+    except KeyboardInterrupt:
+        # In a terminal Ctrl-C reaches the build as well, which then ends by itself.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            build.wait(INTERRUPT_SECONDS)
+        build.terminate()
+        build.wait()
+        return INTERRUPTED
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return code if code >= 0 else 128 - code
 
 
 def announce(supervisor: Supervisor, port: int, metrics_port: int) -> None:
