@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 # Where a model folder, reports and benchmark results go.
 MODELS ?= models
 REPORTS ?= reports
+# What a measurement is told on its command line: make bench ARGS="--rounds 1".
+ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format bench bench-peers calibrate proto clean
@@ -38,13 +40,13 @@ format: $(VENV)/.installed ## Format the code
 	$(BIN)/ruff check --fix .
 
 bench: $(VENV)/.installed ## Measure the server against its bounds (needs h2load: apt-get install nghttp2-client)
-	$(BIN)/python loadtest/bench/run.py
+	$(BIN)/python loadtest/bench/run.py --models $(MODELS) $(ARGS)
 
 bench-peers: $(VENV)/.installed ## Measure the server against Triton, TorchServe, KServe, MLServer, Ray Serve
-	$(BIN)/python loadtest/bench/peers/run.py
+	$(BIN)/python loadtest/bench/peers/run.py --models $(MODELS) $(ARGS)
 
 calibrate: $(VENV)/.installed ## Check the statistics: A/A runs and planted effects
-	$(BIN)/python loadtest/bench/calibration.py
+	$(BIN)/python loadtest/bench/calibration.py $(ARGS)
 
 proto: $(VENV)/.installed ## Generate the stubs again
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps -e .

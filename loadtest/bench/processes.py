@@ -27,6 +27,17 @@ class Running:
     pid: int
 
 
+def ensure_models(models: Path) -> None:
+    """Build the models when they are not there, as `make demo` does.
+
+    Raises:
+        subprocess.CalledProcessError: the build failed; it has said why.
+    """
+    if not (models / "mnist" / "testset.npz").exists():
+        program = Path(sys.executable).with_name("twinserve")
+        subprocess.run([program, "models", "build", "--models", models], check=True)
+
+
 @contextlib.contextmanager
 def twinserve(models: Path, *flags: str) -> Iterator[Running]:
     """`twinserve serve` on free ports."""

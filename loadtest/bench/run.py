@@ -6,7 +6,7 @@ their spread, and targets are ratios within a round. Examples:
 
     python loadtest/bench/run.py                 about ten minutes
     python loadtest/bench/run.py --quick         one round of short runs: does everything work?
-    python loadtest/bench/run.py --profile       also says where a request's time goes (py-spy)
+    python loadtest/bench/run.py --no-profile    does not ask py-spy where a request's time goes
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import argparse
 import contextlib
 import json
 import os
+import statistics
 import subprocess
 import sys
 from dataclasses import asdict
@@ -25,17 +26,22 @@ from rich.console import Console
 from rich.progress import Progress
 
 from h2load import LoadError, drive
+from health_probe import health_under_load
 from messages import TestSet
-from processes import HERE, Running, affinity, busy_warning, noop, pss_mib, twinserve
-from table import Figures, Target, figures_table, targets_table
+from processes import HERE, Running, affinity, busy_warning, ensure_models, noop, pss_mib, twinserve
+from table import Figures, Target, figures_table, profile_table, targets_table
 from twinserve_loadtest.load.blocks import BlockSpec
 from twinserve_loadtest.load.generator import LoadGenerator
 from twinserve_loadtest.stamp import read_stamp
 from twinserve_loadtest.testset import load_test_set
+from where_time_goes import ProfileError, where_time_goes
 
 IN_FLIGHT = (1, 8, 16, 32, 64, 128)
 #: An open loop that sends later than this is none. Not relative to the latency: a late client inflates that, too.
 LATEST_US = 1000.0
+#: With how many requests in flight a health check is timed, and how long it may take.
+HEALTH_IN_FLIGHT = (64, 128)
+HEALTH_LIMIT_MS = 50.0
 console = Console(stderr=True)
 
 
@@ -75,6 +81,7 @@ class Bench:
             *((self.locust, name, "int8", n) for name in ("aio", "fast") for n in (1, 64)),
             *((self.bare, variant) for variant in ("fp32", "int8")),
             *((self.open_loop, name, "int8") for name in ("aio", "fast")),
+            *((self.health, name, n) for name in ("aio", "fast") for n in HEALTH_IN_FLIGHT),
         ]
         task = progress.add_task("measuring", total=len(steps))
         for step, *arguments in steps:
@@ -118,6 +125,15 @@ class Bench:
         label = f"{name} {variant}, {in_flight} in flight from Locust"
         self.figures.add(f"{label}: images/s", tally.requests / self.seconds)
         self.figures.add(f"{label}: p50 µs", tally.histogram.get_value_at_percentile(50))
+
+    def health(self, name: str, in_flight: int) -> None:
+        """Health/Check beside a closed loop of INT8; a load of its own, so that probes cost no other figure."""
+        message = self.tests.request("int8").SerializeToString()
+        found = health_under_load(self.servers[name].port, message, in_flight, self.seconds)
+        label = f"{name}, Health/Check with {in_flight} INT8 in flight"
+        self.figures.add(f"{label}: p50 µs", statistics.median(found))
+        self.figures.add(f"{label}: p99 µs", found[min(len(found) - 1, int(len(found) * 0.99))])
+        self.figures.add(f"{label}: max µs", found[-1])
 
     def bare(self, variant: str) -> None:
         """The artefact in a loop, one thread, as the model process has."""
@@ -191,6 +207,11 @@ class Bench:
             load = f"{name} int8, Poisson at half its peak"
             ratios = figures.ratio(f"{load}: p99 µs", f"{load}: p50 µs")
             rows.append(Target(f"{name}: int8 p99 / p50, Poisson at half its peak", 4.0, False, ratios))
+        for name in ("aio", "fast"):
+            for in_flight in HEALTH_IN_FLIGHT:
+                label = f"{name}, Health/Check with {in_flight} INT8 in flight"
+                times = [value / 1000 for value in figures.values.get(f"{label}: p99 µs", [])]
+                rows.append(Target(f"{label}: p99 ms", HEALTH_LIMIT_MS, False, times))
         return rows
 
 
@@ -198,16 +219,17 @@ def main() -> int:
     """Measure, print the tables, keep the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=Path, default=Path("models"))
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--rounds", "--repeats", type=int, default=3, dest="repeats")
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
     parser.add_argument("--gateways", type=int, default=2)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--profile", action="store_true", help="also profile with py-spy")
+    parser.add_argument("--profile", action=argparse.BooleanOptionalAction, default=True, help="profile with py-spy")
     parser.add_argument("--output", type=Path, default=Path("bench-results"))
     arguments = parser.parse_args()
-    if not (arguments.models / "mnist" / "testset.npz").exists():
-        console.print(f"error: no models in {arguments.models}; build them with `twinserve models build`", style="red")
-        return 2
+    try:
+        ensure_models(arguments.models)
+    except subprocess.CalledProcessError as error:
+        return int(error.returncode)
     repeats, seconds = (1, 1.0) if arguments.quick else (arguments.repeats, arguments.seconds)
     load_before = os.getloadavg()[0]
     bench = Bench(arguments.models, seconds, arguments.gateways)
@@ -221,9 +243,11 @@ def main() -> int:
                 progress.advance(task)
             profile = {}
             if arguments.profile:
-                from where_time_goes import where_time_goes  # noqa: PLC0415
-
-                profile = where_time_goes(bench.servers["fast"], bench.tests)
+                try:
+                    profile = where_time_goes(bench.servers["fast"], bench.tests)
+                except ProfileError as error:
+                    # The figures stand without it.
+                    console.print(f"where a request's time goes is not known: {error}", style="yellow")
     except LoadError as error:
         console.print(f"error: {error}", style="red")
         return 1
@@ -236,7 +260,7 @@ def main() -> int:
             figures_table(bench.figures),
             targets_table(targets),
             *(f"{name}: {sum(found.values()):.0f} MiB PSS idle: {found}" for name, found in memory.items()),
-            json.dumps(profile, indent=1) if profile else "",
+            profile_table(profile) if profile else "",
         ]
     )
     print(text)

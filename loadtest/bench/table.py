@@ -70,4 +70,19 @@ def figures_table(figures: Figures) -> str:
 
 def targets_table(targets: list[Target]) -> str:
     """The targets and what was reached."""
-    return "\n".join(["| ratio | target | measured | |", "|---|---:|---:|---|", *(target.row() for target in targets)])
+    return "\n".join(
+        ["| ratio (or as said) | target | measured | |", "|---|---:|---:|---|", *(target.row() for target in targets)]
+    )
+
+
+def profile_table(profile: dict[str, dict[str, float]]) -> str:
+    """Where a request's time goes: the shares of each process, and the bound that follows."""
+    lines = ["| process | where its time goes | share |", "|---|---|---:|"]
+    bounds = []
+    for process, found in profile.items():
+        for stage, value in found.items():
+            if stage.startswith("if "):
+                bounds.append(f"{process}: {stage}: {value:.2f} (Amdahl).")
+            else:
+                lines.append(f"| {process} | {stage} | {value:.1%} |")
+    return "\n".join([*lines, "", *bounds])

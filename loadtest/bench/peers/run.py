@@ -29,7 +29,7 @@ from rich.console import Console  # noqa: E402
 
 from catalogue import PEERS  # noqa: E402
 from h2load import LoadError  # noqa: E402
-from processes import affinity, pss_mib  # noqa: E402
+from processes import affinity, ensure_models, pss_mib  # noqa: E402
 from report import REPLICATED, markdown  # noqa: E402
 from subjects import Subject, running_noop, running_peer, running_twinserve  # noqa: E402
 from table import Figures  # noqa: E402
@@ -62,7 +62,7 @@ def main() -> int:
     parser.add_argument("--models", type=Path, default=Path("models"))
     parser.add_argument("--home", type=Path, default=Path("~/.cache/twinserve/peers").expanduser())
     parser.add_argument("--only", default="", help="names, by commas")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--rounds", "--repeats", type=int, default=3, dest="repeats")
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
     parser.add_argument("--gateways", type=int, default=2)
     parser.add_argument("--install-only", action="store_true")
@@ -75,6 +75,7 @@ def main() -> int:
         peer.install(arguments.home)
     if arguments.install_only:
         return 0
+    ensure_models(arguments.models)
     port = 18600
     # Stopped from outside, the peer under way must end, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
