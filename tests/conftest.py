@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from support.certificates import make_certificates
 from support.server_process import ServerProcess
 from support.tiny_model import make_tiny_models
 
@@ -69,6 +70,12 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def odd_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder with variants that misbehave on purpose: fp32, swapped, slow, fragile."""
     return make_tiny_models(tmp_path_factory.mktemp("odd"), ("fp32", "swapped", "slow", "fragile"))
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an authority's certificate, and those of a server on this machine and of a client."""
+    return make_certificates(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture

@@ -18,6 +18,8 @@ Examples:
 
   twinserve serve --variants fp32,int8 --replicas int8=2 --gateways 2
 
+  twinserve serve --tls-cert server.pem --tls-key server.key --tls-client-ca clients.pem
+
   twinserve serve --port 0 --ready-file ready.json   any free port; the file says which
 
 Every option can also be set in the environment, in the same words; several pairs are separated by blanks:
@@ -32,6 +34,11 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option(help="gRPC port; 0: any free one. [default: 8500]")] = None,
     metrics_port: Annotated[int | None, typer.Option(help="Port of /metrics; 0: any. [default: 8502]")] = None,
+    tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain (PEM); turns TLS on.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its private key (PEM).")] = None,
+    tls_client_ca: Annotated[
+        Path | None, typer.Option(help="Let in only clients with a certificate of this authority (PEM).")
+    ] = None,
     default_model: Annotated[str | None, typer.Option(help="Answers requests that name no model.")] = None,
     variants: Annotated[str | None, typer.Option(help="Serve only these. [default: all]", metavar="A,B")] = None,
     gateways: Annotated[int | None, typer.Option(help="Gateway processes. [default: one a core, at most 2]")] = None,
@@ -82,6 +89,9 @@ def serve(
         "host": host,
         "port": port,
         "metrics_port": metrics_port,
+        "tls_cert": tls_cert,
+        "tls_key": tls_key,
+        "tls_client_ca": tls_client_ca,
         "default_model": default_model,
         "variants": variants,
         "gateways": gateways,

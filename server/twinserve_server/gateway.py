@@ -33,6 +33,7 @@ from twinserve_server.model_links import ModelLinks
 from twinserve_server.predict_service import PredictService
 from twinserve_server.process_config import ChannelConfig, GatewayConfig, read_config
 from twinserve_server.telemetry import Telemetry
+from twinserve_server.tls import TlsFiles
 from twinserve_server.transport import ListenOptions, Transport
 from twinserve_server.transport_choice import start_transport
 
@@ -90,9 +91,10 @@ class Gateway:
 
     async def _listen(self) -> Transport:
         config = self._config
+        credentials = TlsFiles(**config.tls).credentials() if config.tls else None
         transport = await start_transport(
             config.transport,
-            ListenOptions(config.host, config.port, True, config.max_message_bytes),
+            ListenOptions(config.host, config.port, True, config.max_message_bytes, credentials),
             self._handlers(),
             [AccessInterceptor(self._recorder), *self._telemetry.interceptors, ErrorInterceptor()],
             self._recorder,

@@ -105,6 +105,7 @@ class Plan:
             },
             policies={name: policy_values(policy) for name, policy in policies.items()},
             transport=settings.transport,
+            tls=asdict(settings.tls) if settings.tls else None,
             max_request_images=settings.max_request_images,
             max_message_bytes=settings.max_message_mib << 20,
             cores=settings.pin.get("gateway", []),

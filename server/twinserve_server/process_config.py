@@ -68,6 +68,8 @@ class GatewayConfig:
     channels: dict[str, dict[str, dict[str, Any]]]
     policies: dict[str, dict[str, Any]]
     transport: str = "aio"
+    #: The fields of ``TlsFiles``; None: plain text.
+    tls: dict[str, str] | None = None
     max_request_images: int = 1024
     max_message_bytes: int = 64 << 20
     cores: list[int] = field(default_factory=list)

@@ -48,6 +48,8 @@ def run(given: dict[str, Any], ready_file: Path | None, build: bool) -> int:
         return 2
     configure_logging(settings.log_format, settings.log_level, process="supervisor")
     try:
+        if settings.tls is not None:
+            settings.tls.check()
         if build and not (settings.models.is_dir() and find_versions(settings.models)):
             code = build_models(settings.models)
             if code:
@@ -125,6 +127,7 @@ def announce(supervisor: Supervisor, port: int, metrics_port: int) -> None:
                 f"sha256 {variant.sha256[:12]}",
                 f"{shares.get(variant.name, 0):.0%} of unnamed requests",
             )
-    where = f"gRPC {settings.host}:{port}   metrics http://{settings.host}:{metrics_port}/metrics"
+    tls = "" if settings.tls is None else " (mutual TLS)" if settings.tls.client_ca else " (TLS)"
+    where = f"gRPC {settings.host}:{port}{tls}   metrics http://{settings.host}:{metrics_port}/metrics"
     processes = f"{len(supervisor.gateways)} gateways, {len(supervisor.models)} model processes"
     console.print(Panel(table, title=f"twinserve: {where}", subtitle=f"{processes}; Ctrl-C drains and stops"))

@@ -15,6 +15,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from twinserve_server import setting_syntax
+from twinserve_server.tls import TlsFiles
 from twinserve_server.usable_cores import usable_cores
 
 
@@ -31,6 +32,9 @@ class ServerSettings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8500, ge=0, le=65535, description="gRPC port; 0: any free one.")
     metrics_port: int = Field(8502, ge=0, le=65535, description="Port of /metrics; 0: any free one.")
+    tls_cert: Path | None = Field(None, description="PEM: the server's certificate chain; turns TLS on.")
+    tls_key: Path | None = Field(None, description="PEM: its private key.")
+    tls_client_ca: Path | None = Field(None, description="PEM: clients need a certificate of this authority.")
     gateways: int = Field(0, ge=0, le=64, description="Gateway processes; 0: by the cores, at most 2; off Linux 1.")
     replicas: Annotated[dict[str, int], NoDecode] = Field(
         {}, description="Model processes by variant; 1 where not named."
@@ -139,6 +143,15 @@ class ServerSettings(BaseSettings):
                 there = ",".join(map(str, sorted(usable)))
                 raise ValueError(f"{role}={','.join(map(str, cores))}: the server may use the cores {there}")
         return value
+
+    @property
+    def tls(self) -> TlsFiles | None:
+        """The files of a server that speaks TLS.
+
+        Raises:
+            TlsError: one is missing.
+        """
+        return TlsFiles.of(self.tls_cert, self.tls_key, self.tls_client_ca)
 
     @property
     def gateway_count(self) -> int:

@@ -21,26 +21,6 @@ from twinserve_client._channel import Connection
 Images = npt.NDArray[np.uint8]
 
 
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An authority, a server certificate for ``digits.test`` and a client certificate, fresh from openssl."""
-    folder = tmp_path_factory.mktemp("tls")
-
-    def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
-
-    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-    openssl("req", "-x509", *curve, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=test authority")
-    (folder / "names").write_text("subjectAltName=DNS:digits.test\n")
-    for name in ("server", "client"):
-        openssl("req", *curve, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
-        openssl(
-            "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
-            "-out", f"{name}.pem", "-extfile", "names",
-        )  # fmt: skip
-    return folder
-
-
 @pytest.fixture
 def tls_server(certificates: Path) -> Iterator[Server]:
     """A server that wants a client certificate."""

@@ -1,4 +1,4 @@
-"""What a caller sees is the same on both transports, in the corners of the protocol.
+"""What a caller sees is the same on both transports, in plain text and over TLS, in the corners of the protocol.
 
 Answers, statuses and metrics of whole requests are tested on both in ``test_predict``; deadlines, cancellation and the
 drain in ``test_lifecycle``.
@@ -7,6 +7,7 @@ drain in ``test_lifecycle``.
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,14 +24,18 @@ from twinserve.v1 import predict_pb2
 STREAM = "PredictStream"
 
 
-@pytest.fixture(scope="module", params=TRANSPORTS)
-def server(request: pytest.FixtureRequest, odd_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+@pytest.fixture(scope="module", params=[f"{name}-{security}" for security in ("plain", "tls") for name in TRANSPORTS])
+def server(
+    request: pytest.FixtureRequest, odd_models: Path, certificates: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Any]:
     """One gateway, so that counts are exact; messages up to 1 MiB."""
-    flags = ("--transport", request.param, "--gateways", "1", "--variants", "fp32,slow")
+    transport, _, security = request.param.partition("-")
+    flags = ("--transport", transport, "--gateways", "1", "--variants", "fp32,slow")
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("TWINSERVE_MAX_MESSAGE_MIB", "1")
-        with ServerProcess(odd_models, tmp_path_factory.mktemp("server"), *flags) as process:
-            process.transport = request.param
+        folder = certificates if security == "tls" else None
+        with ServerProcess(odd_models, tmp_path_factory.mktemp("server"), *flags, certificates=folder) as process:
+            process.transport = transport
             yield process
 
 
@@ -82,7 +87,7 @@ def test_a_call_without_a_message_ends(server: Any) -> None:
     assert caught.value.code() in {grpc.StatusCode.INTERNAL, grpc.StatusCode.DEADLINE_EXCEEDED}
 
 
-def test_a_request_that_arrives_in_pieces_is_answered(server: Any) -> None:
+def test_a_request_that_arrives_in_pieces_is_answered(server: Any, certificates: Path) -> None:
     """Bytes on the wire, cut at every place that hurts: within the preface, a frame's head, the message."""
     body = b"\0" + _message().__len__().to_bytes(4, "big") + _message()
     wire = (
@@ -91,8 +96,7 @@ def test_a_request_that_arrives_in_pieces_is_answered(server: Any) -> None:
         + _frame(1, 4, 1, _headers("/twinserve.v1.PredictService/Predict"))
         + _frame(0, 1, 1, body)
     )
-    with socket.create_connection(("127.0.0.1", server.grpc_port), 10) as sock:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    with _connect(server, certificates) as sock:
         for start in range(0, len(wire), 5):
             sock.sendall(wire[start : start + 5])
         received = b""
@@ -196,6 +200,16 @@ def test_connections_come_and_go(server: Any) -> None:
 def passes(server: ServerProcess, variant: str) -> float:
     """Forward passes so far."""
     return server.metric("twinserve_batch_size_images_count", variant=variant)
+
+
+def _connect(server: Any, certificates: Path) -> socket.socket:
+    sock = socket.create_connection(("127.0.0.1", server.grpc_port), 10)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if not server.tls:
+        return sock
+    context = ssl.create_default_context(cafile=str(certificates / "ca.pem"))
+    context.set_alpn_protocols(["h2"])
+    return context.wrap_socket(sock, server_hostname="localhost")
 
 
 def _message() -> bytes:

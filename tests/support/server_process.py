@@ -28,11 +28,22 @@ TRANSPORTS = ("aio", "fast")
 class ServerProcess:
     """Starts on entry and waits until everything is ready; drains on exit."""
 
-    def __init__(self, models: Path, scratch: Path, *flags: str) -> None:
+    def __init__(self, models: Path, scratch: Path, *flags: str, certificates: Path | None = None) -> None:
+        """``certificates``: of ``make_certificates``, for a server that speaks TLS."""
         scratch.mkdir(parents=True, exist_ok=True)
         self.ready_file = scratch / "ready.json"
         self.log_file = scratch / "server.log"
         self._flags = ["--models", str(models), "--port", "0", "--metrics-port", "0", *flags]
+        self.tls = certificates is not None
+        self._credentials: grpc.ChannelCredentials | None = None
+        if certificates is not None:
+            self._flags += [
+                "--tls-cert",
+                str(certificates / "server.pem"),
+                "--tls-key",
+                str(certificates / "server.key"),
+            ]
+            self._credentials = grpc.ssl_channel_credentials((certificates / "ca.pem").read_bytes())
         self.grpc_port = 0
         self.metrics_port = 0
         #: The transport asked for, where a test runs over several.
@@ -65,7 +76,10 @@ class ServerProcess:
 
     def connect(self) -> grpc.Channel:
         """A connection of its own, so that it may meet another gateway."""
-        return grpc.insecure_channel(self.target, [("grpc.use_local_subchannel_pool", 1)])
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        if self._credentials is not None:
+            return grpc.secure_channel(self.target, self._credentials, options)
+        return grpc.insecure_channel(self.target, options)
 
     def stop(self) -> int:
         """SIGTERM, and the exit code."""
