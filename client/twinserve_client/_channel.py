@@ -57,7 +57,7 @@ class TLS:
         """The files, read.
 
         Raises:
-            ConfigurationError: a file cannot be read, or only one of ``cert`` and ``key`` is given.
+            ConfigurationError: a file cannot be read or is no PEM file, or only one of ``cert`` and ``key`` is given.
         """
         if (self.cert is None) != (self.key is None):
             raise ConfigurationError("tls: cert and key belong together; give both or neither")
@@ -145,9 +145,13 @@ def _read(name: str, path: str | PathLike[str] | None) -> bytes | None:
     if path is None:
         return None
     try:
-        return Path(path).read_bytes()
+        content = Path(path).read_bytes()
     except OSError as error:
         raise ConfigurationError(f"{name}: {path} cannot be read ({error.strerror})") from None
+    # gRPC would say so in its log only, and then reach nobody.
+    if b"-----BEGIN " not in content:
+        raise ConfigurationError(f"{name}: {path} is no PEM file")
+    return content
 
 
 @cache

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from twinserve_client.cli import USAGE
+from twinserve_client.cli_tls import PLAIN_TEXT_HINT, TlsCa, TlsCert, TlsKey, tls_of
 
 if TYPE_CHECKING:
     from twinserve_client import Client
@@ -44,7 +45,9 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds that the answer may take.")] = 5.0,
     token: Annotated[str | None, typer.Option(envvar="TWINSERVE_TOKEN", help="Bearer token.")] = None,
-    tls_ca: Annotated[Path | None, typer.Option(help="PEM file of the server's authority; turns TLS on.")] = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
 ) -> None:
     """Classify pictures with a running server.
 
@@ -55,7 +58,6 @@ def predict(
     Exit code 1: the server failed; 2: a file or an option is wrong.
     """
     from twinserve_client import (
-        TLS,
         CallError,
         Client,
         InvalidInputError,
@@ -66,14 +68,14 @@ def predict(
 
     if compare and variant is not None:
         fail("--compare asks every variant: leave --variant out", USAGE)
+    tls = tls_of(tls_ca, tls_cert, tls_key)
     try:
-        tls = TLS(ca=tls_ca) if tls_ca is not None else None
         with Client(target, model=model, timeout=timeout, token=token, tls=tls) as client:
             answer(client, files, variant, compare=compare, top=top, show=show, as_json=as_json)
     except UnavailableError as error:
         fail(
             f"no answer from {target} ({error.message}); start a server with `twinserve serve`, or name another "
-            "with --target",
+            f"with --target{'' if tls else PLAIN_TEXT_HINT}",
             1,
         )
     except (InvalidInputError, NotFoundError) as error:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from twinserve_client.cli import USAGE
+from twinserve_client.cli_tls import PLAIN_TEXT_HINT, TlsCa, TlsCert, TlsKey, tls_of
 
 if TYPE_CHECKING:
     from twinserve_client import Client
@@ -44,7 +44,9 @@ def traffic(
     target: Annotated[str, typer.Option(envvar="TWINSERVE_TARGET", help="host:port of the server.")] = "127.0.0.1:8500",
     model: Annotated[str | None, typer.Option(help="The model. (default: the server's)")] = None,
     token: Annotated[str | None, typer.Option(envvar="TWINSERVE_TOKEN", help="Bearer token.")] = None,
-    tls_ca: Annotated[Path | None, typer.Option(help="PEM file of the server's authority; turns TLS on.")] = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
 ) -> None:
     """Show how requests are shared among variants, or change it in every gateway at once.
 
@@ -54,17 +56,26 @@ def traffic(
     Exit code 1: the server failed, or somebody else changed the policy
     meanwhile; 2: an option is wrong.
     """
-    from twinserve_client import TLS, CallError, Client, InvalidInputError, NotFoundError, TwinserveError
+    from twinserve_client import (
+        CallError,
+        Client,
+        InvalidInputError,
+        NotFoundError,
+        TwinserveError,
+        UnavailableError,
+    )
 
     shares, shadows = shares_of("--split", split), shares_of("--shadow", shadow)
+    tls = tls_of(tls_ca, tls_cert, tls_key)
     try:
-        tls = TLS(ca=tls_ca) if tls_ca is not None else None
         with Client(target, model=model, timeout=5.0, token=token, tls=tls) as client:
             policy = client.get_traffic()
             if shares or shadows:
                 policy = change(client, policy, shares, shadows)
     except (InvalidInputError, NotFoundError) as error:
         fail(error.message, USAGE)
+    except UnavailableError as error:
+        fail(f"no answer from {target} ({error.message}){'' if tls else PLAIN_TEXT_HINT}", 1)
     except CallError as error:
         fail(f"{target}: {error.message} ({error.code.name})", 1)
     except TwinserveError as error:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from twinserve_client.cli_tls import TlsCa, TlsCert, TlsKey, tls_of
 from twinserve_loadtest.compare.exit_codes import NO_VERDICT
 
 app = typer.Typer()
@@ -87,6 +88,9 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
     output: Annotated[Path | None, typer.Option(help="Result file. [default: reports/compare-A-B.json]")] = None,
     reuse: Annotated[Path | None, typer.Option(help="Give the verdict of this file, if it holds here.")] = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
 ) -> None:
     """See the help text above."""
     from twinserve_loadtest.compare.options import OptionError, gates_of, objective_of, settings_of
@@ -126,5 +130,6 @@ def compare(
         as_json=as_json,
         output=output or Path("reports") / f"compare-{baseline}-{candidate}.json",
         command=shlex.join(["twinserve", *sys.argv[1:]]),
+        tls=tls_of(tls_ca, tls_cert, tls_key),
     )
     raise typer.Exit(run_compare(order))

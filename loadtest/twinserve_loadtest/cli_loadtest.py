@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from twinserve_client.cli_tls import TlsCa, TlsCert, TlsKey, tls_of
+
 app = typer.Typer()
 
 EXAMPLES = """
@@ -47,6 +49,9 @@ def loadtest(
     p99_limit_ms: Annotated[float, typer.Option(help="step: the most that p99 may be.")] = 20.0,
     seed: Annotated[int, typer.Option(help="Draws arrivals and the order of images.")] = 1,
     output: Annotated[Path, typer.Option(help="Where the raw results go.")] = Path("reports/loadtest.json"),
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
 ) -> None:
     """Exit code 0: complete; 1: something is missing; 2: the test could not begin; 130: Ctrl-C."""
     from twinserve_loadtest.load.command import Order, run_command
@@ -67,5 +72,6 @@ def loadtest(
         raise typer.Exit(2) from None
     names = [name.strip() for name in variants.split(",") if name.strip()] if variants else None
     command = shlex.join(["twinserve", *sys.argv[1:]])
-    order = Order(settings, target, metrics_url, model, names, models, data, images, output, command)
+    tls = tls_of(tls_ca, tls_cert, tls_key)
+    order = Order(settings, target, metrics_url, model, names, models, data, images, output, command, tls)
     raise typer.Exit(run_command(order))

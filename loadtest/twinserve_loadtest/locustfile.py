@@ -17,6 +17,7 @@ import gevent
 from locust import events
 from locust.runners import WorkerRunner
 
+from twinserve_client import TLS
 from twinserve_loadtest.load.conductor import Conductor
 from twinserve_loadtest.load.locust_blocks import BlockWorker, LocustBlocks
 from twinserve_loadtest.load.plan import LOAD_MODES
@@ -47,6 +48,9 @@ def add_options(parser: Any) -> None:
     for name, default, text in (
         ("testset", "models/mnist", "Test set: a file, or the model's folder"),
         ("model", "", "Model to test [default: the server's default]"),
+        ("tls-ca", "", "PEM file of the server's authority; turns TLS on"),
+        ("tls-cert", "", "PEM file of your own certificate, where the server asks for one"),
+        ("tls-key", "", "PEM file of its private key"),
         ("results", "", "Write the raw results here (JSON)"),
     ):
         parser.add_argument(
@@ -64,7 +68,9 @@ def wire(environment: Any, **_: object) -> None:
         sys.exit(2)
     if gevent.get_hub().loop.backend != "select":
         logger.warning("gevent's timers are a millisecond coarse here; set GEVENT_BACKEND=select in the environment")
-    attach(Session(_target(environment), test_set, options.twin_model or None), environment)
+    tls = TLS(options.twin_tls_ca or None, options.twin_tls_cert or None, options.twin_tls_key or None)
+    session = Session(_target(environment), test_set, options.twin_model or None, tls if tls != TLS() else None)
+    attach(session, environment)
     environment.events.test_start.add_listener(_take_target)
     if isinstance(environment.runner, WorkerRunner):
         BlockWorker(environment)

@@ -6,10 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from twinserve_client import CallError, Client, ConfigurationError
+from twinserve_client.cli_tls import PLAIN_TEXT_HINT
 from twinserve_loadtest.load.results import ModelInfo, VariantInfo
 from twinserve_loadtest.server_metrics import MetricsError, read_metrics
 
 if TYPE_CHECKING:
+    from twinserve_client import TLS
     from twinserve_client import ModelInfo as Described
 
 READY_SECONDS = 5.0
@@ -25,13 +27,16 @@ def on_this_machine(target: str) -> bool:
     return target.startswith(_LOOPBACK)
 
 
-def describe_target(target: str, model: str | None, wanted: list[str] | None) -> tuple[ModelInfo, int]:
+def describe_target(
+    target: str, model: str | None, wanted: list[str] | None, tls: TLS | None = None
+) -> tuple[ModelInfo, int]:
     """Ask the server what it serves.
 
     Args:
         target: host:port of the service.
         model: None: the server's default model.
         wanted: Variants to test; None: all.
+        tls: None: plain text.
 
     Returns:
         The model with the wanted variants in the wanted order, and the most images one request may carry.
@@ -40,13 +45,14 @@ def describe_target(target: str, model: str | None, wanted: list[str] | None) ->
         TargetError: nobody answers, or model or variant are not served.
     """
     try:
-        with Client(target, model=model, timeout=READY_SECONDS) as client:
+        with Client(target, model=model, timeout=READY_SECONDS, tls=tls) as client:
             client.wait_until_ready(READY_SECONDS)
             described = client.describe_model()
     except ConfigurationError as error:
         raise TargetError(str(error)) from None
     except CallError as error:
-        hint = "" if error.code.name == "NOT_FOUND" else "; start one with `twinserve serve`"
+        hint = "; start one with `twinserve serve`" + ("" if tls else PLAIN_TEXT_HINT)
+        hint = "" if error.code.name == "NOT_FOUND" else hint
         raise TargetError(f"{target}: {error.code.name}: {error.message}{hint}") from None
     served = [variant.name for variant in described.variants]
     for name in wanted or []:

@@ -11,6 +11,7 @@ from twinserve_loadtest.server_metrics import MetricsError, read_metrics
 from twinserve_loadtest.stamp import Stamp, read_stamp
 
 if TYPE_CHECKING:
+    from twinserve_client import TLS
     from twinserve_loadtest.load.results import ModelInfo
 
 UNKNOWN_ISA = "unknown (a distant server that does not tell)"
@@ -40,12 +41,14 @@ def serving_stamp(
     return replace(stamp, isa=stamp.server.get("isa", UNKNOWN_ISA))
 
 
-def cpu_clock(target: str, model: str, metrics_url: str | None, *, same_machine: bool) -> CpuClock:
+def cpu_clock(
+    target: str, model: str, metrics_url: str | None, *, same_machine: bool, tls: TLS | None = None
+) -> CpuClock:
     """Where the CPU seconds of the variants are read."""
     processes: dict[str, list[int]] = {}
     if same_machine:
         try:
-            with Client(target, model=model) as client:
+            with Client(target, model=model, tls=tls) as client:
                 for process in client.get_status().processes:
                     if process.variant:
                         processes.setdefault(process.variant, []).append(process.pid)

@@ -35,6 +35,7 @@ from twinserve_loadtest.testset import TestSetError, load_test_set
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from twinserve_client import TLS
     from twinserve_loadtest.compare.comparison import Comparison
     from twinserve_loadtest.compare.design import BlockPlan
     from twinserve_loadtest.compare.experiment import Extra, Measure
@@ -66,6 +67,8 @@ class CompareOrder:
     as_json: bool
     output: Path
     command: str
+    #: With a target: None: plain text.
+    tls: TLS | None = None
 
 
 def run_compare(order: CompareOrder) -> int:
@@ -115,20 +118,22 @@ def print_verdict_json(comparison: Comparison, path: Path) -> None:
 
 def _compare(order: CompareOrder, stack: ExitStack, err: Console) -> Comparison:
     names = list(dict.fromkeys((order.settings.baseline, order.settings.candidate)))
-    target, metrics_url = order.target, order.metrics_url
+    target, metrics_url, tls = order.target, order.metrics_url, order.tls
     if target is None:
         err.print(f"Starting a server with {' and '.join(names)} from {order.models}", highlight=False, markup=False)
         server = stack.enter_context(LocalServer(order.models, names, batching=order.batching))
-        target, metrics_url = server.address.target, server.address.metrics_url
-    model, most_images = describe_target(target, order.model, names)
+        target, metrics_url, tls = server.address.target, server.address.metrics_url, None
+    model, most_images = describe_target(target, order.model, names, tls)
     test_set = _test_set(order, model)
     batch = order.settings.sizes.images_per_request
     if batch > most_images:
         raise TargetError(f"{target}: takes at most {most_images} images a request, the comparison sends {batch}")
     settings = replace(order.settings, images=len(test_set))
     same_machine = target.startswith(_LOOPBACK)
-    clock = cpu_clock(target, model.name, metrics_url, same_machine=same_machine)
-    runner = stack.enter_context(LiveBlocks(target, test_set, model=model.name, cpu=clock, same_machine=same_machine))
+    clock = cpu_clock(target, model.name, metrics_url, same_machine=same_machine, tls=tls)
+    runner = stack.enter_context(
+        LiveBlocks(target, test_set, model=model.name, cpu=clock, same_machine=same_machine, tls=tls)
+    )
     ticks = cpu_times()
     with CompareProgress(err) as progress:
         experiment = Experiment(

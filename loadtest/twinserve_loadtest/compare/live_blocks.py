@@ -23,6 +23,7 @@ from twinserve_loadtest.stamp import cpu_times, steal_between
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from twinserve_client import TLS
     from twinserve_loadtest.compare.design import BlockPlan, Traffic
     from twinserve_loadtest.testset import TestSet
 
@@ -40,14 +41,25 @@ class LiveBlocks:
         model: its name.
         cpu: reads the CPU seconds of a variant; None: they stay unknown.
         same_machine: whether server and generator share the machine.
+        tls: None: plain text.
     """
 
-    def __init__(self, target: str, test_set: TestSet, *, model: str, cpu: CpuClock | None, same_machine: bool) -> None:
+    def __init__(
+        self,
+        target: str,
+        test_set: TestSet,
+        *,
+        model: str,
+        cpu: CpuClock | None,
+        same_machine: bool,
+        tls: TLS | None = None,
+    ) -> None:
         self._target = target
         self._test_set = test_set
         self._model = model
         self._cpu = cpu
         self._same_machine = same_machine
+        self._tls = tls
         self._stack = ExitStack()
         self._generators: dict[Traffic, LoadGenerator] = {}
         self._totals: dict[str, dict[str, BlockRecord]] = defaultdict(dict)
@@ -121,7 +133,7 @@ class LiveBlocks:
 
     def _generator(self, traffic: Traffic) -> LoadGenerator:
         if traffic not in self._generators:
-            generator = LoadGenerator(self._target, self._test_set, model=self._model)
+            generator = LoadGenerator(self._target, self._test_set, model=self._model, tls=self._tls)
             self._generators[traffic] = self._stack.enter_context(generator)
         return self._generators[traffic]
 

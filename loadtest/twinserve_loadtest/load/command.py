@@ -19,6 +19,7 @@ from twinserve_loadtest.testset import TestSetError, load_test_set
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from twinserve_client import TLS
     from twinserve_loadtest.load.blocks import BlockSpec
     from twinserve_loadtest.load.plan import LoadSettings
     from twinserve_loadtest.load.results import ModelInfo, Results
@@ -45,6 +46,7 @@ class Order:
     images: int | None
     output: Path
     command: str
+    tls: TLS | None = None
 
 
 class LoadTestError(Exception):
@@ -79,7 +81,7 @@ def run_load_test(order: Order, err: Console) -> Results:
         LoadTestError: there are no results.
     """
     try:
-        model, most_images = describe_target(order.target, order.model, order.variants)
+        model, most_images = describe_target(order.target, order.model, order.variants, order.tls)
         test_set = _test_set(order, model, most_images)
     except (TargetError, TestSetError) as error:
         raise LoadTestError(str(error), 2) from None
@@ -120,7 +122,7 @@ def print_remarks(results: Results, out: Console) -> None:
 
 
 def _run(order: Order, model: ModelInfo, test_set: TestSet, err: Console) -> LoadTest:
-    with LoadGenerator(order.target, test_set, model=order.model) as generator, _Bar(err) as bar:
+    with LoadGenerator(order.target, test_set, model=order.model, tls=order.tls) as generator, _Bar(err) as bar:
         quiet = psutil.cpu_percent(QUIET_SECONDS) / 100
         test = LoadTest(order.settings, list(model.variants), test_set.info, generator, bar, foreign_share=quiet)
         try:

@@ -121,7 +121,7 @@ class Conductor:
                 seed=int(options.twin_seed),
                 p99_limit_ms=float(options.twin_p99_limit_ms),
             )
-            self.model, _ = describe_target(session.target, session.model, names or None)
+            self.model, _ = describe_target(session.target, session.model, names or None, session.tls)
         except (ValueError, TargetError) as error:
             logger.error("the load test cannot begin: %s", error)  # noqa: TRY400  # the text is for users
             self.environment.process_exit_code = 2

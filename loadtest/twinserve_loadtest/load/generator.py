@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    from twinserve_client import TLS
     from twinserve_loadtest.load.blocks import BlockSpec
     from twinserve_loadtest.testset import TestSet
 
@@ -49,12 +51,14 @@ class LoadGenerator:
         target: host:port of the service.
         test_set: The images that are sent, and their labels.
         model: None: the server's default model.
+        tls: None: plain text.
     """
 
-    def __init__(self, target: str, test_set: TestSet, *, model: str | None = None) -> None:
+    def __init__(self, target: str, test_set: TestSet, *, model: str | None = None, tls: TLS | None = None) -> None:
         self._target = target
         self._test_set = test_set
         self._model = model
+        self._tls = tls
         self._buffer = bytearray()
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -77,7 +81,14 @@ class LoadGenerator:
                 process_group=0,  # a Ctrl-C at the terminal is ours to handle
             )
         try:
-            self._order({"target": self._target, "model": self._model, "test_set": str(folder / FILE_NAME)})
+            self._order(
+                {
+                    "target": self._target,
+                    "model": self._model,
+                    "test_set": str(folder / FILE_NAME),
+                    "tls": self._tls and {name: path and str(path) for name, path in asdict(self._tls).items()},
+                }
+            )
             self._answer()
         except BaseException:
             self.close()

@@ -15,6 +15,7 @@ from twinserve_loadtest.load.block_run import BlockRun
 if TYPE_CHECKING:
     from locust.env import Environment
 
+    from twinserve_client import TLS
     from twinserve_loadtest.load.blocks import BlockSpec
     from twinserve_loadtest.load.schedule import Share
     from twinserve_loadtest.testset import TestSet
@@ -33,6 +34,8 @@ class Session:
     test_set: TestSet
     model: str | None = None
     """None: the server's default model."""
+    tls: TLS | None = None
+    """None: plain text."""
     run: BlockRun | None = None
     """The block that is on, or the last one."""
     _changed: Event = field(default_factory=Event)
@@ -40,7 +43,7 @@ class Session:
     def connect(self) -> Client:
         """A client with a connection of its own, opened now so that no block pays for it."""
         # No retries: every attempt that fails is to be seen.
-        client = Client(self.target, model=self.model, timeout=CONNECT_SECONDS, retries=0)
+        client = Client(self.target, model=self.model, timeout=CONNECT_SECONDS, retries=0, tls=self.tls)
         # A server that is not there shows in the block's record, as failures by status.
         with contextlib.suppress(CallError):
             client.describe_model()

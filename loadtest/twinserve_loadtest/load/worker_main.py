@@ -20,6 +20,7 @@ from gevent.fileobject import FileObject
 from gevent.queue import Queue
 from locust.env import Environment
 
+from twinserve_client import TLS
 from twinserve_loadtest.load.blocks import BlockSpec
 from twinserve_loadtest.load.schedule import Share
 from twinserve_loadtest.load.session import Session, attach
@@ -86,7 +87,7 @@ class Worker:
 
 
 def main() -> None:
-    """Read the first line (target, model, test set), then serve."""
+    """Read the first line (target, model, test set, TLS), then serve."""
     with contextlib.suppress(OSError):  # Linux rounds wake-ups of a thread to 50 µs unless it is told otherwise
         Path("/proc/self/timerslack_ns").write_text("1000")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle; it ends our input
@@ -94,7 +95,8 @@ def main() -> None:
     answers = FileObject(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever is printed must not mix with the answers
     first = json.loads(orders.readline())
-    session = Session(first["target"], load_test_set(Path(first["test_set"])), first["model"])
+    tls = TLS(**first["tls"]) if first["tls"] else None
+    session = Session(first["target"], load_test_set(Path(first["test_set"])), first["model"], tls)
     Worker(session, orders, answers).serve()
 
 

@@ -1,0 +1,30 @@
+"""TLS on the command line: the options of every command that has a ``--target``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from twinserve_client import TLS
+
+TlsCa = Annotated[
+    Path | None,
+    typer.Option("--tls-ca", envvar="TWINSERVE_TLS_CA", help="PEM file of the server's authority; turns TLS on."),
+]
+TlsCert = Annotated[
+    Path | None, typer.Option("--tls-cert", help="PEM file of your own certificate, where the server asks for one.")
+]
+TlsKey = Annotated[Path | None, typer.Option("--tls-key", help="PEM file of its private key.")]
+
+#: For the message of a command that reached nobody in plain text.
+PLAIN_TEXT_HINT = "; a server that speaks TLS wants --tls-ca"
+
+
+def tls_of(ca: Path | None, cert: Path | None, key: Path | None) -> TLS | None:
+    """What the options say; None: plain text."""
+    from twinserve_client import TLS
+
+    return None if ca is cert is key is None else TLS(ca=ca, cert=cert, key=key)

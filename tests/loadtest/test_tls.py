@@ -1,0 +1,112 @@
+"""Load test and comparison of a server that lets in known clients only, over TLS."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import twinserve_loadtest
+from support.server_process import ServerProcess
+from twinserve_loadtest import cli_compare
+from twinserve_loadtest.compare.command import CompareOrder, run_compare
+from twinserve_loadtest.compare.comparison import Comparison
+from twinserve_loadtest.compare.exit_codes import NO_VERDICT
+from twinserve_loadtest.compare.sizing import Sizes
+from twinserve_loadtest.load.results_file import load_results
+
+LOCUSTFILE = Path(twinserve_loadtest.__file__).with_name("locustfile.py")
+
+
+@pytest.fixture(scope="module")
+def tls_server(
+    tiny_models: Path, certificates: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServerProcess]:
+    flags = ("--gateways", "1", "--tls-client-ca", str(certificates / "ca.pem"))
+    folder = tmp_path_factory.mktemp("server")
+    with ServerProcess(tiny_models, folder, *flags, certificates=certificates) as process:
+        yield process
+
+
+def flags(certificates: Path, prefix: str = "--tls") -> list[str]:
+    """What a known client gives."""
+    files = {"ca": "ca.pem", "cert": "client.pem", "key": "client.key"}
+    return [word for name, file in files.items() for word in (f"{prefix}-{name}", str(certificates / file))]
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *command],
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+        env={**os.environ, "GEVENT_BACKEND": "select", "COLUMNS": "300"},
+    )
+
+
+def command(name: str, server: ServerProcess, models: Path, output: Path, *options: str) -> list[str]:
+    code = f"import sys; sys.argv[0] = 'twinserve {name}'; from twinserve_loadtest.cli_{name} import app; app()"
+    return ["-c", code, "--target", server.target, "--models", str(models), "--output", str(output), *options]
+
+
+def test_loadtest(tls_server: ServerProcess, tiny_models: Path, certificates: Path, tmp_path: Path) -> None:
+    output = tmp_path / "results.json"
+    ended = run(
+        *command("loadtest", tls_server, tiny_models, output, "--mode", "accuracy", *flags(certificates)),
+    )
+    assert ended.returncode == 0, ended.stderr
+    scenario = load_results(output).scenario("accuracy")
+    assert scenario is not None
+    for variant in ("fp32", "int8"):
+        accuracy = scenario.variants[variant].accuracy
+        assert accuracy is not None
+        assert (accuracy.correct, accuracy.total) == (64, 64)
+
+
+def test_locust(tls_server: ServerProcess, tiny_models: Path, certificates: Path, tmp_path: Path) -> None:
+    output = tmp_path / "results.json"
+    ended = run(
+        "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--host", tls_server.target, "--twin-mode", "accuracy",
+        "--twin-testset", str(tiny_models / "tiny"), "--twin-results", str(output), *flags(certificates, "--twin-tls"),
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert load_results(output).complete
+
+
+def test_compare(
+    tls_server: ServerProcess,
+    tiny_models: Path,
+    certificates: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sizes = Sizes(single_stream_s=0.02, server_s=0.05, offline_s=0.02, images_per_request=16)
+
+    def run_shortly(order: CompareOrder) -> int:
+        settings = replace(order.settings, seconds=4.0, least_units=2, sizes=sizes)
+        return run_compare(replace(order, settings=settings))
+
+    monkeypatch.setattr("twinserve_loadtest.compare.command.run_compare", run_shortly)
+    output = tmp_path / "compare.json"
+    options = ["--target", tls_server.target, "--models", str(tiny_models), "--output", str(output), "--quick"]
+    result = CliRunner().invoke(cli_compare.app, ["fp32", "int8", *options, *flags(certificates)])
+    assert result.exit_code != NO_VERDICT, result.output
+    assert set(Comparison.read(output).variants) == {"fp32", "int8"}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "code"), [("loadtest", (), 2), ("compare", ("fp32", "int8", "--quick"), 3)]
+)
+def test_without_an_authority_the_message_says_what_is_wanted(
+    tls_server: ServerProcess, tiny_models: Path, tmp_path: Path, name: str, options: tuple[str, ...], code: int
+) -> None:
+    ended = run(*command(name, tls_server, tiny_models, tmp_path / "none.json", *options))
+    assert ended.returncode == code
+    assert "a server that speaks TLS wants --tls-ca" in " ".join(ended.stderr.split())
