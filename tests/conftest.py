@@ -23,6 +23,7 @@ if "MNIST_ROOT" not in os.environ and (shared := Path(__file__).parents[2] / "sh
 TOOLS = {
     "browser": ("chromium", "apt-get install chromium"),
     "prometheus": ("promtool", "apt-get install prometheus"),
+    "tls": ("openssl", "apt-get install openssl"),
 }
 
 
@@ -46,6 +47,9 @@ def pytest_configure() -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the tests whose tools are not here; the summary says which."""
+    for item in items:
+        if "certificates" in getattr(item, "fixturenames", ()):
+            item.add_marker("tls")
     missing = missing_tools()
     out = [item for item in items if any(item.get_closest_marker(marker) for marker in missing)]
     if out:

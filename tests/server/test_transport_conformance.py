@@ -24,17 +24,29 @@ from twinserve.v1 import predict_pb2
 STREAM = "PredictStream"
 
 
-@pytest.fixture(scope="module", params=[f"{name}-{security}" for security in ("plain", "tls") for name in TRANSPORTS])
+SECURITIES = ("plain", pytest.param("tls", marks=pytest.mark.tls))
+
+
+@pytest.fixture(scope="module", params=TRANSPORTS)
+def transport(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+@pytest.fixture(scope="module", params=SECURITIES)
+def certified(request: pytest.FixtureRequest) -> Any:
+    """The folder of certificates; None: plain text."""
+    return request.getfixturevalue("certificates") if request.param == "tls" else None
+
+
+@pytest.fixture(scope="module")
 def server(
-    request: pytest.FixtureRequest, odd_models: Path, certificates: Path, tmp_path_factory: pytest.TempPathFactory
+    transport: str, certified: Path | None, odd_models: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Any]:
     """One gateway, so that counts are exact; messages up to 1 MiB."""
-    transport, _, security = request.param.partition("-")
     flags = ("--transport", transport, "--gateways", "1", "--variants", "fp32,slow")
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("TWINSERVE_MAX_MESSAGE_MIB", "1")
-        folder = certificates if security == "tls" else None
-        with ServerProcess(odd_models, tmp_path_factory.mktemp("server"), *flags, certificates=folder) as process:
+        with ServerProcess(odd_models, tmp_path_factory.mktemp("server"), *flags, certificates=certified) as process:
             process.transport = transport
             yield process
 
