@@ -58,6 +58,7 @@ class Case:
     runs: int
     covered: float
     claimed: float
+    median_estimate: float
     median_half_width: float
 
 
@@ -95,11 +96,18 @@ def summarise(slowdown: float, runs: list[list[Effect]]) -> list[Case]:
     cases = []
     for figure, effects in grouped.items():
         held = [e.interval.low <= truth_of(e, slowdown) <= e.interval.high for e in effects if e.interval]
+        estimates = [e.interval.estimate for e in effects if e.interval]
         widths = [e.interval.high / e.interval.estimate - 1 for e in effects if e.interval]
         claimed = [e.claim in ("better", "worse") for e in effects]
         cases.append(
             Case(
-                slowdown, figure, len(effects), float(np.mean(held)), float(np.mean(claimed)), float(np.median(widths))
+                slowdown,
+                figure,
+                len(effects),
+                float(np.mean(held)),
+                float(np.mean(claimed)),
+                float(np.median(estimates)),
+                float(np.median(widths)),
             )
         )
     return cases
@@ -182,7 +190,7 @@ def show(cases: list[Case], promises: list[Promise], seconds: float) -> None:
     """The table and the promises."""
     console = Console()
     table = Table(title="Intervals at 95 %", box=None)
-    for column in ("slowed by", "figure", "runs", "truth held", "claimed", "median +/-"):
+    for column in ("slowed by", "figure", "runs", "truth held", "claimed", "median", "median +/-"):
         table.add_column(column)
     for case in cases:
         table.add_row(
@@ -191,6 +199,7 @@ def show(cases: list[Case], promises: list[Promise], seconds: float) -> None:
             str(case.runs),
             f"{case.covered:.1%}",
             f"{case.claimed:.1%}",
+            f"{case.median_estimate:.3f}",
             f"{case.median_half_width:.1%}",
         )
     console.print(table)
@@ -210,15 +219,20 @@ def main() -> int:
     mode.add_argument("--simulate", action="store_true", help="a simulated machine (the default)")
     mode.add_argument("--live", action="store_true", help="real servers with the variants of plant.py")
     parser.add_argument("--models", type=Path, default=Path("planted"), help="live: the folder that plant.py made")
+    parser.add_argument(
+        "--only", action="append", metavar="VARIANT", help="live: only this planted variant; the baseline: equal arms"
+    )
     parser.add_argument("--json", type=Path, help="write everything here")
     options = parser.parse_args()
     if options.runs < 1:
         parser.error(f"--runs is {options.runs}: at least 1 is needed")
+    if options.only and not options.live:
+        parser.error("--only goes with --live")
     began = time.monotonic()
     if options.live:
         from calibration_live import calibrate_live  # noqa: PLC0415  (beside this script; needs a server)
 
-        cases, promises = calibrate_live(options.models, options.runs, options.seconds, options.seed)
+        cases, promises = calibrate_live(options.models, options.only, options.runs, options.seconds, options.seed)
     else:
         cases, promises = simulate(options.runs, options.seconds, options.workers, options.seed)
     seconds = time.monotonic() - began

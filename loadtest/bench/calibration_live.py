@@ -7,15 +7,17 @@ request takes its planted extra time longer; a flipped one loses exactly the ima
 from __future__ import annotations
 
 import json
+import statistics
 from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import track
 
-from calibration import Case, Promise
+from calibration import Case, Promise, summarise
 from twinserve_loadtest.compare.accuracy import TestImages, compare_accuracy
 from twinserve_loadtest.compare.experiment import Experiment
+from twinserve_loadtest.compare.findings import Effect
 from twinserve_loadtest.compare.live_blocks import LiveBlocks
 from twinserve_loadtest.compare.local_server import LocalServer
 from twinserve_loadtest.compare.measurements import Measurements, Settings
@@ -30,8 +32,10 @@ def compare_once(runner: LiveBlocks, pair: tuple[str, str], images: int, seconds
     return Experiment(runner, settings).run()
 
 
-def calibrate_live(folder: Path, runs: int, seconds: float, seed: int) -> tuple[list[Case], list[Promise]]:
-    """All promises on real servers; a server serves one pair for all of its runs."""
+def calibrate_live(
+    folder: Path, only: list[str] | None, runs: int, seconds: float, seed: int
+) -> tuple[list[Case], list[Promise]]:
+    """The promises on real servers, on all planted variants or ``only`` these; a server serves one pair's runs."""
     try:
         document = json.loads((folder / "planted.json").read_text("utf-8"))
     except OSError as error:
@@ -40,7 +44,11 @@ def calibrate_live(folder: Path, runs: int, seconds: float, seed: int) -> tuple[
     test_set = load_test_set(folder / model)
     cases: list[Case] = []
     promises: list[Promise] = []
-    for candidate, truth in {baseline: {}, **document["planted"]}.items():
+    candidates = {baseline: {}, **document["planted"]}
+    if unknown := set(only or ()) - set(candidates):
+        raise SystemExit(f"--only {', '.join(sorted(unknown))}: {folder} holds {', '.join(candidates)}")
+    for candidate in only or candidates:
+        truth = candidates[candidate]
         pair = (baseline, candidate)
         with (
             LocalServer(folder, list(pair)) as server,
@@ -61,15 +69,19 @@ def calibrate_live(folder: Path, runs: int, seconds: float, seed: int) -> tuple[
                 )
             )
         else:
+            cases += summarise(1.0, [effects_of(run) for run in found])
             promises.append(check_equal(found))
     return cases, promises
 
 
+def effects_of(run: Measurements) -> list[Effect]:
+    """Of all scenarios."""
+    return [effect for effects in run.effects.values() for effect in effects]
+
+
 def check_equal(found: list[Measurements]) -> Promise:
     """Equal arms: at most one comparison in ten claims a difference."""
-    claims = sum(
-        any(e.claim in ("better", "worse") for effects in run.effects.values() for e in effects) for run in found
-    )
+    claims = sum(any(e.claim in ("better", "worse") for e in effects_of(run)) for run in found)
     most = len(found) // 10
     return Promise(
         f"equal arms: {claims} of {len(found)} comparisons claim a difference (at most {most})", claims <= most
@@ -78,7 +90,7 @@ def check_equal(found: list[Measurements]) -> Promise:
 
 def check_slowdown(candidate: str, found: list[Measurements], extra_seconds: float) -> Case:
     """The median of a single request grows by the planted time."""
-    held, claimed, widths, slowdowns = 0, 0, [], []
+    held, claimed, estimates, widths, slowdowns = 0, 0, [], [], []
     for run in found:
         effect = next(e for e in run.effects[FIGURE[0]] if e.metric == FIGURE[1])
         assert effect.interval is not None
@@ -86,11 +98,19 @@ def check_slowdown(candidate: str, found: list[Measurements], extra_seconds: flo
         truth = effect.baseline / (effect.baseline + 1e6 * extra_seconds)
         held += effect.interval.low <= truth <= effect.interval.high
         claimed += effect.claim == "worse"
+        estimates.append(effect.interval.estimate)
         widths.append(effect.interval.high / effect.interval.estimate - 1)
         slowdowns.append(1 / truth)
     runs = len(found)
-    middle = sorted(widths)[runs // 2]
-    return Case(sum(slowdowns) / runs, f"{candidate}: {' '.join(FIGURE)}", runs, held / runs, claimed / runs, middle)
+    return Case(
+        sum(slowdowns) / runs,
+        f"{candidate}: {' '.join(FIGURE)}",
+        runs,
+        held / runs,
+        claimed / runs,
+        statistics.median(estimates),
+        statistics.median(widths),
+    )
 
 
 def check_flips(test_set: TestSet, pair: tuple[str, str], found: list[Measurements], planted: float) -> list[Promise]:

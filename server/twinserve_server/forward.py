@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -57,14 +57,21 @@ class Answers:
 class Forward:
     """Runs batches through a TorchScript artefact."""
 
-    def __init__(self, version: ModelVersion, variant: Variant, threads: int, max_batch_size: int) -> None:
+    def __init__(
+        self,
+        version: ModelVersion,
+        variant: Variant,
+        threads: int,
+        max_batch_size: int,
+        preferred_batch_sizes: Iterable[int] = (),
+    ) -> None:
         """Verify, load and warm the artefact.
 
         Raises:
             ArtefactError: it is corrupt, is not TorchScript, or does not fit its manifest.
         """
         self._version = version
-        self._max_batch_size = max_batch_size
+        self._sizes = sizes_to_warm(max_batch_size, preferred_batch_sizes)
         self._softmax = version.output_kind == "logits"
         verify_artefact(variant)
         configure_torch(variant.engine, threads)
@@ -139,23 +146,24 @@ class Forward:
     def _warm_up_all(self) -> None:
         # TorchScript specialises on its first calls, and no user shall meet one: hence twice.
         for _ in range(2):
-            for images in sizes_to_warm(self._max_batch_size):
+            for images in self._sizes:
                 self._warm_up(images)
 
 
-def sizes_to_warm(max_batch_size: int) -> list[int]:
-    """The batch sizes that run before anybody asks: each one up to ``EVERY_SIZE_UP_TO``, then powers of two, the limit.
+def sizes_to_warm(max_batch_size: int, preferred_batch_sizes: Iterable[int] = ()) -> list[int]:
+    """The batch sizes that run before anybody asks, ascending.
 
+    Each one up to ``EVERY_SIZE_UP_TO``, then powers of two, those that batches are made of on purpose, and the limit.
     oneDNN makes a kernel for each size. Above the bound the first batch of a size that did not run waits for it: of the
     MNIST network, with one thread, some 2 ms in the median (FP32 1.8, INT8 1.5; one in ten more than 7 and 3), on top
     of the 20 to 190 (7 to 50) that 65 to 512 images take. Its memory is there: the limit ran.
     """
-    sizes = list(range(1, min(max_batch_size, EVERY_SIZE_UP_TO) + 1))
+    sizes = {*range(1, EVERY_SIZE_UP_TO + 1), *preferred_batch_sizes}
     size = 2 * EVERY_SIZE_UP_TO
     while size < max_batch_size:
-        sizes.append(size)
+        sizes.add(size)
         size *= 2
-    return sizes if max_batch_size <= EVERY_SIZE_UP_TO else [*sizes, max_batch_size]
+    return [*sorted(size for size in sizes if size < max_batch_size), max_batch_size]
 
 
 def _held_bytes() -> int:

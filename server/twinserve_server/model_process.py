@@ -207,7 +207,13 @@ class BatchServer:
 def load(config: ModelProcessConfig) -> Forward:
     """The artefact that ``config`` names, loaded and warm."""
     version = ModelVersion.from_json(config.version)
-    return Forward(version, version.variants[config.variant], config.threads, config.max_batch_size)
+    return Forward(
+        version,
+        version.variants[config.variant],
+        config.threads,
+        config.max_batch_size,
+        config.preferred_batch_sizes,
+    )
 
 
 def main() -> int:

@@ -79,6 +79,7 @@ class Plan:
             slab_path=str(self.slab_path(replica.name)),
             threads=self.settings.threads,
             max_batch_size=self.batch_limit(version.variants[replica.variant]),
+            preferred_batch_sizes=self.settings.preferred_batch_sizes,
             batching=self.settings.batching,
             cores=self.settings.pin.get(replica.variant, []),
             metrics=self.settings.metrics,

@@ -29,6 +29,7 @@ class ModelProcessConfig:
     slab_path: str
     threads: int = 1
     max_batch_size: int = 64
+    preferred_batch_sizes: list[int] = field(default_factory=list)
     batching: bool = True
     cores: list[int] = field(default_factory=list)
     metrics: bool = True

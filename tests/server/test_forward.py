@@ -16,9 +16,9 @@ from twinserve_server.forward import Answers, Forward
 class Counting(Forward):
     """Counts its passes by datatype and size."""
 
-    def __init__(self, version: ModelVersion, max_batch_size: int) -> None:
+    def __init__(self, version: ModelVersion, max_batch_size: int, preferred_batch_sizes: tuple[int, ...] = ()) -> None:
         self.passes: Counter[tuple[str, int]] = Counter()
-        super().__init__(version, version.variants["fp32"], 1, max_batch_size)
+        super().__init__(version, version.variants["fp32"], 1, max_batch_size, preferred_batch_sizes)
 
     def __call__(self, data: Buffer, datatype: DataType, images: int) -> Answers:
         self.passes[datatype, images] += 1
@@ -42,6 +42,11 @@ def test_every_size_that_a_usual_batch_may_have_is_warm(version: ModelVersion, l
 def test_above_64_powers_of_two_and_the_limit_are_warm(version: ModelVersion, limit: int, above: list[int]) -> None:
     sizes = sorted({size for _, size in Counting(version, limit).passes})
     assert sizes == [*range(1, 65), *above]
+
+
+def test_the_sizes_that_batches_are_made_of_on_purpose_are_warm(version: ModelVersion) -> None:
+    sizes = sorted({size for _, size in Counting(version, 200, (8, 96, 150, 400)).passes})
+    assert sizes == [*range(1, 65), 96, 128, 150, 200]
 
 
 def test_the_largest_limit_warms_up_in_bounded_time(version: ModelVersion) -> None:
