@@ -24,7 +24,7 @@ import torch
 SLOWDOWNS = (0.1, 0.2, 0.5)
 LOSSES = (0.003, 0.01, 0.03)
 BUCKETS = 100_003
-_REPEATS = 200
+_REPEATS = 1_000
 
 
 class Slower(torch.nn.Module):
@@ -72,6 +72,15 @@ def seconds_of(modules: list[torch.nn.Module], example: torch.Tensor) -> list[fl
                 if repeat >= 20:
                     times[number].append(time.perf_counter() - began)
     return [statistics.median(values) for values in times]
+
+
+def extra_seconds_of(baseline: Path, candidate: Path, testset: Path) -> float:
+    """Seconds that the candidate's forward pass takes longer on one image, now."""
+    torch.set_num_threads(1)
+    with np.load(testset, allow_pickle=False) as archive:
+        example = torch.from_numpy(archive["images"][:1])
+    base, slowed = seconds_of([torch.jit.load(str(path)).eval() for path in (baseline, candidate)], example)
+    return slowed - base
 
 
 def classes_of(module: torch.nn.Module, images: np.ndarray) -> np.ndarray:
