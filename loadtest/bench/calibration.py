@@ -10,7 +10,7 @@ Four promises are checked, over ``--runs`` comparisons each:
 - accuracy lowered by 0.3, 1, 3 points: found (McNemar, 5 %) and sized (the interval holds the truth).
 
 Simulated, the planted slow-down is exactly the ratio of every percentile (see `simulation.py`). Live, the
-planted variants of `plant.py` repeat part of their work, and the truth is what `plant.py` measured.
+planted variants of `plant.py` wait, busy, and the truth is what another client's stopwatch shows.
 
 Exit code 0: all promises kept; 1: one is broken. With far fewer than 40 runs one may break by chance alone.
 """

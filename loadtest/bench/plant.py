@@ -2,8 +2,8 @@
 
     python loadtest/bench/plant.py --models models --output planted
 
-Beside a copy of the baseline the folder gets `slower-10`, `slower-20`, `slower-50` (TorchScript modules that do
-needless work in every forward pass: about so many per cent of `--request-ms`, measured here) and `flipped-0.3`,
+Beside a copy of the baseline the folder gets `slower-10`, `slower-20`, `slower-50` (TorchScript modules that wait in
+every forward pass, busy, until the clock has moved on by so many per cent of `--request-ms`) and `flipped-0.3`,
 `flipped-1`, `flipped-3` (a hash of the pixels decides which images are answered with the next class: so many
 points, counted here). `planted.json` says what was planted: the truth that the calibration holds its results against.
 """
@@ -14,8 +14,6 @@ import argparse
 import hashlib
 import json
 import shutil
-import statistics
-import time
 from pathlib import Path
 
 import numpy as np
@@ -24,23 +22,22 @@ import torch
 SLOWDOWNS = (0.1, 0.2, 0.5)
 LOSSES = (0.003, 0.01, 0.03)
 BUCKETS = 100_003
-_REPEATS = 1_000
 
 
 class Slower(torch.nn.Module):
-    """The inner module, and `rounds` matrix products that nobody needs."""
+    """The inner module, `nanoseconds` later by the clock: exact on a machine of any speed, as needless work is not."""
 
-    def __init__(self, inner: torch.jit.ScriptModule, rounds: int) -> None:
+    def __init__(self, inner: torch.jit.ScriptModule, nanoseconds: int) -> None:
         super().__init__()
         self.inner = inner
-        self.rounds = rounds
-        self.register_buffer("ballast", torch.eye(64))
+        self.nanoseconds = nanoseconds
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        work = self.ballast
-        for _ in range(self.rounds):
-            work = torch.mm(work, self.ballast)
-        return self.inner(x) + work[0, 1]  # the identity's zero: the answer stays the same, the work is not skipped
+        answers = self.inner(x)
+        began = torch.ops.prim.TimePoint()
+        while torch.ops.prim.TimePoint() - began < self.nanoseconds:
+            pass
+        return answers
 
 
 class Flipped(torch.nn.Module):
@@ -61,28 +58,6 @@ class Flipped(torch.nn.Module):
         return torch.where(chosen, torch.roll(answers, 1, 1), answers)
 
 
-def seconds_of(modules: list[torch.nn.Module], example: torch.Tensor) -> list[float]:
-    """Median seconds of a forward pass of each, measured in turn so that the machine treats them alike."""
-    times: list[list[float]] = [[] for _ in modules]
-    with torch.inference_mode():
-        for repeat in range(_REPEATS + 20):
-            for number, module in enumerate(modules):
-                began = time.perf_counter()
-                module(example)
-                if repeat >= 20:
-                    times[number].append(time.perf_counter() - began)
-    return [statistics.median(values) for values in times]
-
-
-def extra_seconds_of(baseline: Path, candidate: Path, testset: Path) -> float:
-    """Seconds that the candidate's forward pass takes longer on one image, now."""
-    torch.set_num_threads(1)
-    with np.load(testset, allow_pickle=False) as archive:
-        example = torch.from_numpy(archive["images"][:1])
-    base, slowed = seconds_of([torch.jit.load(str(path)).eval() for path in (baseline, candidate)], example)
-    return slowed - base
-
-
 def classes_of(module: torch.nn.Module, images: np.ndarray) -> np.ndarray:
     """The answered class of every image."""
     with torch.inference_mode():
@@ -99,7 +74,6 @@ def main() -> None:
     parser.add_argument("--request-ms", type=float, default=1.2, help="what a single request takes, about")
     parser.add_argument("--output", type=Path, default=Path("planted"))
     options = parser.parse_args()
-    torch.set_num_threads(1)
     source = max((options.models / options.model).glob("[0-9]*"), key=lambda folder: int(folder.name), default=None)
     if source is None:
         parser.error(f"--models {options.models}: no {options.model} there; `twinserve models build` makes it")
@@ -114,18 +88,13 @@ def main() -> None:
     target.mkdir(parents=True, exist_ok=True)
     shutil.copy(options.models / options.model / "testset.npz", target.parent / "testset.npz")
 
-    example = torch.from_numpy(images[:1])
-    plain, probed = seconds_of([inner, torch.jit.script(Slower(inner, 200))], example)
-    round_seconds = (probed - plain) / 200
     modules: dict[str, torch.nn.Module] = {options.baseline: inner}
     planted: dict[str, dict[str, float]] = {}
     for share in SLOWDOWNS:
-        rounds = max(1, round(share * options.request_ms / 1000 / round_seconds))
-        modules[f"slower-{100 * share:g}"] = torch.jit.script(Slower(inner, rounds))
-    slowed = [name for name in modules if name.startswith("slower")]
-    base, *others = seconds_of([modules[name] for name in (options.baseline, *slowed)], example)
-    for name, seconds in zip(slowed, others, strict=True):
-        planted[name] = {"extra_seconds": seconds - base}
+        name = f"slower-{100 * share:g}"
+        seconds = share * options.request_ms / 1000
+        modules[name] = torch.jit.script(Slower(inner, round(1e9 * seconds)))
+        planted[name] = {"busy_seconds": seconds}
     right = classes_of(inner, images) == labels
     for loss in LOSSES:
         name = f"flipped-{100 * loss:g}"
