@@ -5,7 +5,7 @@
 Beside a copy of the baseline the folder gets `slower-10`, `slower-20`, `slower-50` (TorchScript modules that wait in
 every forward pass, busy, until the clock has moved on by so many per cent of `--request-ms`) and `flipped-0.3`,
 `flipped-1`, `flipped-3` (a hash of the pixels decides which images are answered with the next class: so many
-points, counted here). `planted.json` says what was planted: the truth that the calibration holds its results against.
+points, counted here). `planted.json` says what was planted.
 """
 
 from __future__ import annotations
