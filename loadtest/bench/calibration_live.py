@@ -67,6 +67,7 @@ def calibrate_live(
         raise SystemExit(f"--only {', '.join(sorted(unknown))}: {folder} holds {', '.join(candidates)}")
     for candidate in only or candidates:
         truth = candidates[candidate]
+        slowed = "busy_seconds" in truth
         pair = (baseline, candidate)
         found: list[Measurements] = []
         extra_seconds: list[float] = []
@@ -77,13 +78,13 @@ def calibrate_live(
         ):
             console = Console(stderr=True)
             for number in track(range(runs), f"{baseline} and {candidate}", console=console, transient=True):
-                timed = [extra_seconds_now(client, test_set, pair)] if "busy_seconds" in truth else []
+                before = extra_seconds_now(client, test_set, pair) if slowed else 0.0
                 found.append(compare_once(runner, pair, len(test_set), seconds, seed + number))
-                timed += [extra_seconds_now(client, test_set, pair)] if timed else []
-                extra_seconds.append(statistics.fmean(timed) if timed else 0.0)
+                if slowed:
+                    extra_seconds.append((before + extra_seconds_now(client, test_set, pair)) / 2)
         if "difference" in truth:
             promises += check_flips(test_set, pair, found, truth["difference"])
-        elif "busy_seconds" in truth:
+        elif slowed:
             case = check_slowdown(candidate, found, extra_seconds)
             cases.append(case)
             promises.append(
