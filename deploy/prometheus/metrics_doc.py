@@ -1,4 +1,4 @@
-"""Write ``docs/metrics.md`` from the server's ``metrics.py``; with ``--check`` only say whether it is current.
+"""Write ``docs/metrics.md`` from the server's ``families.py``; with ``--check`` only say whether it is current.
 
 python deploy/prometheus/metrics_doc.py [--check]
 """
@@ -10,7 +10,7 @@ import re
 import sys
 from pathlib import Path
 
-from twinserve_server import metrics
+from twinserve_server.metrics import families
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "metrics.md"
@@ -28,8 +28,8 @@ HEAD = """\
 # Metrics
 
 What a server exposes on `http://HOST:METRICS_PORT/metrics`, in Prometheus' text format, or in OpenMetrics to who asks
-for it. Generated from `server/twinserve_server/metrics.py` by `deploy/prometheus/metrics_doc.py`; how to read and use
-them is told in [observability.md](observability.md).
+for it. Generated from `server/twinserve_server/metrics/families.py` by `deploy/prometheus/metrics_doc.py`; how to read
+and use them is told in [observability.md](observability.md).
 
 Every family of a variant carries `model`, `version` and `variant`. Times are in seconds, memory in bytes, and what
 counts images rather than requests says so in its name. Series of the processes of one server are summed, but for those
@@ -40,7 +40,7 @@ that carry a `gateway` or a `process`. No counter falls while the server runs, w
 def page() -> str:
     """The text of the page."""
     parts = [HEAD]
-    left = list(metrics.FAMILIES)
+    left = list(families.FAMILIES)
     for topic, prefixes in TOPICS.items():
         found = [family for family in left if family.name.startswith(prefixes)]
         left = [family for family in left if family not in found]
@@ -54,7 +54,7 @@ def page() -> str:
     return "\n".join(parts)
 
 
-def _row(family: metrics.Family) -> str:
+def _row(family: families.Family) -> str:
     labels = ", ".join(f"`{label}`" for label in family.labels)
     return f"| `{family.name}{SUFFIX[family.kind]}` | {family.kind} | {labels} | {family.help} | {_uses(family)} |"
 
@@ -62,13 +62,13 @@ def _row(family: metrics.Family) -> str:
 def _buckets() -> str:
     lines = [
         f"- `{family.name}`: " + ", ".join(f"{bound:g}" for bound in family.buckets)
-        for family in metrics.FAMILIES
+        for family in families.FAMILIES
         if family.buckets
     ]
     return "## Upper bounds of the buckets\n\n" + "\n".join(lines) + "\n"
 
 
-def _uses(family: metrics.Family) -> str:
+def _uses(family: families.Family) -> str:
     """The boards and rule files that name the family."""
     pattern = re.compile(rf"(?<![\w:]){family.name}(?:_total|_info|_bucket|_count|_sum)?(?![\w:])")
     boards = sorted((ROOT / "deploy/grafana/dashboards").glob("*.json"))
@@ -86,7 +86,7 @@ def main() -> int:
     """Write or check; 1 when the committed page is not current."""
     current = PAGE.exists() and PAGE.read_text("utf-8") == page()
     if "--check" in sys.argv[1:]:
-        print("docs/metrics.md is current" if current else "docs/metrics.md is stale: run this without --check")
+        print("docs/metrics.md is current" if current else "docs/families.md is stale: run this without --check")
         return 0 if current else 1
     PAGE.write_text(page(), "utf-8")
     return 0

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from twinserve_server.core.artefact import read_manifest
-from twinserve_server.torch_runtime import configure_torch
+from twinserve_server.artefact.manifest import read_manifest
+from twinserve_server.model.torch_runtime import configure_torch
 
 
 def rate(module: torch.jit.ScriptModule, images: torch.Tensor, seconds: float) -> float:

@@ -36,9 +36,9 @@ from rich.table import Table
 from twinserve_loadtest.compare.accuracy import TestImages, compare_accuracy
 from twinserve_loadtest.compare.block_runner import BlockResult, histogram_of
 from twinserve_loadtest.compare.experiment import Experiment
-from twinserve_loadtest.compare.findings import Effect
 from twinserve_loadtest.compare.measurements import Settings
 from twinserve_loadtest.compare.simulation import SimulatedMachine, SimulatedVariant
+from twinserve_loadtest.record.findings import Effect
 
 SLOWDOWNS = (1.0, 1.1, 1.2, 1.5)
 LOSSES = (0.003, 0.01, 0.03)

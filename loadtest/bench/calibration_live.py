@@ -21,11 +21,11 @@ from calibration import Case, Promise, summarise
 from twinserve_client import Client
 from twinserve_loadtest.compare.accuracy import TestImages, compare_accuracy
 from twinserve_loadtest.compare.experiment import Experiment
-from twinserve_loadtest.compare.findings import Effect
 from twinserve_loadtest.compare.live_blocks import LiveBlocks
-from twinserve_loadtest.compare.local_server import LocalServer
 from twinserve_loadtest.compare.measurements import Measurements, Settings
-from twinserve_loadtest.testset import TestSet, load_test_set
+from twinserve_loadtest.record.findings import Effect
+from twinserve_loadtest.record.testset import TestSet, load_test_set
+from twinserve_loadtest.target.local import LocalServer
 
 FIGURE = ("single_stream", "p50")
 #: The stopwatch asks both variants in turn, so many single requests each time.

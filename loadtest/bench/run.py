@@ -30,10 +30,10 @@ from health_probe import health_under_load
 from messages import TestSet
 from processes import HERE, Running, affinity, busy_warning, ensure_models, noop, pss_mib, twinserve
 from table import Figures, Target, figures_table, profile_table, targets_table
-from twinserve_loadtest.load.blocks import BlockSpec
-from twinserve_loadtest.load.generator import LoadGenerator
-from twinserve_loadtest.stamp import read_stamp
-from twinserve_loadtest.testset import load_test_set
+from twinserve_loadtest.generate.generator import LoadGenerator
+from twinserve_loadtest.generate.spec import BlockSpec
+from twinserve_loadtest.record.stamp import read_stamp
+from twinserve_loadtest.record.testset import load_test_set
 from where_time_goes import ProfileError, where_time_goes
 
 IN_FLIGHT = (1, 8, 16, 32, 64, 128)

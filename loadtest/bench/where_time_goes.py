@@ -18,32 +18,12 @@ from messages import TestSet
 from processes import Running, tree
 
 SECONDS = 5
-#: The first pattern that matches a frame, from the innermost outwards, names the stage of a sample. Every file of the
-#: server has its stage: what runs in C shows as the Python file that called it, so gRPC core's own work (polling,
+#: The folder of the server that a frame lies in names its stage, except where a folder holds two stages, or the frame
+#: is not the server's. What runs in C shows as the Python file that called it, so gRPC core's own work (polling,
 #: framing, HTTP/2) is in the transport.
-STAGES = (
-    ("forward pass", r"twinserve_server/(forward|torch_runtime|heap)\.py"),
-    ("Unix socket", r"twinserve_server/(core/link|core/frames|model_links)\.py"),
-    ("encode the answer", r"twinserve_server/answer_codec\.py"),
-    ("decode and validate", r"twinserve_server/tensor_codec\.py"),
-    ("queue and route", r"twinserve_server/core/"),
-    (
-        "metrics, logs and traces",
-        r"twinserve_server/(metrics\w*|exposition|observers|access_log|logs|telemetry|tracing)\.py",
-    ),
-    (
-        "predict service",
-        r"twinserve_server/(predict_\w+|stream_window|direct|deadlines|describe|status|admin_service)\.py",
-    ),
-    ("gRPC transport", r"twinserve_server/(fast_\w+|aio_transport|transport\w*|interceptors/\w+)\.py|\bgrpc/"),
-    ("model process loop", r"twinserve_server/model_process\.py"),
-    (
-        "start and housekeeping",
-        r"twinserve_server/(__init__|__main__|app|child_process|cli|control|gateway|plan|process_\w+|serve_command"
-        r"|settings?\w*|supervisor\w*|tls|usable_cores)\.py",
-    ),
-    ("event loop", r"\basyncio/|\bselectors\.py"),
-)
+_FOLDER = re.compile(r"twinserve_server/(\w+)/")
+_FORWARD_PASS = re.compile(r"twinserve_server/model/(torch\w*|heap)\.py")
+_ELSEWHERE = (("transport", re.compile(r"\bgrpc/")), ("event loop", re.compile(r"\basyncio/|\bselectors\.py")))
 
 
 class ProfileError(RuntimeError):
@@ -51,8 +31,12 @@ class ProfileError(RuntimeError):
 
 
 def stage_of(frame: str) -> str | None:
-    """The stage that a frame of the profile belongs to."""
-    return next((name for name, pattern in STAGES if re.search(pattern, frame)), None)
+    """The stage that a frame of the profile belongs to: the server's folder it lies in, or who else does the work."""
+    if _FORWARD_PASS.search(frame):
+        return "forward pass"
+    if found := _FOLDER.search(frame):
+        return found[1]
+    return next((name for name, pattern in _ELSEWHERE if pattern.search(frame)), None)
 
 
 def where_time_goes(server: Running, tests: TestSet) -> dict[str, dict[str, float]]:
@@ -65,7 +49,7 @@ def where_time_goes(server: Running, tests: TestSet) -> dict[str, dict[str, floa
     """
     message = tests.request("int8").SerializeToString()
     found: dict[str, dict[str, float]] = {}
-    for role, wanted in (("gateway", "twinserve_server.gateway"), ("model process", "twinserve_server.model_process")):
+    for role, wanted in (("gateway", "twinserve_server.gateway"), ("model process", "twinserve_server.model.process")):
         pids = [pid for pid in tree(server.pid) if wanted in Path(f"/proc/{pid}/cmdline").read_text()]
         with ThreadPoolExecutor() as pool:
             load = pool.submit(drive, server.port, message, 64, SECONDS + 2)

@@ -13,11 +13,11 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from twinserve_loadtest.load.command import INTERRUPTED, LoadTestError, Order, exit_code, run_load_test
-from twinserve_loadtest.load.plan import LoadSettings
-from twinserve_loadtest.load.results import Results
-from twinserve_loadtest.managed_server import ManagedServer, ServerStartError
-from twinserve_loadtest.testset import FILE_NAME
+from twinserve_loadtest.loadtest.command import INTERRUPTED, LoadTestError, Order, exit_code, run_load_test
+from twinserve_loadtest.loadtest.plan import LoadSettings
+from twinserve_loadtest.record.load_results import Results
+from twinserve_loadtest.record.testset import FILE_NAME
+from twinserve_loadtest.target.managed import ManagedServer, ServerStartError
 
 MODEL = "mnist"
 PARTS = 5

@@ -18,8 +18,8 @@ import numpy.typing as npt
 import torch
 
 from twinserve_models.evaluate import predict_classes
-from twinserve_server.core.artefact import ModelVersion
-from twinserve_server.torch_runtime import configure_torch
+from twinserve_server.artefact.manifest import ModelVersion
+from twinserve_server.model.torch_runtime import configure_torch
 
 BATCH_SIZES = (1, 64)
 WARM_UP_BATCHES = 50

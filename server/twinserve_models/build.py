@@ -17,7 +17,7 @@ from twinserve_models.data import Dataset, DatasetInfo, load_dataset
 from twinserve_models.export import new_version, remove_leftovers, write_version
 from twinserve_models.testset import write_testset
 from twinserve_models.train import Recipe, Training, train
-from twinserve_server.core.artefact import MANIFEST_NAME
+from twinserve_server.artefact.manifest import MANIFEST_NAME
 
 MODEL = "mnist"
 VERSION = "1"

@@ -13,9 +13,9 @@ from twinserve_models.bench import PUBLISHED_ROWS, Bench, bench_models, read_tes
 from twinserve_models.build import build_models
 from twinserve_models.mnist_files import DataError
 from twinserve_models.plots import dataset_line, draw_plots
-from twinserve_server.core.artefact import ModelVersion, verify_artefact
-from twinserve_server.core.errors import ArtefactError
-from twinserve_server.core.repository import load_repository
+from twinserve_server.artefact.manifest import ModelVersion, verify_artefact
+from twinserve_server.artefact.repository import load_repository
+from twinserve_server.errors import ArtefactError
 
 console = Console()
 errors = Console(stderr=True)

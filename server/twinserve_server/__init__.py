@@ -1,15 +1,17 @@
-"""The server. The life of one request, file by file:
+"""The server, folder by folder in the order a request meets them:
 
-1. ``aio_transport`` (or ``fast_transport``) takes the RPC off the wire in a *gateway* process (``gateway``).
-2. ``interceptors.access`` starts the clock; ``interceptors.errors`` parses the message and will map what goes wrong.
-3. ``predict_service`` checks the tensor (``tensor_codec``) and asks the ``core.engine``.
-4. ``core.router`` picks the variant; ``core.channel`` queues the job; ``core.batch_queue`` forms a batch as soon as a
-   model process is free; ``core.link`` writes it as one frame (``core.frames``) to that process.
-5. ``model_process`` joins the frames that have arrived; ``forward`` runs the artefact; one frame goes back.
-6. ``core.link`` hands each job its rows; ``answer_codec`` packs the answer with the time split.
-7. ``interceptors.access`` counts the RPC under its final status; the metrics lie in a ``metrics_slab``.
+1. ``transport`` takes the RPC off the wire in a *gateway* process (``gateway`` wires one; ``choice`` picks ``aio`` or
+   ``fast``).
+2. ``rpc`` starts the clock and will count the RPC under its final status (``counted``), parses the message and maps
+   whatever goes wrong (``errors``, ``status``), or calls the method back without a coroutine (``callback``).
+3. ``services`` checks the tensor (``decode``) and asks the engine (``predict``, ``predict_method``).
+4. ``engine``: ``router`` picks the variant, ``channel`` queues the ``job``, ``batch_queue`` forms a batch as soon as a
+   model process is free, ``link`` writes it as one frame (``frames``) to that process.
+5. ``model``: ``process`` joins the frames that have arrived, ``torchscript`` runs the artefact, one frame goes back.
+6. ``engine.link`` hands each job its rows; ``services.encode`` packs the answer with the time split.
+7. ``metrics`` counts, in a ``slab`` that outlives its process; ``telemetry`` logs and traces.
 
-Around it: ``cli`` -> ``serve_command`` -> ``settings`` -> ``app`` wires; ``plan`` decides what runs; ``supervisor``
-keeps the processes alive (``child_process``, ``control``) and serves ``/metrics`` (``exposition``,
-``supervisor_metrics``).
+Around it: ``cli`` -> ``serve`` -> ``settings`` -> ``supervisor``, which wires the server (``start``), decides what runs
+(``plan``), keeps the processes alive (``supervisor``, ``child``) and serves ``/metrics``. Processes talk through
+``ipc``. What the models are is in ``artefact``, what can go wrong in ``errors``, what the kernel tells in ``host``.
 """

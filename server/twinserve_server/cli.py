@@ -116,6 +116,6 @@ def serve(
         "tracing": tracing,
         "trace_share": trace_share,
     }
-    from twinserve_server.serve_command import run
+    from twinserve_server.serve import run
 
     raise typer.Exit(run({name: value for name, value in given.items() if value not in (None, [])}, ready_file, build))

@@ -18,24 +18,24 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from twinserve.v1 import admin_pb2, predict_pb2
-from twinserve_server.admin_service import AdminService, call_supervisor
-from twinserve_server.control import SUPERVISOR_SECONDS, ControlLine
-from twinserve_server.core.artefact import ModelVersion
-from twinserve_server.core.batch_queue import BatchPolicy
-from twinserve_server.core.channel import ModelChannel
-from twinserve_server.core.engine import Engine, ServedModel
-from twinserve_server.core.errors import TwinserveError
-from twinserve_server.core.feedback import FeedbackStore, Judgement
-from twinserve_server.core.router import Router, ShadowPolicy, TrafficPolicy
-from twinserve_server.interceptors import AccessInterceptor, ErrorInterceptor, Handler, HandlerCollector
-from twinserve_server.logs import configure_logging
-from twinserve_server.model_links import ModelLinks
-from twinserve_server.predict_service import PredictService
-from twinserve_server.process_config import ChannelConfig, GatewayConfig, read_config
-from twinserve_server.telemetry import Telemetry
-from twinserve_server.tls import TlsFiles
-from twinserve_server.transport import ListenOptions, Transport
-from twinserve_server.transport_choice import start_transport
+from twinserve_server.artefact.manifest import ModelVersion
+from twinserve_server.engine.batch_queue import BatchPolicy
+from twinserve_server.engine.channel import ModelChannel
+from twinserve_server.engine.engine import Engine, ServedModel
+from twinserve_server.engine.feedback import FeedbackStore, Judgement
+from twinserve_server.engine.links import ModelLinks
+from twinserve_server.engine.router import Router, ShadowPolicy, TrafficPolicy
+from twinserve_server.errors import TwinserveError
+from twinserve_server.ipc.control import SUPERVISOR_SECONDS, ControlLine
+from twinserve_server.ipc.process_config import ChannelConfig, GatewayConfig, read_config
+from twinserve_server.rpc import AccessInterceptor, ErrorInterceptor, Handler, HandlerCollector
+from twinserve_server.services.admin import AdminService, call_supervisor
+from twinserve_server.services.predict import PredictService
+from twinserve_server.telemetry.logs import configure_logging
+from twinserve_server.telemetry.telemetry import Telemetry
+from twinserve_server.transport.base import ListenOptions, Transport
+from twinserve_server.transport.choice import start_transport
+from twinserve_server.transport.tls import TlsFiles
 
 TICK_SECONDS = 0.1
 PREDICT_SERVICE = "twinserve.v1.PredictService"

@@ -15,7 +15,7 @@ import pytest
 from support.processes import children_running
 from support.server_process import wait_until
 from support.tiny_model import make_tiny_models
-from twinserve_loadtest.load.results_file import load_results
+from twinserve_loadtest.record.results_file import load_results
 
 TWINSERVE = Path(sysconfig.get_path("scripts")) / "twinserve"
 
@@ -62,7 +62,7 @@ def test_ctrl_c_or_a_termination_under_load_leaves_nothing_running(
     process = start(models, reports, "--duration", "60")
     demo = psutil.Process(process.pid)
 
-    wait_until(lambda: children_running(demo, "twinserve_loadtest.load.worker_main"), 90)
+    wait_until(lambda: children_running(demo, "twinserve_loadtest.generate.worker"), 90)
     everything = demo.children(recursive=True)
     assert len(everything) >= 4  # generator, supervisor, gateway, model processes
     if number == signal.SIGINT:

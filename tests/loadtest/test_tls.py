@@ -14,14 +14,14 @@ from typer.testing import CliRunner
 
 import twinserve_loadtest
 from support.server_process import ServerProcess
-from twinserve_loadtest import cli_compare
+from twinserve_loadtest.commands import compare as compare_command
 from twinserve_loadtest.compare.command import CompareOrder, run_compare
-from twinserve_loadtest.compare.comparison import Comparison
 from twinserve_loadtest.compare.exit_codes import NO_VERDICT
 from twinserve_loadtest.compare.sizing import Sizes
-from twinserve_loadtest.load.results_file import load_results
+from twinserve_loadtest.record.comparison import Comparison
+from twinserve_loadtest.record.results_file import load_results
 
-LOCUSTFILE = Path(twinserve_loadtest.__file__).with_name("locustfile.py")
+LOCUSTFILE = Path(twinserve_loadtest.__file__).parent / "locust_cli" / "locustfile.py"
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_compare(
     monkeypatch.setattr("twinserve_loadtest.compare.command.run_compare", run_shortly)
     output = tmp_path / "compare.json"
     options = ["--target", tls_server.target, "--models", str(tiny_models), "--output", str(output), "--quick"]
-    result = CliRunner().invoke(cli_compare.app, ["fp32", "int8", *options, *flags(certificates)])
+    result = CliRunner().invoke(compare_command.app, ["fp32", "int8", *options, *flags(certificates)])
     assert result.exit_code != NO_VERDICT, result.output
     assert set(Comparison.read(output).variants) == {"fp32", "int8"}
 

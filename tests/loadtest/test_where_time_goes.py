@@ -1,4 +1,4 @@
-"""The benchmark's profile: every file of the server has its stage."""
+"""The benchmark's profile: a folder of the server is a stage."""
 
 from __future__ import annotations
 
@@ -9,11 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import twinserve_server
-
 BENCH = Path(__file__).parents[2] / "loadtest" / "bench"
-PACKAGE = Path(twinserve_server.__file__).parent
-FILES = sorted(path.relative_to(PACKAGE.parent).as_posix() for path in PACKAGE.rglob("*.py"))
 SCRIPT = """
 import json, sys
 from where_time_goes import stage_of
@@ -35,22 +31,18 @@ def stages(frames: list[str]) -> dict[str, str | None]:
     return found
 
 
-def test_every_file_of_the_server_falls_into_a_stage() -> None:
-    found = stages([f"function ({name}:7)" for name in FILES])
-    assert len(found) > 50
-    assert [frame for frame, stage in found.items() if stage in (None, "event loop")] == []
-
-
 @pytest.mark.parametrize(
     ("frame", "stage"),
     [
-        ("QueueLoop._poll (twinserve_server/fast_queue.py:70)", "gRPC transport"),
-        ("UnaryCall._end (twinserve_server/fast_calls.py:101)", "gRPC transport"),
-        ("open_call (twinserve_server/predict_method.py:112)", "predict service"),
-        ("Link.send (twinserve_server/core/link.py:80)", "Unix socket"),
-        ("Engine._finish (/somewhere/twinserve_server/core/engine.py:215)", "queue and route"),
-        ("Histogram.observe (twinserve_server/metrics_cells.py:44)", "metrics, logs and traces"),
-        ("Server.start (grpc/aio/_server.py:50)", "gRPC transport"),
+        ("QueueLoop._poll (twinserve_server/transport/fast/queue.py:70)", "transport"),
+        ("UnaryCall._end (twinserve_server/transport/fast/calls.py:101)", "transport"),
+        ("open_call (twinserve_server/services/predict_method.py:112)", "services"),
+        ("Link.send (twinserve_server/engine/link.py:80)", "engine"),
+        ("Engine._finish (/somewhere/twinserve_server/engine/engine.py:215)", "engine"),
+        ("Histogram.observe (twinserve_server/metrics/cells.py:44)", "metrics"),
+        ("Forward.__call__ (twinserve_server/model/torchscript.py:90)", "forward pass"),
+        ("BatchServer.run (twinserve_server/model/process.py:80)", "model"),
+        ("Server.start (grpc/aio/_server.py:50)", "transport"),
         ("_SelectorTransport.write (asyncio/selector_events.py:900)", "event loop"),
         ("EpollSelector.select (selectors.py:468)", "event loop"),
         ("Module._call_impl (torch/nn/modules/module.py:1700)", None),

@@ -17,8 +17,8 @@ from twinserve_models.evaluate import predict_classes
 from twinserve_models.net import Net
 from twinserve_models.quantize import engine_for
 from twinserve_models.train import normalise
-from twinserve_server.core.artefact import ModelVersion, read_manifest, verify_artefact
-from twinserve_server.torch_runtime import configure_torch
+from twinserve_server.artefact.manifest import ModelVersion, read_manifest, verify_artefact
+from twinserve_server.model.torch_runtime import configure_torch
 
 VARIANTS = ("fp32", "int8", "int8-dynamic")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from observability import promql
-from twinserve_server import metrics
+from twinserve_server.metrics import families
 
 if TYPE_CHECKING:
     from observability.conftest import Observed
@@ -44,13 +44,13 @@ def test_every_series_named_exists_with_the_labels_it_is_selected_by(query: prom
     named = promql.names(query.expr)
     assert named
     for series in named - RECORDS - {"up"}:
-        assert promql.family_of(series) in metrics.BY_NAME, series
+        assert promql.family_of(series) in families.BY_NAME, series
     for series, labels in promql.selectors(query.expr):
-        family = metrics.BY_NAME.get(promql.family_of(series))
+        family = families.BY_NAME.get(promql.family_of(series))
         if family is not None:
             assert labels <= {*family.labels, *ADDED_LABELS}, series
 
 
 def test_every_metric_is_on_a_board_or_in_a_rule() -> None:
     used = {promql.family_of(series) for query in everything for series in promql.names(query.expr)}
-    assert set(metrics.BY_NAME) - used == set()
+    assert set(families.BY_NAME) - used == set()

@@ -8,19 +8,19 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from twinserve_server import metrics
-from twinserve_server.core.artefact import ModelVersion, Variant
-from twinserve_server.core.engine import Call, ServedModel
-from twinserve_server.core.errors import QueueFullError
-from twinserve_server.core.job import Job
-from twinserve_server.core.router import Router, TrafficPolicy
-from twinserve_server.metrics_cells import Cell
-from twinserve_server.metrics_exemplars import ExemplarBook
-from twinserve_server.metrics_recorder import Recorder
-from twinserve_server.metrics_settlement import settle
-from twinserve_server.metrics_silent import SilentRecorder
-from twinserve_server.metrics_slab import CELLS, Slab
-from twinserve_server.observers import SLOW_LINES_A_SECOND, SlowRequests
+from twinserve_server.artefact.manifest import ModelVersion, Variant
+from twinserve_server.engine.engine import Call, ServedModel
+from twinserve_server.engine.job import Job
+from twinserve_server.engine.router import Router, TrafficPolicy
+from twinserve_server.errors import QueueFullError
+from twinserve_server.metrics import families
+from twinserve_server.metrics.cells import Cell
+from twinserve_server.metrics.exemplars import ExemplarBook
+from twinserve_server.metrics.recorder import Recorder
+from twinserve_server.metrics.settlement import settle
+from twinserve_server.metrics.silent import SilentRecorder
+from twinserve_server.metrics.slab import CELLS, Slab
+from twinserve_server.telemetry.observers import SLOW_LINES_A_SECOND, SlowRequests
 
 LABELS = ("m", "1", "int8")
 RPC = ("unary", "s", "M")
@@ -41,7 +41,7 @@ def answered(version: ModelVersion, route: str = "random", total_ns: int = 400_0
     return call
 
 
-def value(slab: Slab, family: metrics.Family, labels: tuple[str, ...]) -> float:
+def value(slab: Slab, family: families.Family, labels: tuple[str, ...]) -> float:
     found = [series for series in slab.series() if (series.family, series.labels) == (family.name, labels)]
     return slab.cells[found[0].start] if found else 0.0
 
@@ -60,18 +60,18 @@ def test_what_a_dead_gateway_left_open_is_counted_as_its_callers_saw_it(tmp_path
     rpc.handled("OK", 0.001)
     recorder.on_refused(calls[3], QueueFullError("full"))
     rpc.handled("RESOURCE_EXHAUSTED", 0.001)
-    Cell(slab, metrics.IN_FLIGHT, (*LABELS, "gateway-0")).set(3)
+    Cell(slab, families.IN_FLIGHT, (*LABELS, "gateway-0")).set(3)
 
     assert settle(slab) == 3
-    assert value(slab, metrics.RPC_HANDLED, (*RPC, "UNAVAILABLE")) == 3
-    assert value(slab, metrics.RPC_HANDLED, (*RPC, "OK")) == 1
-    assert value(slab, metrics.REQUESTS, (*LABELS, "named", "UNAVAILABLE")) == 1
-    assert value(slab, metrics.REQUESTS, (*LABELS, "split", "UNAVAILABLE")) == 2
-    assert value(slab, metrics.REFUSED, (*LABELS, "GATEWAY_ENDED")) == 3
-    assert value(slab, metrics.IN_FLIGHT, (*LABELS, "gateway-0")) == 0
+    assert value(slab, families.RPC_HANDLED, (*RPC, "UNAVAILABLE")) == 3
+    assert value(slab, families.RPC_HANDLED, (*RPC, "OK")) == 1
+    assert value(slab, families.REQUESTS, (*LABELS, "named", "UNAVAILABLE")) == 1
+    assert value(slab, families.REQUESTS, (*LABELS, "split", "UNAVAILABLE")) == 2
+    assert value(slab, families.REFUSED, (*LABELS, "GATEWAY_ENDED")) == 3
+    assert value(slab, families.IN_FLIGHT, (*LABELS, "gateway-0")) == 0
     # The books are closed: there is nothing to settle twice.
     assert settle(slab) == 0
-    assert value(slab, metrics.RPC_HANDLED, (*RPC, "UNAVAILABLE")) == 3
+    assert value(slab, families.RPC_HANDLED, (*RPC, "UNAVAILABLE")) == 3
 
 
 def test_the_next_writer_of_a_settled_slab_goes_on_counting(tmp_path: Path) -> None:
@@ -82,8 +82,8 @@ def test_the_next_writer_of_a_settled_slab_goes_on_counting(tmp_path: Path) -> N
     second = Recorder(Slab(tmp_path / "slab"), "gateway-0").rpc_tally(*RPC)
     second.started()
     second.handled("UNAVAILABLE", 0.1)
-    assert value(reader, metrics.RPC_STARTED, RPC) == 2
-    assert value(reader, metrics.RPC_HANDLED, (*RPC, "UNAVAILABLE")) == 2
+    assert value(reader, families.RPC_STARTED, RPC) == 2
+    assert value(reader, families.RPC_HANDLED, (*RPC, "UNAVAILABLE")) == 2
 
 
 def test_a_shadow_run_is_nobodys_open_request(tmp_path: Path, version: ModelVersion) -> None:
@@ -92,7 +92,7 @@ def test_a_shadow_run_is_nobodys_open_request(tmp_path: Path, version: ModelVers
     recorder.channel_observer(version, "int8")
     recorder.on_answered(answered(version, "shadow"))
     assert settle(slab) == 0
-    assert value(slab, metrics.REFUSED, (*LABELS, "GATEWAY_ENDED")) == 0
+    assert value(slab, families.REFUSED, (*LABELS, "GATEWAY_ENDED")) == 0
 
 
 def test_the_supervisor_reads_the_exemplar_that_a_gateway_wrote(tmp_path: Path, version: ModelVersion) -> None:
@@ -100,10 +100,10 @@ def test_the_supervisor_reads_the_exemplar_that_a_gateway_wrote(tmp_path: Path, 
     recorder.channel_observer(version, "int8")
     recorder.put_exemplar(answered(version), (1 << 127) + 5, 7)
     reader, book = Slab(tmp_path / "slab"), ExemplarBook(tmp_path / "exemplars")
-    (series,) = [s for s in reader.series() if (s.family, s.labels[-1]) == (metrics.REQUEST_SECONDS.name, "split")]
+    (series,) = [s for s in reader.series() if (s.family, s.labels[-1]) == (families.REQUEST_SECONDS.name, "split")]
     found = {bucket: book.get(series.start + bucket) for bucket in range(series.count)}
     (written,) = [bucket for bucket, exemplar in found.items() if exemplar is not None]
-    assert metrics.LATENCY_BUCKETS[written - 1] < 0.0004 <= metrics.LATENCY_BUCKETS[written]
+    assert families.LATENCY_BUCKETS[written - 1] < 0.0004 <= families.LATENCY_BUCKETS[written]
     exemplar = found[written]
     assert exemplar is not None
     assert (exemplar.trace_id, exemplar.span_id) == ("80000000000000000000000000000005", "0000000000000007")

@@ -13,13 +13,13 @@ import pytest
 
 from observability.traffic import mixed_traffic
 from support.server_process import ServerProcess, wait_until
-from twinserve_loadtest.server_metrics import MetricsPage
+from twinserve_loadtest.target.metrics import MetricsPage
 from twinserve_loadtest.top.variants import Reading, figures, quantile, take
 
 if TYPE_CHECKING:
     from observability.conftest import Observed
 
-TOP = [sys.executable, "-c", "from twinserve_loadtest.cli_top import app; app()"]
+TOP = [sys.executable, "-c", "from twinserve_loadtest.commands.top import app; app()"]
 NOTHING = Reading(MetricsPage([]), 0.0)
 
 

@@ -163,7 +163,7 @@ def test_prometheus_stores_the_trace_of_a_request_in_its_latency_bucket(traced: 
 def test_opentelemetry_is_not_even_imported_while_tracing_is_off() -> None:
     script = """
 import sys
-import twinserve_server.gateway, twinserve_server.app
+import twinserve_server.gateway, twinserve_server.supervisor.start
 print([name for name in sys.modules if name.startswith("opentelemetry")])
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

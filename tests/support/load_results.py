@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twinserve_loadtest.load.results import (
+from twinserve_loadtest.record.load_results import (
     Accuracy,
     DatasetInfo,
     Generator,
@@ -15,7 +15,7 @@ from twinserve_loadtest.load.results import (
     VariantInfo,
     VariantResult,
 )
-from twinserve_loadtest.percentiles import new_histogram
+from twinserve_loadtest.record.percentiles import new_histogram
 
 LABELS = ["zero", "one"]
 

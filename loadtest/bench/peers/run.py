@@ -33,7 +33,7 @@ from processes import affinity, ensure_models, pss_mib  # noqa: E402
 from report import REPLICATED, markdown  # noqa: E402
 from subjects import Subject, running_noop, running_peer, running_twinserve  # noqa: E402
 from table import Figures  # noqa: E402
-from twinserve_loadtest.stamp import read_stamp  # noqa: E402
+from twinserve_loadtest.record.stamp import read_stamp  # noqa: E402
 
 IN_FLIGHT = (1, 16, 64)
 #: A system that crashes is started again; one that fails so often in a round is left out from then on.

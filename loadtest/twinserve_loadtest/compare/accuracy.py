@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from twinserve_loadtest.compare.comparison import encode_classes
-from twinserve_loadtest.compare.findings import AccuracyResult, Disagreement
-from twinserve_loadtest.compare.statistics import (
+from twinserve_loadtest.record.comparison import encode_classes
+from twinserve_loadtest.record.findings import AccuracyResult, Disagreement
+from twinserve_loadtest.record.load_results import NOT_ANSWERED
+from twinserve_loadtest.statistics.paired import (
     PairedCounts,
     confusion_matrix,
     mcnemar_exact,
@@ -19,7 +20,6 @@ from twinserve_loadtest.compare.statistics import (
     tango_interval,
     wilson_interval,
 )
-from twinserve_loadtest.load.results import NOT_ANSWERED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from twinserve_loadtest.compare.findings import AmdahlBound, StageSplit
+from twinserve_loadtest.record.findings import AmdahlBound, StageSplit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING, Any
 from twinserve_loadtest.compare.accuracy import TestImages, compare_accuracy
 from twinserve_loadtest.compare.amdahl import amdahl_bound, stage_split
 from twinserve_loadtest.compare.caveats import caveats
-from twinserve_loadtest.compare.comparison import Comparison
 from twinserve_loadtest.compare.crossover import crossover_cells
 from twinserve_loadtest.compare.design import Role
 from twinserve_loadtest.compare.effects import whole_units
-from twinserve_loadtest.compare.findings import Claim, Effect, Interval, Remark, Resources, StageSplit
 from twinserve_loadtest.compare.rate_ladder import Objective, slo_result
 from twinserve_loadtest.compare.scenario_results import scenario_result
 from twinserve_loadtest.compare.sizing import SINGLE_STREAM
 from twinserve_loadtest.compare.verdict import Evidence, judge
-from twinserve_loadtest.load.results import Memory
+from twinserve_loadtest.record.comparison import Comparison
+from twinserve_loadtest.record.findings import Claim, Effect, Interval, Remark, Resources, StageSplit
+from twinserve_loadtest.record.load_results import Memory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from twinserve_loadtest.compare.gates import Gate
     from twinserve_loadtest.compare.measurements import Measurements
-    from twinserve_loadtest.stamp import Stamp
+    from twinserve_loadtest.record.stamp import Stamp
 
 _ROLES: tuple[Role, Role] = ("baseline", "candidate")
 #: Without a gate on accuracy the loss is tested against half a percentage point.

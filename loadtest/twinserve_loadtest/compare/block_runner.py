@@ -13,8 +13,8 @@ from hdrh.histogram import HdrHistogram
 from numpy.typing import NDArray
 
 from twinserve_loadtest.compare.design import BlockPlan
-from twinserve_loadtest.compare.findings import Block
-from twinserve_loadtest.percentiles import new_histogram
+from twinserve_loadtest.record.findings import Block
+from twinserve_loadtest.record.percentiles import new_histogram
 
 
 class ArmUnavailableError(Exception):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twinserve_loadtest.compare.findings import Remark
+from twinserve_loadtest.record.findings import Remark
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from twinserve_loadtest.compare.findings import AccuracyResult, ScenarioResult, SloResult
     from twinserve_loadtest.compare.measurements import Settings
-    from twinserve_loadtest.stamp import Stamp
+    from twinserve_loadtest.record.findings import AccuracyResult, ScenarioResult, SloResult
+    from twinserve_loadtest.record.stamp import Stamp
 
 _STEAL_LIMIT = 0.02
 _SMALL_TEST_SET = 1000

@@ -18,33 +18,33 @@ from twinserve_loadtest.compare.block_runner import ArmUnavailableError, Measure
 from twinserve_loadtest.compare.crossover import survey
 from twinserve_loadtest.compare.exit_codes import EXIT_CODES, NO_VERDICT
 from twinserve_loadtest.compare.experiment import Experiment
-from twinserve_loadtest.compare.findings import Remark
 from twinserve_loadtest.compare.live_blocks import LiveBlocks
-from twinserve_loadtest.compare.local_server import LocalServer
 from twinserve_loadtest.compare.rate_ladder import Objective, climb
 from twinserve_loadtest.compare.terminal import CompareProgress, show
 from twinserve_loadtest.compare.verdict import Evidence, judge_gate
-from twinserve_loadtest.load.generator import GeneratorError
-from twinserve_loadtest.managed_server import ServerStartError
-from twinserve_loadtest.model_info import TargetError, describe_target, with_memory
+from twinserve_loadtest.generate.generator import GeneratorError
+from twinserve_loadtest.record.findings import Remark
+from twinserve_loadtest.record.stamp import cpu_times, steal_between
+from twinserve_loadtest.record.testset import TestSetError, load_test_set
 from twinserve_loadtest.report import ReportError, read_document, write_document
-from twinserve_loadtest.serving_stamp import cpu_clock, serving_stamp
-from twinserve_loadtest.stamp import cpu_times, steal_between
-from twinserve_loadtest.testset import TestSetError, load_test_set
+from twinserve_loadtest.target.describe import TargetError, describe_target, with_memory
+from twinserve_loadtest.target.local import LocalServer
+from twinserve_loadtest.target.managed import ServerStartError
+from twinserve_loadtest.target.stamp import cpu_clock, serving_stamp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from twinserve_client import TLS
-    from twinserve_loadtest.compare.comparison import Comparison
     from twinserve_loadtest.compare.design import BlockPlan
     from twinserve_loadtest.compare.experiment import Extra, Measure
-    from twinserve_loadtest.compare.findings import Effect
     from twinserve_loadtest.compare.gates import Gate
     from twinserve_loadtest.compare.measurements import Measurements, Settings
-    from twinserve_loadtest.load.results import ModelInfo
-    from twinserve_loadtest.stamp import Stamp
-    from twinserve_loadtest.testset import TestSet
+    from twinserve_loadtest.record.comparison import Comparison
+    from twinserve_loadtest.record.findings import Effect
+    from twinserve_loadtest.record.load_results import ModelInfo
+    from twinserve_loadtest.record.stamp import Stamp
+    from twinserve_loadtest.record.testset import TestSet
 
 _LOOPBACK = ("127.", "localhost", "[::1]", "unix:")
 

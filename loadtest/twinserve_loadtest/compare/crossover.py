@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from twinserve_loadtest.compare.bootstrap import BlockTable, percentile_ratios
 from twinserve_loadtest.compare.design import WARM_UP_CALLS, BlockPlan, Role, ScenarioPlan, unit_blocks
 from twinserve_loadtest.compare.effects import Level, estimate_effects
-from twinserve_loadtest.compare.findings import CrossoverCell, Remark, SloResult
+from twinserve_loadtest.record.findings import CrossoverCell, Remark, SloResult
+from twinserve_loadtest.statistics.bootstrap import BlockTable, percentile_ratios
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

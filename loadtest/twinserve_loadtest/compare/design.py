@@ -3,7 +3,7 @@
 Two arms measured one after the other differ by whatever the machine did meanwhile. So time is cut into short
 blocks, two to a *pair* (the same images in the same order, the same arrival times, one pair per arm), two
 pairs to a *unit* in the order A B B A or B A A B, drawn by a seeded coin: a linear drift cancels inside a
-unit, and no arm is always first. The unit is what :mod:`twinserve_loadtest.compare.bootstrap` draws again.
+unit, and no arm is always first. The unit is what :mod:`twinserve_loadtest.statistics.bootstrap` draws again.
 
 Source: Box, Hunter & Hunter (2005), *Statistics for Experimenters*, 2nd ed., chapters 3 and 4 (blocking,
 randomised paired comparisons). The control (A against A under the same design) is an A/A test: Kohavi, Tang

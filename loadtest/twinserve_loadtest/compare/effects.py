@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from twinserve_loadtest.compare.bootstrap import BlockTable, LogRatio, percentile_ratios, rate_ratio
 from twinserve_loadtest.compare.design import PAIRS_PER_UNIT, Phase, Role, ScenarioPlan
-from twinserve_loadtest.compare.findings import Claim, Effect, Interval
-from twinserve_loadtest.percentiles import least_samples, percentile_name
+from twinserve_loadtest.record.findings import Claim, Effect, Interval
+from twinserve_loadtest.record.percentiles import least_samples, percentile_name
+from twinserve_loadtest.statistics.bootstrap import BlockTable, LogRatio, percentile_ratios, rate_ratio
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -2,7 +2,7 @@
 
 A coordinator without load of its own: it says which block runs next (:mod:`twinserve_loadtest.compare.design`), gives
 it to a :class:`~twinserve_loadtest.compare.block_runner.BlockRunner`, and looks at the intervals at the moments set
-beforehand (:mod:`twinserve_loadtest.compare.sequential`). All scenarios advance together, one unit each a round, so
+beforehand (:mod:`twinserve_loadtest.statistics.sequential`). All scenarios advance together, one unit each a round, so
 that they share the day's weather. When the server goes away, what was measured is kept and what is missing
 is said.
 """
@@ -34,10 +34,10 @@ from twinserve_loadtest.compare.effects import (
     steering,
     whole_units,
 )
-from twinserve_loadtest.compare.findings import Effect, Look, Remark
 from twinserve_loadtest.compare.measurements import Measurements, Progress, Settings
-from twinserve_loadtest.compare.sequential import SequentialLooks
 from twinserve_loadtest.compare.sizing import plan_scenarios
+from twinserve_loadtest.record.findings import Effect, Look, Remark
+from twinserve_loadtest.statistics.sequential import SequentialLooks
 
 PILOT_REQUESTS = 200
 PILOT_BATCHES = 16

@@ -12,20 +12,20 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
 from twinserve_loadtest.compare.block_runner import ArmUnavailableError, BlockResult
-from twinserve_loadtest.cpu_clock import CpuClock
-from twinserve_loadtest.load.block_record import BlockRecord, merged
-from twinserve_loadtest.load.blocks import BlockSpec, open_loop_users
-from twinserve_loadtest.load.generator import GeneratorError, LoadGenerator
-from twinserve_loadtest.load.recorder import OK
-from twinserve_loadtest.load.validity import judge
-from twinserve_loadtest.stamp import cpu_times, steal_between
+from twinserve_loadtest.generate.generator import GeneratorError, LoadGenerator
+from twinserve_loadtest.generate.record import BlockRecord, merged
+from twinserve_loadtest.generate.recorder import OK
+from twinserve_loadtest.generate.spec import BlockSpec, open_loop_users
+from twinserve_loadtest.generate.validity import judge
+from twinserve_loadtest.record.stamp import cpu_times, steal_between
+from twinserve_loadtest.target.cpu_clock import CpuClock
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from twinserve_client import TLS
     from twinserve_loadtest.compare.design import BlockPlan, Traffic
-    from twinserve_loadtest.testset import TestSet
+    from twinserve_loadtest.record.testset import TestSet
 
 #: Offline: requests in flight, so that the next batch always waits.
 OFFLINE_USERS = 2

@@ -8,8 +8,8 @@ from typing import Literal
 from twinserve_loadtest.compare.block_runner import BlockResult, MeasuredBlock
 from twinserve_loadtest.compare.design import LEAST_PAIRS, PAIRS_PER_UNIT, Role, ScenarioPlan
 from twinserve_loadtest.compare.effects import noise_floor
-from twinserve_loadtest.compare.findings import Effect, Look, Remark
 from twinserve_loadtest.compare.sizing import QUICK_SIZES, Sizes
+from twinserve_loadtest.record.findings import Effect, Look, Remark
 
 
 @dataclass(frozen=True, slots=True)

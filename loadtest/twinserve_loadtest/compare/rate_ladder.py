@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from twinserve_loadtest.compare.block_runner import BlockResult, merge_histograms
-from twinserve_loadtest.compare.bootstrap import BlockTable, LogRatio, draw_units
 from twinserve_loadtest.compare.design import BlockPlan, Role, pair_seed
 from twinserve_loadtest.compare.effects import Estimate, Level
-from twinserve_loadtest.compare.findings import RatePoint, Remark, SloResult
-from twinserve_loadtest.percentiles import least_samples, percentile_name, read_percentiles
+from twinserve_loadtest.record.findings import RatePoint, Remark, SloResult
+from twinserve_loadtest.record.percentiles import least_samples, percentile_name, read_percentiles
+from twinserve_loadtest.statistics.bootstrap import BlockTable, LogRatio, draw_units
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

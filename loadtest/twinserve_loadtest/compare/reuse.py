@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from twinserve_loadtest.compare.command import print_verdict_json
-from twinserve_loadtest.compare.comparison import Comparison, ComparisonError
 from twinserve_loadtest.compare.exit_codes import EXIT_CODES, NO_VERDICT
 from twinserve_loadtest.compare.terminal import show
 from twinserve_loadtest.compare.verdict import VerdictRefusedError, reuse
-from twinserve_loadtest.stamp import read_stamp
+from twinserve_loadtest.record.comparison import Comparison, ComparisonError
+from twinserve_loadtest.record.stamp import read_stamp
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from twinserve_loadtest.compare.block_runner import BlockResult, MeasuredBlock, encode_histogram, merge_histograms
-from twinserve_loadtest.compare.bootstrap import BlockTable, cdf_band
 from twinserve_loadtest.compare.design import PAIRS_PER_UNIT, Role, ScenarioPlan
 from twinserve_loadtest.compare.effects import whole_units
-from twinserve_loadtest.compare.findings import ArmResult, ScenarioResult
-from twinserve_loadtest.percentiles import read_percentiles
+from twinserve_loadtest.record.findings import ArmResult, ScenarioResult
+from twinserve_loadtest.record.percentiles import read_percentiles
+from twinserve_loadtest.statistics.bootstrap import BlockTable, cdf_band
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 from twinserve_loadtest.compare.design import ScenarioPlan
-from twinserve_loadtest.percentiles import least_samples
+from twinserve_loadtest.record.percentiles import least_samples
 
 SINGLE_STREAM = "single_stream"
 SERVER = "server"

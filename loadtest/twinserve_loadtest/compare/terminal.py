@@ -13,9 +13,9 @@ from rich.text import Text
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from twinserve_loadtest.compare.comparison import Comparison
-    from twinserve_loadtest.compare.findings import Effect, GateOutcome
     from twinserve_loadtest.compare.measurements import Progress as Told
+    from twinserve_loadtest.record.comparison import Comparison
+    from twinserve_loadtest.record.findings import Effect, GateOutcome
 
 _MARKS: dict[GateOutcome, tuple[str, str]] = {
     "pass": ("pass", "green"),

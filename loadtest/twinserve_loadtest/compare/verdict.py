@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from scipy import stats
 
 from twinserve_loadtest.compare.accuracy import counts_of
-from twinserve_loadtest.compare.comparison import Comparison
 from twinserve_loadtest.compare.design import PAIRS_PER_UNIT
 from twinserve_loadtest.compare.effects import side_of
-from twinserve_loadtest.compare.findings import (
+from twinserve_loadtest.compare.gates import Gate
+from twinserve_loadtest.record.comparison import Comparison
+from twinserve_loadtest.record.findings import (
     AccuracyResult,
     Effect,
     GateOutcome,
@@ -26,8 +27,7 @@ from twinserve_loadtest.compare.findings import (
     Verdict,
     VerdictOutcome,
 )
-from twinserve_loadtest.compare.gates import Gate
-from twinserve_loadtest.compare.statistics import more_images, more_units, wilson_interval
+from twinserve_loadtest.statistics.paired import more_images, more_units, wilson_interval
 
 
 class VerdictRefusedError(Exception):

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twinserve_loadtest.compare.comparison import Comparison
+from twinserve_loadtest.record.comparison import Comparison
+from twinserve_loadtest.record.testset import TestSetError, load_test_set
 from twinserve_loadtest.report.build import build_document
 from twinserve_loadtest.report.html import render_html
 from twinserve_loadtest.report.inputs import Inputs, ReportError, Source, read_inputs
 from twinserve_loadtest.report.terminal import print_document
-from twinserve_loadtest.testset import TestSetError, load_test_set
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from twinserve_loadtest.load.results import Results
+    from twinserve_loadtest.record.load_results import Results
     from twinserve_loadtest.report.document import Document
 
 __all__ = ["ReportError", "json_path", "read_document", "render_terminal", "write_document", "write_report"]

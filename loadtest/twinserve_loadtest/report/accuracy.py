@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twinserve_loadtest.compare.statistics import wilson_interval
 from twinserve_loadtest.report.content import (
     Axis,
     ConfusionMatrix,
@@ -15,12 +14,13 @@ from twinserve_loadtest.report.content import (
 from twinserve_loadtest.report.document import Figure, Section
 from twinserve_loadtest.report.gallery import gallery_compared, gallery_tested
 from twinserve_loadtest.report.numbers import percent, points, probability
+from twinserve_loadtest.statistics.paired import wilson_interval
 
 if TYPE_CHECKING:
-    from twinserve_loadtest.compare.findings import AccuracyResult
-    from twinserve_loadtest.load.results import Results
+    from twinserve_loadtest.record.findings import AccuracyResult
+    from twinserve_loadtest.record.load_results import Results
+    from twinserve_loadtest.record.testset import TestSet
     from twinserve_loadtest.report.inputs import Inputs
-    from twinserve_loadtest.testset import TestSet
 
 _AXIS = Axis("right answers (%)")
 _CAPTION = "Dots: right answers through the service; whiskers: 95 %, Wilson."

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twinserve_loadtest.load.closing import closing_sentence
+from twinserve_loadtest.loadtest.closing import closing_sentence
 from twinserve_loadtest.report.document import GateLine, Headline, Tile, Tone
 from twinserve_loadtest.report.effects import change, sampled
 from twinserve_loadtest.report.load_ratios import load_ratios
 from twinserve_loadtest.report.numbers import DASH, milliseconds, percent, points, rate, span, times
 
 if TYPE_CHECKING:
-    from twinserve_loadtest.compare.comparison import Comparison
-    from twinserve_loadtest.compare.findings import Effect, Verdict
-    from twinserve_loadtest.load.results import Results
+    from twinserve_loadtest.record.comparison import Comparison
+    from twinserve_loadtest.record.findings import Effect, Verdict
+    from twinserve_loadtest.record.load_results import Results
     from twinserve_loadtest.report.load_ratios import LoadRatios
 
 _TONES: dict[str, Tone] = {"SHIP": "good", "DO NOT SHIP": "bad", "NOT ENOUGH EVIDENCE": "open"}

@@ -22,8 +22,8 @@ from twinserve_loadtest.report.variants import baseline_of, styles, variant_tabl
 from twinserve_loadtest.report.why import crossover_section, stages_section
 
 if TYPE_CHECKING:
+    from twinserve_loadtest.record.testset import TestSet
     from twinserve_loadtest.report.inputs import Inputs
-    from twinserve_loadtest.testset import TestSet
 
 
 def build_document(inputs: Inputs, test_set: TestSet | None = None) -> Document:

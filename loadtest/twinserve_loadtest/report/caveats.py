@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twinserve_loadtest.compare.findings import Remark
+from twinserve_loadtest.record.findings import Remark
 from twinserve_loadtest.report.missing import cut_short
 from twinserve_loadtest.report.scenarios import scenario_title
 

@@ -1,6 +1,6 @@
 """Latency distributions for a report: from a histogram to the points of a CDF with its band.
 
-A curve ends where its sample stops carrying the percentile (:mod:`twinserve_loadtest.percentiles`): what lies
+A curve ends where its sample stops carrying the percentile (:mod:`twinserve_loadtest.record.percentiles`): what lies
 beyond is the luck of a few requests.
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 from hdrh.histogram import HdrHistogram
 from scipy import stats
 
-from twinserve_loadtest.percentiles import least_samples
+from twinserve_loadtest.record.percentiles import least_samples
 from twinserve_loadtest.report.content import Point
 from twinserve_loadtest.report.numbers import milliseconds
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from twinserve_loadtest.compare.findings import BandPoint
+    from twinserve_loadtest.record.findings import BandPoint
 
 LOWEST, HIGHEST = 0.05, 0.9999
 #: Points per curve; evenly spaced on the stretched axis.

@@ -85,7 +85,7 @@ class IntervalChart:
 
 @dataclass(frozen=True, slots=True)
 class EffectRow:
-    """The ratio of two arms. ``claim`` as in :class:`twinserve_loadtest.compare.findings.Effect`."""
+    """The ratio of two arms. ``claim`` as in :class:`twinserve_loadtest.record.findings.Effect`."""
 
     label: str
     scenario: str

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
-from twinserve_loadtest.compare.findings import Remark, VerdictOutcome
+from twinserve_loadtest.record.findings import Remark, VerdictOutcome
 from twinserve_loadtest.report.content import (
     ConfusionMatrix,
     CrossoverMap,

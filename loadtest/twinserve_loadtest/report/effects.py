@@ -11,8 +11,8 @@ from twinserve_loadtest.report.numbers import DASH, megabytes, milliseconds, rat
 from twinserve_loadtest.report.scenarios import metric_title, scenario_title
 
 if TYPE_CHECKING:
-    from twinserve_loadtest.compare.comparison import Comparison
-    from twinserve_loadtest.compare.findings import Effect, Interval
+    from twinserve_loadtest.record.comparison import Comparison
+    from twinserve_loadtest.record.findings import Effect, Interval
     from twinserve_loadtest.report.inputs import Inputs
 
 _CLAIMS = {"better": "better", "worse": "worse", "none": "no difference shown", "unknown": "not known"}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from twinserve_loadtest.load.results import NOT_ANSWERED, decode_predictions
+from twinserve_loadtest.record.load_results import NOT_ANSWERED, decode_predictions
 from twinserve_loadtest.report.content import Answer, Gallery, GalleryImage
 from twinserve_loadtest.report.document import Figure
 from twinserve_loadtest.report.numbers import percent
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from twinserve_loadtest.compare.findings import AccuracyResult
-    from twinserve_loadtest.load.results import Results
-    from twinserve_loadtest.testset import TestSet
+    from twinserve_loadtest.record.findings import AccuracyResult
+    from twinserve_loadtest.record.load_results import Results
+    from twinserve_loadtest.record.testset import TestSet
 
 #: Pictures on the page: a few dozen tell the kind of image, more only its size.
 MOST_IMAGES = 36

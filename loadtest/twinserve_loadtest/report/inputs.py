@@ -7,8 +7,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from twinserve_loadtest.compare.comparison import Comparison, ComparisonError
-from twinserve_loadtest.load.results_file import ResultsError, load_results
+from twinserve_loadtest.record.comparison import Comparison, ComparisonError
+from twinserve_loadtest.record.results_file import ResultsError, load_results
 from twinserve_loadtest.report.bench import Bench, BenchError, parse_bench
 from twinserve_loadtest.report.document import Dataset
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from twinserve_loadtest.load.results import Results
+    from twinserve_loadtest.record.load_results import Results
 
 
 class ReportError(Exception):

@@ -13,9 +13,9 @@ from twinserve_loadtest.report.scenarios import conditions_compared, conditions_
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from twinserve_loadtest.compare.comparison import Comparison
-    from twinserve_loadtest.compare.findings import RatePoint, ScenarioResult, SloResult
-    from twinserve_loadtest.load.results import Results, Scenario, Step
+    from twinserve_loadtest.record.comparison import Comparison
+    from twinserve_loadtest.record.findings import RatePoint, ScenarioResult, SloResult
+    from twinserve_loadtest.record.load_results import Results, Scenario, Step
     from twinserve_loadtest.report.inputs import Inputs
 
 _X = Axis("latency (ms)", "log")

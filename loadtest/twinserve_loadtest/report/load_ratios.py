@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from twinserve_loadtest.load.results import Results, VariantResult
+    from twinserve_loadtest.record.load_results import Results, VariantResult
 
 _LATENCIES = (
     ("single-stream", "p50_us", "p50, one in flight"),

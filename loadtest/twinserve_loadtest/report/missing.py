@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from twinserve_loadtest.compare.comparison import Comparison
+    from twinserve_loadtest.record.comparison import Comparison
     from twinserve_loadtest.report.inputs import Inputs
 
 #: Section → what marks a remark of a comparison (in its code) as belonging there.

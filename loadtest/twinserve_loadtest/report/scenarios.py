@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from twinserve_loadtest.report.numbers import rate, significant
 
 if TYPE_CHECKING:
-    from twinserve_loadtest.compare.findings import ScenarioResult
-    from twinserve_loadtest.load.results import Scenario
+    from twinserve_loadtest.record.findings import ScenarioResult
+    from twinserve_loadtest.record.load_results import Scenario
 
 _SCENARIOS = {
     "single_stream": "Single stream",

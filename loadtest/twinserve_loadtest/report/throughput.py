@@ -15,8 +15,8 @@ from twinserve_loadtest.report.scenarios import conditions_compared, conditions_
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from twinserve_loadtest.compare.findings import ScenarioResult
-    from twinserve_loadtest.load.results import Scenario
+    from twinserve_loadtest.record.findings import ScenarioResult
+    from twinserve_loadtest.record.load_results import Scenario
     from twinserve_loadtest.report.inputs import Inputs
 
 _AXIS = Axis("images per second")

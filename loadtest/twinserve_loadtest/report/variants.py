@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twinserve_loadtest.compare.statistics import wilson_interval
-from twinserve_loadtest.load import closing
+from twinserve_loadtest.loadtest import closing
 from twinserve_loadtest.report.document import Estimate, Served, VariantRow, VariantStyle
 from twinserve_loadtest.report.numbers import percent
 from twinserve_loadtest.report.served import served_by_variant
+from twinserve_loadtest.statistics.paired import wilson_interval
 
 if TYPE_CHECKING:
     from twinserve_loadtest.report.inputs import Inputs

@@ -22,8 +22,8 @@ from twinserve_loadtest.report.scenarios import STAGES, scenario_title
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from twinserve_loadtest.compare.findings import CrossoverCell
-    from twinserve_loadtest.load.results import Scenario
+    from twinserve_loadtest.record.findings import CrossoverCell
+    from twinserve_loadtest.record.load_results import Scenario
     from twinserve_loadtest.report.inputs import Inputs
 
 _AXIS = Axis("mean time of a request (ms)")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from rich.live import Live
 from rich.text import Text
 
-from twinserve_loadtest.server_metrics import MetricsError
+from twinserve_loadtest.target.metrics import MetricsError
 from twinserve_loadtest.top.variants import Reading, figures, take
 from twinserve_loadtest.top.view import render
 

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from twinserve_loadtest.server_metrics import MetricsPage, read_metrics
+from twinserve_loadtest.target.metrics import MetricsPage, read_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

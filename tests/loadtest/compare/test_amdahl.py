@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from twinserve_loadtest.compare.amdahl import amdahl_bound
-from twinserve_loadtest.compare.findings import AmdahlBound, StageSplit
+from twinserve_loadtest.record.findings import AmdahlBound, StageSplit
 
 
 def split(inference: float, other: float) -> StageSplit:

@@ -12,17 +12,17 @@ import pytest
 from typer.testing import CliRunner
 
 from support.tiny_model import classes_of, items, make_tiny_models
-from twinserve_loadtest.cli_compare import app
+from twinserve_loadtest.commands.compare import app
 from twinserve_loadtest.compare.command import CompareOrder, run_compare
-from twinserve_loadtest.compare.comparison import Comparison
 from twinserve_loadtest.compare.exit_codes import NO_VERDICT
 from twinserve_loadtest.compare.gates import parse_gates
 from twinserve_loadtest.compare.measurements import Settings
 from twinserve_loadtest.compare.rate_ladder import Objective
 from twinserve_loadtest.compare.sizing import Sizes
-from twinserve_loadtest.load.results import DatasetInfo
-from twinserve_loadtest.stamp import read_stamp
-from twinserve_loadtest.testset import FILE_NAME, TestSet, save_test_set
+from twinserve_loadtest.record.comparison import Comparison
+from twinserve_loadtest.record.load_results import DatasetInfo
+from twinserve_loadtest.record.stamp import read_stamp
+from twinserve_loadtest.record.testset import FILE_NAME, TestSet, save_test_set
 
 SMALL = Sizes(single_stream_s=0.02, server_s=0.05, offline_s=0.02, images_per_request=16)
 

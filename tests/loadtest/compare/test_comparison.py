@@ -16,21 +16,21 @@ from rich.console import Console
 
 from twinserve_loadtest.compare.accuracy import TestImages
 from twinserve_loadtest.compare.assemble import Surroundings, assemble
-from twinserve_loadtest.compare.comparison import (
-    Comparison,
-    ComparisonError,
-    decode_classes,
-    encode_classes,
-    json_schema,
-)
 from twinserve_loadtest.compare.experiment import Experiment
 from twinserve_loadtest.compare.gates import default_gates
 from twinserve_loadtest.compare.measurements import Measurements, Settings
 from twinserve_loadtest.compare.simulation import Noise, SimulatedMachine, SimulatedVariant
 from twinserve_loadtest.compare.terminal import show
 from twinserve_loadtest.compare.verdict import VerdictRefusedError, reuse
-from twinserve_loadtest.load.results import Memory
-from twinserve_loadtest.stamp import Stamp, isa_of
+from twinserve_loadtest.record.comparison import (
+    Comparison,
+    ComparisonError,
+    decode_classes,
+    encode_classes,
+    json_schema,
+)
+from twinserve_loadtest.record.load_results import Memory
+from twinserve_loadtest.record.stamp import Stamp, isa_of
 
 IMAGES = 2000
 LABELS = np.random.default_rng(0).integers(0, 10, IMAGES)

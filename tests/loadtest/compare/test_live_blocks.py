@@ -13,10 +13,10 @@ from support.tiny_model import classes_of, items
 from twinserve_loadtest.compare.block_runner import ArmUnavailableError
 from twinserve_loadtest.compare.design import BlockPlan, Phase, Traffic
 from twinserve_loadtest.compare.live_blocks import LiveBlocks, block_spec
-from twinserve_loadtest.cpu_clock import CpuClock
-from twinserve_loadtest.load.results import DatasetInfo
-from twinserve_loadtest.serving_stamp import cpu_clock
-from twinserve_loadtest.testset import TestSet
+from twinserve_loadtest.record.load_results import DatasetInfo
+from twinserve_loadtest.record.testset import TestSet
+from twinserve_loadtest.target.cpu_clock import CpuClock
+from twinserve_loadtest.target.stamp import cpu_clock
 
 PIXELS = items(300)
 TEST_SET = TestSet(PIXELS, classes_of(PIXELS), DatasetInfo("tiny", "made here", len(PIXELS), full=True))

@@ -10,9 +10,9 @@ import pytest
 from twinserve_loadtest.compare.accuracy import TestImages, compare_accuracy
 from twinserve_loadtest.compare.block_runner import BlockResult, histogram_of
 from twinserve_loadtest.compare.exit_codes import EXIT_CODES
-from twinserve_loadtest.compare.findings import AccuracyResult, Effect, Interval, Verdict
 from twinserve_loadtest.compare.gates import parse_gates
 from twinserve_loadtest.compare.verdict import Evidence, judge
+from twinserve_loadtest.record.findings import AccuracyResult, Effect, Interval, Verdict
 
 
 def speedup(

@@ -1,0 +1,1 @@
+"""The ``twinserve`` command: its root, and the commands that need only the SDK."""

@@ -1,0 +1,188 @@
+"""An ordinary picture file as one item of a model, the way the model's manifest says.
+
+For a model of MNIST's kind (``centre_of_mass``) that is how MNIST itself was made (LeCun, Cortes, Burges: "the images
+were centered in a 28x28 image by computing the center of mass of the pixels"): grey, the ink fitted into 20/28 of the
+side with its aspect ratio kept, then moved so that its centre of mass is the centre of the item.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from twinserve_client.cli.ink import NoInkError, ink_on_black, place_by_mass
+from twinserve_client.errors import TwinserveError
+from twinserve_client.types import ModelInfo
+
+Pixels = npt.NDArray[np.uint8]
+
+FORMATS: Final = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
+MAX_FILE_BYTES: Final = 32 * 1024 * 1024
+MAX_PIXELS: Final = 64_000_000
+#: Larger pictures are reduced to this before anything else: a digit needs no more.
+WORKING_SIDE: Final = 1024
+
+
+class PictureError(TwinserveError, ValueError):
+    """A file cannot become an item; the message names the file, the cause and the limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class PictureRules:
+    """What the manifest says about pictures.
+
+    Attributes:
+        shape: of one item.
+        mode: "L" (grey) or "RGB".
+        light_on_dark: the foreground must be lighter than the background; a picture that is not so is inverted.
+        centre_of_mass: fit and centre the ink as MNIST was made.
+    """
+
+    shape: tuple[int, ...]
+    mode: str
+    light_on_dark: bool
+    centre_of_mass: bool
+
+    @classmethod
+    def of(cls, info: ModelInfo) -> PictureRules:
+        """The rules of a served model.
+
+        Raises:
+            PictureError: its manifest does not say how a picture becomes an item, or its items are no pictures.
+        """
+        image = info.manifest.get("input", {}).get("image")
+        if image is None:
+            raise PictureError(
+                f"model {info.model}: its manifest has no input.image, so a picture has no meaning to it; "
+                "send arrays with twinserve_client.Client"
+            )
+        rules = cls(
+            info.item_shape,
+            image["mode"],
+            image["foreground"] == "light_on_dark",
+            image.get("centre_of_mass", False),
+        )
+        rules.size  # noqa: B018  (checks the shape)
+        return rules
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of one item in pixels."""
+        channels = 3 if self.mode == "RGB" else 1
+        shape = self.shape
+        if len(shape) == 2 and channels == 1:
+            return shape[1], shape[0]
+        if len(shape) == 3 and shape[2] == channels:
+            return shape[1], shape[0]
+        if len(shape) == 3 and shape[0] == channels:
+            return shape[2], shape[1]
+        raise PictureError(f"items of shape {list(shape)} are no {self.mode} pictures")
+
+
+def read_picture(source: Path | bytes, rules: PictureRules, name: str = "") -> Pixels:
+    """One item, uint8, of the item shape.
+
+    A picture that already has the item's size is taken as it is, inverted if need be.
+
+    Args:
+        source: a file, or its content.
+        rules: what the manifest says.
+        name: what errors call the picture; the file's name when empty.
+
+    Raises:
+        PictureError: the file is missing, too large, no picture, damaged, or empty of content.
+    """
+    name = name or (str(source) if isinstance(source, Path) else "picture")
+    image = _open(source, name)
+    exact = image.size == rules.size
+    if rules.mode == "RGB":
+        return _shaped(np.asarray(ImageOps.fit(_flatten(image).convert("RGB"), rules.size)), rules)
+    grey = _grey(image)
+    try:
+        if rules.centre_of_mass and not exact:
+            return _shaped(place_by_mass(ink_on_black(grey, clean=True), rules.size), rules)
+        if rules.light_on_dark:
+            grey = ink_on_black(grey, clean=False)
+    except NoInkError as error:
+        raise PictureError(f"{name}: {error}") from None
+    return _shaped(np.asarray(ImageOps.fit(Image.fromarray(grey), rules.size)), rules)
+
+
+def _open(source: Path | bytes, name: str) -> Image.Image:
+    """The picture, decoded, upright, no larger than it is useful."""
+    try:
+        content = source if isinstance(source, bytes) else _read(source, name)
+        if len(content) > MAX_FILE_BYTES:
+            raise PictureError(
+                f"{name}: {len(content):,} bytes; the limit is {MAX_FILE_BYTES:,}; make it smaller first"
+            )
+        with warnings.catch_warnings():
+            # Pillow warns of large pictures, and refuses the largest; the limit below says it better.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image: Image.Image = Image.open(io.BytesIO(content), formats=FORMATS)
+        width, height = image.size
+        if width * height > MAX_PIXELS:
+            raise PictureError(
+                f"{name}: {width} x {height} pixels; the limit is {MAX_PIXELS:,} pixels; make it smaller first"
+            )
+        image.draft(None, (WORKING_SIDE, WORKING_SIDE))
+        image.load()
+        image = ImageOps.exif_transpose(image)
+    except Image.DecompressionBombError:
+        raise PictureError(f"{name}: far more than {MAX_PIXELS:,} pixels, the limit; make it smaller first") from None
+    except UnidentifiedImageError:
+        raise PictureError(f"{name}: is no picture that can be read; known are {', '.join(FORMATS)}") from None
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        if isinstance(error, PictureError):
+            raise
+        raise PictureError(f"{name}: is damaged ({error})") from None
+    return image
+
+
+def _read(path: Path, name: str) -> bytes:
+    try:
+        if (size := path.stat().st_size) > MAX_FILE_BYTES:
+            raise PictureError(_too_large(name, size))
+        return path.read_bytes()
+    except OSError as error:
+        raise PictureError(f"{name}: cannot be read ({error.strerror})") from None
+
+
+def _too_large(name: str, size: int) -> str:
+    return f"{name}: {size:,} bytes; the limit is {MAX_FILE_BYTES:,}; make it smaller first"
+
+
+def _grey(image: Image.Image) -> Pixels:
+    """Grey levels 0..255, at most ``WORKING_SIDE`` a side."""
+    if image.mode[0] in "IF":  # 16 or 32 bits a pixel, which Pillow would clip
+        levels = np.asarray(image, np.float64)
+        top = 65535.0 if image.mode.startswith("I;16") or levels.max() > 255 else 255.0
+        image = Image.fromarray((np.clip(levels / top, 0, 1) * 255).astype(np.uint8))
+    grey = _flatten(image).convert("L")
+    grey.thumbnail((WORKING_SIDE, WORKING_SIDE))
+    return np.asarray(grey)
+
+
+def _flatten(image: Image.Image) -> Image.Image:
+    """Without transparency: on white when what is drawn is dark, on black when it is light."""
+    if "A" not in image.getbands() and "transparency" not in image.info:
+        return image
+    drawn = image.convert("RGBA")
+    levels = np.asarray(drawn.convert("L"), np.float64)
+    alpha = np.asarray(drawn.getchannel("A"), np.float64)
+    dark = alpha.sum() == 0 or (levels * alpha).sum() / alpha.sum() < 128
+    ground = Image.new("RGBA", drawn.size, "white" if dark else "black")
+    return Image.alpha_composite(ground, drawn).convert("RGB")
+
+
+def _shaped(pixels: npt.NDArray[Any], rules: PictureRules) -> Pixels:
+    if pixels.ndim == 3 and rules.shape[0] == 3 and rules.shape[2] != 3:
+        pixels = np.moveaxis(pixels, 2, 0)
+    return np.ascontiguousarray(pixels.reshape(rules.shape), np.uint8)

@@ -1,0 +1,142 @@
+"""``twinserve predict``: what a served model says about picture files."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from twinserve_client.cli.main import USAGE
+from twinserve_client.cli.tls import PLAIN_TEXT_HINT, TlsCa, TlsCert, TlsKey, tls_of
+
+if TYPE_CHECKING:
+    from twinserve_client import Client
+
+app = typer.Typer()
+
+EXAMPLES = """
+Examples:
+
+  twinserve predict seven.png                    the router picks the variant
+
+  twinserve predict *.jpg --variant int8         several files, one request
+
+  twinserve predict seven.png --compare          every variant side by side
+
+  twinserve predict seven.png --show             what the model sees
+
+  twinserve predict seven.png --json | jq        for programs
+
+  curl -s https://example.org/7.png | twinserve predict -
+"""
+
+
+@app.command(epilog=EXAMPLES)
+def predict(
+    files: Annotated[list[str], typer.Argument(help="Pictures (PNG, JPEG, …); - reads one from standard input.")],
+    variant: Annotated[str | None, typer.Option(help="The variant that must answer. (default: the router's)")] = None,
+    compare: Annotated[bool, typer.Option("--compare", help="Ask every variant and show them side by side.")] = False,
+    target: Annotated[str, typer.Option(envvar="TWINSERVE_TARGET", help="host:port of the server.")] = "127.0.0.1:8500",
+    model: Annotated[str | None, typer.Option(help="The model. (default: the server's)")] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 3,
+    show: Annotated[bool, typer.Option("--show", help="Draw each item as the model sees it.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
+    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds that the answer may take.")] = 5.0,
+    token: Annotated[str | None, typer.Option(envvar="TWINSERVE_TOKEN", help="Bearer token.")] = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+) -> None:
+    """Classify pictures with a running server.
+
+    A picture becomes what the model's manifest asks for. For MNIST: grey, white
+    on black (dark ink on light paper is recognised), fitted into 20 x 20 and
+    centred by mass in 28 x 28.
+
+    Exit code 1: the server failed; 2: a file or an option is wrong.
+    """
+    from twinserve_client import (
+        CallError,
+        Client,
+        InvalidInputError,
+        NotFoundError,
+        TwinserveError,
+        UnavailableError,
+    )
+
+    if compare and variant is not None:
+        fail("--compare asks every variant: leave --variant out", USAGE)
+    tls = tls_of(tls_ca, tls_cert, tls_key)
+    try:
+        with Client(target, model=model, timeout=timeout, token=token, tls=tls) as client:
+            answer(client, files, variant, compare=compare, top=top, show=show, as_json=as_json)
+    except UnavailableError as error:
+        fail(
+            f"no answer from {target} ({error.message}); start a server with `twinserve serve`, or name another "
+            f"with --target{'' if tls else PLAIN_TEXT_HINT}",
+            1,
+        )
+    except (InvalidInputError, NotFoundError) as error:
+        fail(error.message, USAGE)
+    except CallError as error:
+        fail(f"{target}: {error.message} ({error.code.name})", 1)
+    except TwinserveError as error:
+        fail(str(error), USAGE)
+
+
+def answer(
+    client: Client, files: list[str], variant: str | None, *, compare: bool, top: int, show: bool, as_json: bool
+) -> None:
+    """Read the pictures, ask, print.
+
+    Raises:
+        TwinserveError: a picture is not usable, or the call failed.
+    """
+    import time
+
+    import numpy as np
+
+    from twinserve_client.cli.picture import PictureRules, read_picture
+    from twinserve_client.cli.predict_view import as_document, print_answers, print_items
+
+    info = client.describe_model()
+    rules = PictureRules.of(info)
+    items = np.stack(
+        [
+            read_picture(sys.stdin.buffer.read(), rules, "standard input")
+            if file == "-"
+            else read_picture(Path(file), rules)
+            for file in files
+        ]
+    )
+    started = time.perf_counter()
+    images = in_the_models_range(items, info.datatypes, info.manifest)
+    answers = client.compare(images) if compare else {"": client.predict(images, variant=variant)}
+    seconds = time.perf_counter() - started
+    predictions = list(answers.values())
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(as_document(files, predictions, info.labels), indent=2, ensure_ascii=False))
+        return
+    if show:
+        print_items(files, items)
+    print_answers(files, predictions, info.labels, top=top, seconds=seconds)
+
+
+def in_the_models_range(items: Any, datatypes: tuple[str, ...], manifest: dict[str, Any]) -> Any:
+    """uint8 items as they are, or as FP32 in the manifest's range for a model that takes no uint8."""
+    if "UINT8" in datatypes:
+        return items
+    import numpy as np
+
+    low, high = manifest["input"].get("ranges", {}).get("FP32", (0.0, 1.0))
+    return (low + items.astype(np.float32) * ((high - low) / 255)).astype(np.float32)
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Say on one line why it did not work, and leave."""
+    typer.echo(f"twinserve predict: {message}", err=True)
+    raise typer.Exit(code)

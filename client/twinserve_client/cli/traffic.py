@@ -1,0 +1,134 @@
+"""``twinserve traffic``: how a running server shares its requests among variants; read it, change it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from twinserve_client.cli.main import USAGE
+from twinserve_client.cli.tls import PLAIN_TEXT_HINT, TlsCa, TlsCert, TlsKey, tls_of
+
+if TYPE_CHECKING:
+    from twinserve_client import Client
+    from twinserve_client.types import Traffic
+
+app = typer.Typer()
+
+EXAMPLES = """
+Examples:
+
+  twinserve traffic                                  the policy in force
+
+  twinserve traffic --split int8=0.1                 a tenth of the unnamed requests, the rest stays with the baseline
+
+  twinserve traffic --shadow int8=0.5                half of the requests also run on int8, after their answer
+
+  twinserve traffic --split int8=1 --shadow int8=0   int8 answers everything, no shadow
+"""
+
+
+@app.command(epilog=EXAMPLES)
+def traffic(
+    split: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Share of the requests that name no variant; the rest goes to the first variant not named.",
+            metavar="V=SHARE",
+        ),
+    ] = None,
+    shadow: Annotated[
+        list[str] | None,
+        typer.Option(help="Share of the requests that also run on a variant; 0 ends it.", metavar="V=SHARE"),
+    ] = None,
+    target: Annotated[str, typer.Option(envvar="TWINSERVE_TARGET", help="host:port of the server.")] = "127.0.0.1:8500",
+    model: Annotated[str | None, typer.Option(help="The model. (default: the server's)")] = None,
+    token: Annotated[str | None, typer.Option(envvar="TWINSERVE_TOKEN", help="Bearer token.")] = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+) -> None:
+    """Show how requests are shared among variants, or change it in every gateway at once.
+
+    What is not given stays as it is. With a routing key a caller keeps its
+    variant; a larger share moves only the keys that must move.
+
+    Exit code 1: the server failed, or somebody else changed the policy
+    meanwhile; 2: an option is wrong.
+    """
+    from twinserve_client import (
+        CallError,
+        Client,
+        InvalidInputError,
+        NotFoundError,
+        TwinserveError,
+        UnavailableError,
+    )
+
+    shares, shadows = shares_of("--split", split), shares_of("--shadow", shadow)
+    tls = tls_of(tls_ca, tls_cert, tls_key)
+    try:
+        with Client(target, model=model, timeout=5.0, token=token, tls=tls) as client:
+            policy = client.get_traffic()
+            if shares or shadows:
+                policy = change(client, policy, shares, shadows)
+    except (InvalidInputError, NotFoundError) as error:
+        fail(error.message, USAGE)
+    except UnavailableError as error:
+        fail(f"no answer from {target} ({error.message}){'' if tls else PLAIN_TEXT_HINT}", 1)
+    except CallError as error:
+        fail(f"{target}: {error.message} ({error.code.name})", 1)
+    except TwinserveError as error:
+        fail(str(error), USAGE)
+    show(policy)
+
+
+def change(client: Client, policy: Traffic, shares: dict[str, float], shadows: dict[str, float]) -> Traffic:
+    """Put new shares in force beside what stays of ``policy``.
+
+    Raises:
+        TwinserveError: the server refuses them, or has another policy by now.
+    """
+    weights = dict(policy.weights)
+    if shares:
+        rest = 1.0 - sum(shares.values())
+        if rest < -1e-9:
+            fail(f"--split: the shares sum to {sum(shares.values()):g}, more than 1", USAGE)
+        weights = dict(shares)
+        names = [variant.name for variant in client.describe_model().variants]
+        first = next((name for name in names if name not in shares), None)
+        if first is not None and rest > 0:
+            weights[first] = rest
+    kept = {name: share for name, share in {**policy.shadows, **shadows}.items() if share > 0}
+    return client.set_traffic(weights, shadows=kept, if_generation=policy.generation)
+
+
+def show(policy: Traffic) -> None:
+    """One line a variant that answers or shadows."""
+    total = sum(policy.weights.values())
+    typer.echo(f"{policy.model}: requests that name no variant (policy {policy.generation})")
+    for name, weight in sorted(policy.weights.items(), key=lambda pair: -pair[1]):
+        typer.echo(f"  {name:16} {weight / total:7.1%}")
+    for name, share in sorted(policy.shadows.items()):
+        typer.echo(f"  {name:16} {share:7.1%}  as a shadow, after the answer")
+
+
+def shares_of(option: str, texts: list[str] | None) -> dict[str, float]:
+    """``["int8=0.1"]`` as numbers; leaves with exit code 2 when it is not that."""
+    found = {}
+    for text in texts or []:
+        name, _, number = text.partition("=")
+        try:
+            share = float(number)
+        except ValueError:
+            share = -1.0
+        if not name or not 0 <= share <= 1:
+            fail(f"{option} {text!r}: give a variant and a share of 0 to 1, as in {option} int8=0.1", USAGE)
+        found[name] = share
+    return found
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Say on one line why it did not work, and leave."""
+    typer.echo(f"twinserve traffic: {message}", err=True)
+    raise typer.Exit(code)

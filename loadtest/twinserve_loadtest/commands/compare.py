@@ -1,0 +1,135 @@
+"""``twinserve compare``: is the candidate worth shipping? The command line."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from twinserve_client.cli.tls import TlsCa, TlsCert, TlsKey, tls_of
+from twinserve_loadtest.compare.exit_codes import NO_VERDICT
+
+app = typer.Typer()
+
+EXAMPLES = """
+Examples:
+
+  twinserve compare fp32 int8                          about ten minutes, on a server of its own
+
+  twinserve compare fp32 int8 --quick                  one minute, not decision-grade
+
+  twinserve compare fp32 int8 --gates gates.toml --json    for a pipeline: exit code 0, 1 or 2; 3: no verdict
+
+  twinserve compare fp32 int8 --max-accuracy-loss 0.2pp --min-speedup p99=1.2 --min-speedup throughput=1.5
+
+  twinserve compare fp32 int8 --target 127.0.0.1:8500 --metrics-url http://127.0.0.1:8502
+
+  twinserve compare fp32 int8 --reuse reports/compare-fp32-int8.json    an earlier verdict, if it holds here
+"""
+
+HELP = """Measure two variants side by side and decide: SHIP (exit code 0), DO NOT SHIP (1) or NOT ENOUGH EVIDENCE (2).
+
+Exit code 3: there is no verdict, for want of a server, models or a valid option."""
+
+
+#: click's UsageError, which newer versions of typer bring along under a private name.
+UsageError: Any = typer.BadParameter.__base__
+
+
+class WrongUseError(UsageError):  # type: ignore[misc]
+    """Wrong use ends like every other lack of a verdict: click's own code for it means NOT ENOUGH EVIDENCE here."""
+
+    exit_code = NO_VERDICT
+
+
+class CompareCommand(TyperCommand):
+    """The command, with an exit code of its own for wrong use."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As usual, but for the exit code."""
+        try:
+            return super().parse_args(ctx, args)
+        except UsageError as error:
+            raise WrongUseError(error.format_message(), error.ctx) from None
+
+
+@app.command(cls=CompareCommand, epilog=EXAMPLES, help=HELP)
+def compare(
+    baseline: Annotated[str, typer.Argument(help="Variant A, for example fp32.", metavar="A")],
+    candidate: Annotated[str, typer.Argument(help="Variant B, for example int8.", metavar="B")],
+    quick: Annotated[bool, typer.Option("--quick", help="One minute; not decision-grade.")] = False,
+    precision: Annotated[float, typer.Option(help="Per cent: end when the intervals are this narrow (+/-).")] = 2.0,
+    time: Annotated[float | None, typer.Option(help="Seconds for everything. [default: 600; quick: 60]")] = None,
+    gates: Annotated[Path | None, typer.Option(help="Gates, as TOML. [default: built-in gates]")] = None,
+    max_accuracy_loss: Annotated[str | None, typer.Option(help="Gate, in percentage points.", metavar="0.5pp")] = None,
+    min_speedup: Annotated[
+        list[str] | None, typer.Option(help="Gate on p50, p99, throughput, single_stream.p50, ...", metavar="FIGURE=X")
+    ] = None,
+    max_memory_ratio: Annotated[float | None, typer.Option(help="Gate: memory the model adds, B / A.")] = None,
+    max_size_ratio: Annotated[float | None, typer.Option(help="Gate: artefact size, B / A.")] = None,
+    target: Annotated[
+        str | None, typer.Option(help="host:port of a running server. [default: a server of its own]")
+    ] = None,
+    metrics_url: Annotated[str | None, typer.Option(help="With --target: its metrics (memory, CPU).")] = None,
+    model: Annotated[str | None, typer.Option(help="Model. [default: the server's default]")] = None,
+    models: Annotated[Path, typer.Option(help="Model folder; holds <model>/testset.npz.")] = Path("models"),
+    data: Annotated[Path | None, typer.Option(help="Test set, instead of the model folder's.")] = None,
+    images: Annotated[int | None, typer.Option(help="Use only the first N test images.", min=1)] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Open loop: requests/s. [default: half of what A or B can]")
+    ] = None,
+    slo_ms: Annotated[float, typer.Option(help="Objective: p99 in milliseconds.")] = 10.0,
+    batching: Annotated[bool, typer.Option(help="Own server: dynamic batching.")] = True,
+    seed: Annotated[int, typer.Option(help="Draws order, arrivals and resamples.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
+    output: Annotated[Path | None, typer.Option(help="Result file. [default: reports/compare-A-B.json]")] = None,
+    reuse: Annotated[Path | None, typer.Option(help="Give the verdict of this file, if it holds here.")] = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+) -> None:
+    """See the help text above."""
+    from twinserve_loadtest.compare.options import OptionError, gates_of, objective_of, settings_of
+
+    try:
+        if reuse is not None:
+            from twinserve_loadtest.compare.reuse import run_reuse
+
+            raise typer.Exit(run_reuse(reuse, baseline, candidate, models, as_json=as_json))
+        chosen = gates_of(
+            gates,
+            max_accuracy_loss=max_accuracy_loss,
+            min_speedup=min_speedup or [],
+            max_memory_ratio=max_memory_ratio,
+            max_size_ratio=max_size_ratio,
+        )
+        settings = settings_of(
+            baseline, candidate, quick=quick, precision=precision, seconds=time, rate=rate, seed=seed
+        )
+        objective = objective_of(slo_ms)
+    except OptionError as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(NO_VERDICT) from None
+    from twinserve_loadtest.compare.command import CompareOrder, run_compare
+
+    order = CompareOrder(
+        settings=settings,
+        gates=chosen,
+        target=target,
+        metrics_url=metrics_url,
+        model=model,
+        models=models,
+        data=data,
+        images=images,
+        batching=batching,
+        objective=objective,
+        as_json=as_json,
+        output=output or Path("reports") / f"compare-{baseline}-{candidate}.json",
+        command=shlex.join(["twinserve", *sys.argv[1:]]),
+        tls=tls_of(tls_ca, tls_cert, tls_key),
+    )
+    raise typer.Exit(run_compare(order))

@@ -1,0 +1,77 @@
+"""``twinserve loadtest``: the load test's command line."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from twinserve_client.cli.tls import TlsCa, TlsCert, TlsKey, tls_of
+
+app = typer.Typer()
+
+EXAMPLES = """
+Examples:
+
+  twinserve loadtest                                   everything, in about a minute and a half
+
+  twinserve loadtest --mode open --rate 300 --duration 60 --variants fp32,int8
+
+  twinserve loadtest --mode step --p99-limit-ms 10     the highest rate each variant sustains
+
+  twinserve loadtest --target 10.0.0.7:8500 --metrics-url http://10.0.0.7:8502 --data testset.npz
+
+The same users under Locust's own command line, with its web page:
+
+  locust -f loadtest/twinserve_loadtest/locust_cli/locustfile.py --host 127.0.0.1:8500
+"""
+
+MODES_HELP = "standard, accuracy, single-stream, closed, open, offline, step or mixed."
+
+
+@app.command(epilog=EXAMPLES, help="Load a running server over the real test set; write raw results (JSON).")
+def loadtest(
+    target: Annotated[str, typer.Option(help="host:port of the service.")] = "127.0.0.1:8500",
+    metrics_url: Annotated[str | None, typer.Option(help="The server's metrics: adds memory to the results.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model to test. [default: the server's default]")] = None,
+    variants: Annotated[str | None, typer.Option(help="Variants to test. [default: all]", metavar="A,B")] = None,
+    models: Annotated[Path, typer.Option(help="Model folder; holds <model>/testset.npz.")] = Path("models"),
+    data: Annotated[Path | None, typer.Option(help="Test set, instead of the model folder's.")] = None,
+    images: Annotated[int | None, typer.Option(help="Use only the first N test images.", min=1)] = None,
+    mode: Annotated[str, typer.Option(help=MODES_HELP)] = "standard",
+    users: Annotated[int, typer.Option(help="closed: requests in flight.")] = 8,
+    rate: Annotated[float, typer.Option(help="open, mixed: requests/s; step: the first rate.")] = 200.0,
+    duration: Annotated[float | None, typer.Option(help="Seconds of load per scenario and variant.")] = None,
+    batch: Annotated[int, typer.Option(help="accuracy, offline: images a request.")] = 64,
+    p99_limit_ms: Annotated[float, typer.Option(help="step: the most that p99 may be.")] = 20.0,
+    seed: Annotated[int, typer.Option(help="Draws arrivals and the order of images.")] = 1,
+    output: Annotated[Path, typer.Option(help="Where the raw results go.")] = Path("reports/loadtest.json"),
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+) -> None:
+    """Exit code 0: complete; 1: something is missing; 2: the test could not begin; 130: Ctrl-C."""
+    from twinserve_loadtest.loadtest.command import Order, run_command
+    from twinserve_loadtest.loadtest.plan import LoadSettings
+
+    try:
+        settings = LoadSettings(
+            mode=mode,  # type: ignore[arg-type]  # checked there
+            users=users,
+            rate=rate,
+            duration=duration,
+            batch=batch,
+            seed=seed,
+            p99_limit_ms=p99_limit_ms,
+        )
+    except ValueError as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(2) from None
+    names = [name.strip() for name in variants.split(",") if name.strip()] if variants else None
+    command = shlex.join(["twinserve", *sys.argv[1:]])
+    tls = tls_of(tls_ca, tls_cert, tls_key)
+    order = Order(settings, target, metrics_url, model, names, models, data, images, output, command, tls)
+    raise typer.Exit(run_command(order))

@@ -1,0 +1,38 @@
+"""``twinserve top``: the variants of a running server, live, without Grafana."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+EXAMPLES = """
+Examples:
+
+  twinserve top                                  the server on this machine
+
+  twinserve top http://10.0.0.7:8502 --interval 5
+
+  twinserve top --once                           one table, for a log or a mail
+"""
+
+
+@app.command(epilog=EXAMPLES, help="Watch a running server: its variants side by side, from /metrics alone.")
+def top(
+    url: Annotated[str, typer.Argument(help="The metrics address of the server.")] = "http://127.0.0.1:8502",
+    interval: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds between readings.")] = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="Read twice, print one table, end.")] = False,
+) -> None:
+    """Runs until Ctrl-C. Exit codes: 0, and 2 when the metrics cannot be read."""
+    from rich.console import Console
+
+    from twinserve_loadtest.target.metrics import MetricsError
+    from twinserve_loadtest.top.screen import print_once, watch
+
+    try:
+        (print_once if once else watch)(url, interval, Console())
+    except MetricsError as error:
+        Console(stderr=True).print(f"[red]error:[/] {error}", highlight=False, soft_wrap=True)
+        raise typer.Exit(2) from None

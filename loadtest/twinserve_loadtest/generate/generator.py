@@ -1,0 +1,183 @@
+"""The load generator as other code sees it: blocks of load in, records out.
+
+Locust runs in a process of its own (:mod:`twinserve_loadtest.generate.worker`), which lives as long as the
+generator; a block costs it a message and, when the number of users changes, their connections.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from twinserve_loadtest.generate.record import BlockRecord
+from twinserve_loadtest.record.testset import FILE_NAME, save_test_set
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from twinserve_client import TLS
+    from twinserve_loadtest.generate.spec import BlockSpec
+    from twinserve_loadtest.record.testset import TestSet
+
+SILENCE_SECONDS = 60.0
+"""A worker at work reports four times a second; one that is silent for this long hangs."""
+EXIT_SECONDS = 10.0
+CHUNK = 1 << 16
+
+
+class GeneratorError(Exception):
+    """The load generator's process failed; the text says how."""
+
+
+class LoadGenerator:
+    """Sends blocks of load to one server, one after another.
+
+    Example::
+
+        with LoadGenerator("127.0.0.1:8500", test_set) as generator:
+            record = generator.run(BlockSpec.open("int8", rate=300, seconds=3, seed=7))
+            record.tally().histogram.get_value_at_percentile(99)  # µs
+
+    Args:
+        target: host:port of the service.
+        test_set: The images that are sent, and their labels.
+        model: None: the server's default model.
+        tls: None: plain text.
+    """
+
+    def __init__(self, target: str, test_set: TestSet, *, model: str | None = None, tls: TLS | None = None) -> None:
+        self._target = target
+        self._test_set = test_set
+        self._model = model
+        self._tls = tls
+        self._buffer = bytearray()
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self._scratch = tempfile.TemporaryDirectory(prefix="twinserve-loadtest-")
+        folder = Path(self._scratch.name)
+        save_test_set(self._test_set, folder / FILE_NAME)
+        self._log = folder / "worker.log"
+        # gevent's timers are one millisecond coarse with epoll and microseconds fine with select; the worker
+        # watches a handful of descriptors only (gRPC polls its own).
+        environment = {**os.environ, "GEVENT_BACKEND": "select"}
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "twinserve_loadtest.generate.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=environment,
+                process_group=0,  # a Ctrl-C at the terminal is ours to handle
+            )
+        try:
+            self._order(
+                {
+                    "target": self._target,
+                    "model": self._model,
+                    "test_set": str(folder / FILE_NAME),
+                    "tls": self._tls and {name: path and str(path) for name, path in asdict(self._tls).items()},
+                }
+            )
+            self._answer()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int:
+        """Of the generator's process.
+
+        Raises:
+            GeneratorError: it is not running.
+        """
+        return self._running().pid
+
+    def run(self, spec: BlockSpec, on_progress: Callable[[int, float], None] | None = None) -> BlockRecord:
+        """Run one block and return what it came to.
+
+        A server that fails shows in the record (failures by status, ``aborted``), not as an exception.
+
+        Args:
+            spec: The block.
+            on_progress: Called about four times a second with the requests ended and the seconds gone.
+
+        Raises:
+            GeneratorError: the generator's own process failed.
+        """
+        self._order(spec.to_dict())
+        while True:
+            message = self._answer()
+            if "record" in message:
+                return BlockRecord.from_dict(message["record"])
+            if on_progress is not None:
+                on_progress(message["progress"]["requests"], message["progress"]["seconds"])
+
+    def close(self) -> None:
+        """End the process; a block that is on is cut off."""
+        process, self._process = self._process, None
+        if process is not None and process.stdin is not None and process.stdout is not None:
+            process.stdin.close()
+            try:
+                process.wait(EXIT_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            process.stdout.close()
+        if self._scratch is not None:
+            self._scratch.cleanup()
+            self._scratch = None
+
+    def _order(self, message: dict[str, Any]) -> None:
+        process = self._running()
+        assert process.stdin is not None
+        try:
+            process.stdin.write(json.dumps(message).encode() + b"\n")
+            process.stdin.flush()
+        except BrokenPipeError:
+            raise self._failure() from None
+
+    def _answer(self) -> dict[str, Any]:
+        process = self._running()
+        assert process.stdout is not None
+        descriptor = process.stdout.fileno()
+        deadline = time.monotonic() + SILENCE_SECONDS
+        while (end := self._buffer.find(b"\n")) < 0:
+            ready, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise GeneratorError(f"the load generator has been silent for {SILENCE_SECONDS:g} s; it is stopped")
+            chunk = os.read(descriptor, CHUNK)
+            if not chunk:
+                raise self._failure()
+            self._buffer += chunk
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 1]
+        message: dict[str, Any] = json.loads(line)
+        return message
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise GeneratorError("the load generator is not running; use it in a `with` block")
+        return self._process
+
+    def _failure(self) -> GeneratorError:
+        code = self._running().wait(EXIT_SECONDS)
+        words = self._log.read_text(errors="replace").strip().splitlines()
+        last = words[-1] if words else "it left no message"
+        return GeneratorError(f"the load generator ended with exit code {code}: {last}")

@@ -1,0 +1,77 @@
+"""What the users of one Locust process share: where to send, what to send, and the block that is on."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import gevent
+from gevent.event import Event
+
+from twinserve_client import CallError, Client
+from twinserve_loadtest.generate.run import BlockRun
+
+if TYPE_CHECKING:
+    from locust.env import Environment
+
+    from twinserve_client import TLS
+    from twinserve_loadtest.generate.schedule import Share
+    from twinserve_loadtest.generate.spec import BlockSpec
+    from twinserve_loadtest.record.testset import TestSet
+
+CONNECT_SECONDS = 5.0
+START_SECONDS = 30.0
+"""A block begins without the users that are not warm after this."""
+
+
+@dataclass(slots=True)
+class Session:
+    """One per Locust environment; see :func:`attach`."""
+
+    target: str
+    """host:port of the service."""
+    test_set: TestSet
+    model: str | None = None
+    """None: the server's default model."""
+    tls: TLS | None = None
+    """None: plain text."""
+    run: BlockRun | None = None
+    """The block that is on, or the last one."""
+    _changed: Event = field(default_factory=Event)
+
+    def connect(self) -> Client:
+        """A client with a connection of its own, opened now so that no block pays for it."""
+        # No retries: every attempt that fails is to be seen.
+        client = Client(self.target, model=self.model, timeout=CONNECT_SECONDS, retries=0, tls=self.tls)
+        # A server that is not there shows in the block's record, as failures by status.
+        with contextlib.suppress(CallError):
+            client.describe_model()
+        return client
+
+    def begin_block(self, spec: BlockSpec, share: Share, users: int) -> BlockRun:
+        """Put the users of this process to work on ``spec``; returns at once."""
+        run = BlockRun(spec, self.test_set, share, users)
+        if users == 0:
+            run.end()
+        gevent.spawn_later(START_SECONDS, run.begin)
+        self.run, changed, self._changed = run, self._changed, Event()
+        changed.set()
+        return run
+
+    def wait_for_block(self, after: BlockRun | None) -> BlockRun:
+        """The block that is on, once it is another than ``after``."""
+        while self.run is None or self.run is after:
+            self._changed.wait()
+        return self.run
+
+
+def attach(session: Session, environment: Environment) -> None:
+    """Make ``session`` the one that the users of ``environment`` share."""
+    environment.twinserve = session  # type: ignore[attr-defined]
+
+
+def session_of(environment: Environment) -> Session:
+    """The session of ``environment``."""
+    session: Session = environment.twinserve  # type: ignore[attr-defined]
+    return session

@@ -1,0 +1,185 @@
+"""What ``twinserve loadtest`` does once its options are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import psutil
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from twinserve_loadtest.generate.generator import GeneratorError, LoadGenerator
+from twinserve_loadtest.loadtest.closing import closing_sentence, closing_table, latency_table
+from twinserve_loadtest.loadtest.runner import LoadTest
+from twinserve_loadtest.record.results_file import save_results
+from twinserve_loadtest.record.testset import TestSetError, load_test_set
+from twinserve_loadtest.target.describe import TargetError, describe_target, on_this_machine, with_memory
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from twinserve_client import TLS
+    from twinserve_loadtest.generate.spec import BlockSpec
+    from twinserve_loadtest.loadtest.plan import LoadSettings
+    from twinserve_loadtest.record.load_results import ModelInfo, Results
+    from twinserve_loadtest.record.testset import TestSet
+
+INTERRUPTED = 130
+"""Exit code of every sub-command after Ctrl-C."""
+QUIET_SECONDS = 0.5
+"""How long the machine is watched before the load begins, and after its end."""
+CTRL_C = "interrupted"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """The command line, read."""
+
+    settings: LoadSettings
+    target: str
+    metrics_url: str | None
+    model: str | None
+    variants: list[str] | None
+    models: Path
+    data: Path | None
+    images: int | None
+    output: Path
+    command: str
+    tls: TLS | None = None
+
+
+class LoadTestError(Exception):
+    """The test could not begin, or its generator failed; the text says why."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def run_command(order: Order) -> int:
+    """Run the test, write the results, print the table; the exit code."""
+    out, err = Console(), Console(stderr=True)
+    try:
+        results = run_load_test(order, err)
+    except LoadTestError as error:
+        err.print(f"Error: {error}", style="red", highlight=False, markup=False)
+        return error.exit_code
+    standard = order.settings.mode == "standard"
+    out.print(closing_table(results) if standard else latency_table(results))
+    print_remarks(results, out)
+    if standard and len(results.model.variants) > 1:
+        out.print(closing_sentence(results), style="bold", highlight=False, markup=False)
+    out.print(f"Raw results: {order.output}", highlight=False, markup=False)
+    return exit_code(results)
+
+
+def run_load_test(order: Order, err: Console) -> Results:
+    """Run the test and write the results; also what there is when it is interrupted or the server fails.
+
+    Raises:
+        LoadTestError: there are no results.
+    """
+    try:
+        model, most_images = describe_target(order.target, order.model, order.variants, order.tls)
+        test_set = _test_set(order, model, most_images)
+    except (TargetError, TestSetError) as error:
+        raise LoadTestError(str(error), 2) from None
+    if order.metrics_url:
+        # Once now: a server that dies under the load tells nothing afterwards.
+        model = with_memory(model, order.metrics_url)
+    err.print(f"Load test of {model.name} at {order.target}: {_about(test_set)}", highlight=False, markup=False)
+    try:
+        test = _run(order, model, test_set, err)
+    except GeneratorError as error:
+        raise LoadTestError(str(error), 1) from None
+    if order.metrics_url:
+        model = with_memory(model, order.metrics_url)
+    results = test.results(
+        command=order.command,
+        target=order.target,
+        model=model,
+        metrics_url=order.metrics_url,
+        same_machine=on_this_machine(order.target),
+    )
+    save_results(results, order.output)
+    return results
+
+
+def exit_code(results: Results) -> int:
+    """0: complete; 1: something is missing; 130: Ctrl-C ended the test."""
+    if results.complete:
+        return 0
+    return INTERRUPTED if any(line.endswith(f": {CTRL_C}") for line in results.missing) else 1
+
+
+def print_remarks(results: Results, out: Console) -> None:
+    """What is missing, and what limits the figures."""
+    for line in results.missing:
+        out.print(f"Missing: {line}", style="red", highlight=False, markup=False)
+    for line in results.caveats:
+        out.print(f"Caveat: {line}", style="yellow", highlight=False, markup=False)
+
+
+def _run(order: Order, model: ModelInfo, test_set: TestSet, err: Console) -> LoadTest:
+    with LoadGenerator(order.target, test_set, model=order.model, tls=order.tls) as generator, _Bar(err) as bar:
+        quiet = psutil.cpu_percent(QUIET_SECONDS) / 100
+        test = LoadTest(order.settings, list(model.variants), test_set.info, generator, bar, foreign_share=quiet)
+        try:
+            test.run()
+            test.foreign_share = max(quiet, psutil.cpu_percent(QUIET_SECONDS) / 100)
+        except KeyboardInterrupt:
+            test.stopped = CTRL_C
+    return test
+
+
+def _test_set(order: Order, model: ModelInfo, most_images: int) -> TestSet:
+    test_set = load_test_set(order.data or order.models / model.name)
+    shape = list(test_set.images.shape[1:])
+    if shape != model.item_shape:
+        raise TestSetError(f"the test set's images are {shape}, the model {model.name} takes {model.item_shape}")
+    if test_set.labels.max() >= len(model.labels):
+        raise TestSetError(f"the test set has class {test_set.labels.max()}, the model {len(model.labels)} classes")
+    if order.settings.batch > most_images:
+        raise TargetError(f"--batch is {order.settings.batch}; the server takes at most {most_images} images a request")
+    return test_set.head(order.images or len(test_set))
+
+
+def _about(test_set: TestSet) -> str:
+    info = test_set.info
+    return f"{info.images:,} images of {info.name} ({info.source})" + ("" if info.full else ", NOT the full test set")
+
+
+class _Bar:
+    """Progress on the terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.fields[detail]}", markup=False),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+        )
+        self._task = self._progress.add_task("starting the generator", total=None, detail="")
+        self._number = 1
+
+    def __enter__(self) -> _Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def block_begins(self, spec: BlockSpec, number: int, total: int | None) -> None:
+        """See :class:`twinserve_loadtest.loadtest.runner.Observer`."""
+        rate = f" at {spec.rate:,.0f}/s" if spec.rate is not None else ""
+        text = f"{number}{f'/{total}' if total else ''} {spec.mode} {spec.variant or ''}{rate}"
+        self._number = number
+        self._progress.update(self._task, description=text, total=total, completed=number - 1, detail="")
+
+    def block_goes_on(self, requests: int, seconds: float) -> None:
+        """See :class:`twinserve_loadtest.loadtest.runner.Observer`."""
+        self._progress.update(self._task, detail=f"{requests:,} requests, {seconds:.1f} s")

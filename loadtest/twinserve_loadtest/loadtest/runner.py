@@ -1,0 +1,192 @@
+"""Runs a load test against a running server: plan, generate, merge, and say what is missing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
+
+from twinserve_loadtest.generate.generator import GeneratorError
+from twinserve_loadtest.generate.record import BlockRecord, merged
+from twinserve_loadtest.generate.recorder import OK
+from twinserve_loadtest.generate.spec import ROUTED
+from twinserve_loadtest.loadtest.caveats import caveats_of, missing_of
+from twinserve_loadtest.loadtest.plan import LoadSettings, plan_blocks
+from twinserve_loadtest.loadtest.step import StepSearch
+from twinserve_loadtest.loadtest.summarise import variant_result
+from twinserve_loadtest.record.load_results import Results, Scenario, Step, encode_predictions
+from twinserve_loadtest.record.stamp import cpu_times, steal_between
+from twinserve_loadtest.target.stamp import serving_stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twinserve_loadtest.generate.spec import BlockSpec
+    from twinserve_loadtest.record.load_results import DatasetInfo, ModelInfo
+
+
+class Generates(Protocol):
+    """What runs blocks: a :class:`twinserve_loadtest.generate.generator.LoadGenerator`."""
+
+    def run(self, spec: BlockSpec, on_progress: Callable[[int, float], None] | None = None) -> BlockRecord:
+        """Run one block."""
+
+
+class Observer(Protocol):
+    """Is told how the load test goes on."""
+
+    def block_begins(self, spec: BlockSpec, number: int, total: int | None) -> None:
+        """Block ``number`` (from 1) of ``total`` (None: not known beforehand) begins."""
+
+    def block_goes_on(self, requests: int, seconds: float) -> None:
+        """About four times a second."""
+
+
+@dataclass(slots=True)
+class LoadTest:
+    """One load test; :meth:`run` may be interrupted, :meth:`results` then tells what there is.
+
+    Args:
+        settings: What was asked for.
+        variants: The variants to test.
+        dataset: Of the generator's test set.
+        generator: Entered already.
+        observer: Is told about progress.
+    """
+
+    settings: LoadSettings
+    variants: list[str]
+    dataset: DatasetInfo
+    generator: Generates
+    observer: Observer
+    foreign_share: float | None = None
+    """Busy share of all cores (0..1) just before or after the load; None: not known."""
+    records: dict[str, list[BlockRecord]] = field(default_factory=lambda: defaultdict(list))
+    """By mode, in the order in which they ran."""
+    steps: list[Step] = field(default_factory=list)
+    sustained: dict[str, float | None] = field(default_factory=dict)
+    not_run: list[BlockSpec] = field(default_factory=list)
+    stopped: str = ""
+    """Why the test ended before its time."""
+    _ran: int = 0
+    _cpu_before: tuple[int, int] = field(default_factory=cpu_times)
+
+    def run(self) -> None:
+        """Run every block; a server or generator that fails ends the test early."""
+        if self.settings.mode == "step":
+            self._search()
+            return
+        self.not_run = plan_blocks(self.settings, self.variants, self.dataset.images)
+        total = len(self.not_run)
+        while self.not_run and not self.stopped:
+            record = self._block(self.not_run[0], total)
+            if record is not None:
+                del self.not_run[0]
+
+    def results(
+        self, *, command: str, target: str, model: ModelInfo, metrics_url: str | None = None, same_machine: bool = True
+    ) -> Results:
+        """What there is so far, with everything that is missing."""
+        scenarios = [self._scenario(mode, len(model.labels), same_machine) for mode in self.records]
+        missing = missing_of(self.records, self.not_run, self.stopped)
+        return Results(
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            command=command,
+            target=target,
+            dataset=self.dataset,
+            model=model,
+            scenarios=scenarios,
+            predictions=self._predictions(),
+            complete=not missing,
+            missing=missing,
+            caveats=caveats_of(self.dataset, scenarios, same_machine=same_machine, foreign_share=self.foreign_share),
+            stamp=asdict(
+                serving_stamp(
+                    model,
+                    metrics_url,
+                    same_machine=same_machine,
+                    steal=steal_between(self._cpu_before, cpu_times()),
+                )
+            ),
+        )
+
+    def _block(self, spec: BlockSpec, total: int | None) -> BlockRecord | None:
+        self._ran += 1
+        self.observer.block_begins(spec, self._ran, total)
+        try:
+            record = self.generator.run(spec, self.observer.block_goes_on)
+        except GeneratorError as error:
+            self.stopped = str(error)
+            return None
+        self.records["step" if self.settings.mode == "step" else spec.mode].append(record)
+        self.stopped = record.aborted or _unanswered(record)
+        return record
+
+    def _search(self) -> None:
+        search = StepSearch(
+            first_rate=self.settings.rate,
+            p99_limit_us=self.settings.p99_limit_ms * 1000,
+            seconds=self.settings.block_seconds,
+            seed=self.settings.seed,
+        )
+
+        def run_block(spec: BlockSpec) -> BlockRecord:
+            record = self._block(spec, None)
+            if record is None:
+                raise GeneratorError(self.stopped)
+            return record
+
+        for variant in self.variants:
+            if self.stopped:
+                self.not_run.append(search.first_block(variant))
+                continue
+            try:
+                self.sustained[variant], steps = search.run(variant, run_block)
+            except GeneratorError:
+                self.not_run.append(search.first_block(variant))
+            else:
+                self.steps += steps
+
+    def _scenario(self, mode: str, classes: int, same_machine: bool) -> Scenario:
+        records = self.records[mode]
+        by_variant: dict[str | None, list[BlockRecord]] = defaultdict(list)
+        for record in records:
+            by_variant[record.spec.variant].append(record)
+        figures = {}
+        for group in by_variant.values():
+            total = merged(self._best_step(group) if mode == "step" else group, parallel=False)
+            for variant in total.tallies:
+                figures[variant] = variant_result(total, variant, classes, same_machine=same_machine)
+        spec = records[0].spec
+        parameters: dict[str, float | int | str] = {
+            name: value
+            for name in ("users", "batch", "rate", "seconds", "requests", "warm_up", "timeout")
+            if (value := getattr(spec, name)) is not None
+        }
+        parameters["seed"] = self.settings.seed
+        if mode == "step":
+            parameters["p99_limit_us"] = self.settings.p99_limit_ms * 1000
+        return Scenario(mode, parameters, figures, self.steps if mode == "step" else [], dict(self.sustained))  # type: ignore[arg-type]
+
+    def _best_step(self, records: list[BlockRecord]) -> list[BlockRecord]:
+        """The block at the highest rate sustained (or the first): figures of several rates do not mix."""
+        sustained = self.sustained.get(records[0].spec.variant or ROUTED)
+        return [record for record in records if record.spec.rate == sustained][:1] or records[:1]
+
+    def _predictions(self) -> dict[str, str]:
+        return {
+            variant: encode_predictions(tally.predictions)
+            for record in self.records.get("accuracy", [])
+            for variant, tally in record.tallies.items()
+        }
+
+
+def _unanswered(record: BlockRecord) -> str:
+    """Why a test must not go on after a block without a single answer; empty when there was one."""
+    codes = {code for tally in record.tallies.values() for code in tally.codes}
+    if not codes or OK in codes:
+        return ""
+    return (
+        f"no request of {record.spec.mode}, {record.spec.variant or ROUTED} was answered ({', '.join(sorted(codes))})"
+    )

@@ -1,0 +1,1 @@
+"""The data model of a measurement: runs, variants, latency, accuracy, provenance."""

@@ -1,0 +1,1 @@
+"""Paired differences, bootstrap intervals and sequential looks, with their sources."""

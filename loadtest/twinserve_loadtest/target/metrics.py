@@ -1,0 +1,84 @@
+"""What the server says of itself on ``/metrics``: memory and CPU by variant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.error import URLError
+from urllib.parse import urlsplit
+from urllib.request import urlopen
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from twinserve_loadtest.record.load_results import Memory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from prometheus_client.samples import Sample
+
+TIMEOUT_SECONDS = 5.0
+
+
+class MetricsError(Exception):
+    """The metrics page could not be read; the text names the address and the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsPage:
+    """One reading of a server's metrics."""
+
+    samples: Sequence[Sample]
+
+    def sum(self, name: str, **labels: str) -> float | None:
+        """The sum over the samples ``name`` that carry ``labels``; None when there is none."""
+        values = [sample.value for sample in self._find(name, labels)]
+        return sum(values) if values else None
+
+    def by_label(self, name: str, label: str, **labels: str) -> dict[str, float]:
+        """Sums by the values of ``label``."""
+        sums: dict[str, float] = {}
+        for sample in self._find(name, labels):
+            key = sample.labels[label]
+            sums[key] = sums.get(key, 0.0) + sample.value
+        return sums
+
+    def memory(self, model: str, variant: str) -> Memory:
+        """What ``variant`` weighs, in bytes."""
+        named = {"model": model, "variant": variant}
+        return Memory(
+            added_by_stage=self.by_label("twinserve_model_added_bytes", "stage", **named),
+            resident_pss=self.sum("twinserve_model_resident_bytes", kind="pss", **named),
+            resident_rss=self.sum("twinserve_model_resident_bytes", kind="rss", **named),
+            parameter_bytes=self.sum("twinserve_model_parameter_bytes", **named),
+        )
+
+    def cpu_seconds(self, model: str) -> dict[str, float]:
+        """CPU seconds of the model processes so far, by variant."""
+        return self.by_label("twinserve_model_cpu_seconds_total", "variant", model=model)
+
+    def _find(self, name: str, labels: dict[str, str]) -> Iterator[Sample]:
+        wanted = labels.items()
+        return (sample for sample in self.samples if sample.name == name and wanted <= sample.labels.items())
+
+
+def read_metrics(url: str) -> MetricsPage:
+    """Read the page once.
+
+    Args:
+        url: ``http://host:port`` with or without ``/metrics``.
+
+    Raises:
+        MetricsError: the address is not HTTP, nobody answers, or the answer is no metrics page.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.netloc:
+        raise MetricsError(f"{url}: is no metrics address; expected is http://host:port")
+    address = url if parts.path.rstrip("/") else f"{url.rstrip('/')}/metrics"
+    try:
+        with urlopen(address, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310  # http(s) only, checked above
+            text = answer.read().decode()
+        families = list(text_string_to_metric_families(text))
+    except (URLError, OSError, ValueError) as error:
+        raise MetricsError(f"{address}: the metrics could not be read ({error})") from None
+    return MetricsPage([sample for family in families for sample in family.samples])

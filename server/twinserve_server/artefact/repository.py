@@ -1,0 +1,37 @@
+"""The model repository: ``<root>/<model>/<version>/``; the greatest version of each model is served."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from twinserve_server.artefact.manifest import MANIFEST_NAME, ModelVersion, read_manifest
+from twinserve_server.errors import ArtefactError
+
+
+def find_versions(root: Path) -> dict[str, list[Path]]:
+    """The version folders of every model under ``root``, the greatest version first."""
+    found: dict[str, list[Path]] = {}
+    for manifest in root.glob(f"*/*/{MANIFEST_NAME}"):
+        folder = manifest.parent
+        if folder.name.isdigit():
+            found.setdefault(folder.parent.name, []).append(folder)
+    return {
+        model: sorted(folders, key=lambda folder: int(folder.name), reverse=True)
+        for model, folders in sorted(found.items())
+    }
+
+
+def load_repository(root: Path) -> dict[str, ModelVersion]:
+    """The greatest version of every model under ``root``.
+
+    Raises:
+        ArtefactError: ``root`` is not a folder, holds no model, or a manifest is wrong.
+    """
+    if not root.is_dir():
+        raise ArtefactError(f"model folder {root}: is not there; build it with `twinserve models build`")
+    versions = find_versions(root)
+    if not versions:
+        raise ArtefactError(
+            f"model folder {root}: holds no <model>/<version>/{MANIFEST_NAME}; build it with `twinserve models build`"
+        )
+    return {model: read_manifest(folders[0]) for model, folders in versions.items()}

@@ -1,0 +1,144 @@
+"""The queue of one variant: forms batches greedily, in Triton's terms.
+
+Greedy: a batch goes as soon as a model process is free, with what has queued while it was busy; nothing waits while
+the engine idles. ``max_queue_delay_ns`` and ``preferred_batch_sizes`` hold a batch back on purpose (as Triton's
+dynamic batcher does); in every trial the greedy default was at least as fast.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from twinserve_server.engine.job import Batch, Job
+from twinserve_server.errors import DeadlineError, QueueFullError, TwinserveError
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPolicy:
+    """How one variant's requests are batched.
+
+    Attributes:
+        max_batch_size: the most images in one forward pass; a larger request is split.
+        max_queue_delay_ns: how long the oldest request may wait for company; 0: not at all.
+        preferred_batch_sizes: ascending; with a delay, a batch goes early only at one of these sizes.
+        max_queue_images: more than these waiting: a new request is refused.
+        enabled: off: one request, one forward pass.
+    """
+
+    max_batch_size: int = 64
+    max_queue_delay_ns: int = 0
+    preferred_batch_sizes: tuple[int, ...] = ()
+    max_queue_images: int = 4096
+    enabled: bool = True
+
+
+class BatchQueue:
+    """Jobs of one variant that have not started, first come first served."""
+
+    def __init__(self, policy: BatchPolicy) -> None:
+        self.policy = policy
+        self.images = 0
+        self._jobs: deque[Job] = deque()
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def push(self, job: Job, now_ns: int) -> None:
+        """Append ``job``.
+
+        Raises:
+            QueueFullError: the queue is at ``max_queue_images``.
+        """
+        # A request larger than the bound may still enter an empty queue: it can never fit otherwise.
+        if self.images and self.images + job.count > self.policy.max_queue_images:
+            raise QueueFullError(
+                f"the queue holds {self.images} images, {job.count} more would pass its limit of "
+                f"{self.policy.max_queue_images}; try again later"
+            )
+        job.enqueued_ns = now_ns
+        self.images += job.count
+        self._jobs.append(job)
+
+    def take(self, now_ns: int) -> Batch | None:
+        """The next batch, or None when nothing is waiting or the policy holds it back.
+
+        Jobs whose caller is gone or whose deadline has passed are ended here; what has not started of them never runs.
+        """
+        jobs = self._jobs
+        self._drop_dead(now_ns)
+        if not jobs:
+            return None
+        limit = self._limit(now_ns)
+        if not limit:
+            return None
+        batch = Batch(jobs[0].datatype)
+        while jobs and batch.images < limit:
+            job = jobs[0]
+            if self._is_dead(job, now_ns):
+                self._discard(jobs.popleft(), now_ns)
+                continue
+            left = job.count - job.taken
+            if batch.images and (left > limit - batch.images or job.datatype != batch.datatype):
+                break
+            count = min(left, limit)
+            batch.parts.append((job, job.taken, count))
+            batch.images += count
+            if not job.taken:
+                job.queue_ns = now_ns - job.enqueued_ns
+            job.taken += count
+            self.images -= count
+            if job.taken == job.count:
+                jobs.popleft()
+            if not self.policy.enabled:
+                break
+        return batch if batch.images else None
+
+    def next_due_ns(self) -> int:
+        """When the policy lets the oldest job go at the latest; 0: nothing waits."""
+        if not self._jobs or not self.policy.max_queue_delay_ns:
+            return 0
+        return self._jobs[0].enqueued_ns + self.policy.max_queue_delay_ns
+
+    def fail_all(self, error: TwinserveError) -> None:
+        """End every waiting job with ``error``."""
+        jobs, self._jobs, self.images = self._jobs, deque(), 0
+        for job in jobs:
+            job.fail(error)
+
+    def expire(self, now_ns: int) -> None:
+        """End the waiting jobs that may no longer run, wherever they stand in the queue."""
+        dead = [job for job in self._jobs if self._is_dead(job, now_ns)]
+        if dead:
+            gone = set(map(id, dead))
+            self._jobs = deque(job for job in self._jobs if id(job) not in gone)
+            for job in dead:
+                self._discard(job, now_ns)
+
+    def _limit(self, now_ns: int) -> int:
+        """How many images may go now; 0: hold the batch back."""
+        policy = self.policy
+        if not policy.enabled:
+            return policy.max_batch_size
+        if not policy.max_queue_delay_ns or self.images >= policy.max_batch_size:
+            return policy.max_batch_size
+        if now_ns - self._jobs[0].enqueued_ns >= policy.max_queue_delay_ns:
+            return policy.max_batch_size
+        fitting = [size for size in policy.preferred_batch_sizes if size <= self.images]
+        return max(fitting, default=0)
+
+    def _drop_dead(self, now_ns: int) -> None:
+        jobs = self._jobs
+        while jobs and (jobs[0].error is not None or self._is_dead(jobs[0], now_ns)):
+            self._discard(jobs.popleft(), now_ns)
+
+    @staticmethod
+    def _is_dead(job: Job, now_ns: int) -> bool:
+        return job.cancelled or (job.deadline_ns != 0 and now_ns >= job.deadline_ns)
+
+    def _discard(self, job: Job, now_ns: int) -> None:
+        self.images -= job.count - job.taken
+        waited = (now_ns - job.enqueued_ns) / 1e6
+        # A cancelled job's caller hears nothing: whoever cancelled it has counted it.
+        left = f"{job.count - job.taken} of its {job.count} images were" if job.taken else "it was"
+        job.fail(DeadlineError(f"the deadline passed after {waited:.1f} ms in the queue; {left} not run"))

@@ -1,0 +1,139 @@
+"""All traffic of one variant in one gateway: its queue and its links to the variant's model processes."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from twinserve_server.artefact.manifest import ITEM_SIZE, DataType, ModelVersion
+from twinserve_server.engine.batch_queue import BatchPolicy, BatchQueue
+from twinserve_server.engine.job import Job
+from twinserve_server.engine.link import Link
+from twinserve_server.errors import ModelUnavailableError
+
+#: A variant without a model process for longer than this refuses requests instead of keeping them.
+GIVE_UP_NS = 10_000_000_000
+
+
+class ChannelObserver(Protocol):
+    """What the core tells about a variant's batches; the metrics implement it."""
+
+    def on_transfer(self, transfer_ns: int) -> None:
+        """A batch was answered; so long it was neither waiting nor being worked on."""
+
+
+class ModelChannel:
+    """Queues jobs and keeps every free model process of the variant busy. Single-threaded by contract."""
+
+    def __init__(
+        self,
+        model: ModelVersion,
+        name: str,
+        policy: BatchPolicy,
+        observer: ChannelObserver,
+        *,
+        pipeline: int = 1,
+    ) -> None:
+        self.model = model
+        self.name = name
+        self.queue = BatchQueue(policy)
+        self.links: list[Link] = []
+        #: Called when the queue holds a batch back until a moment (``time.monotonic_ns``).
+        self.on_held_back: Callable[[int], None] | None = None
+        #: Runs a callback once the requests that have arrived together are all queued; None: there is no telling.
+        self.later: Callable[[Callable[[], None]], None] | None = None
+        self.observer = observer
+        self._pipeline = pipeline
+        self._batch_ids = itertools.count()
+        self._item_bytes: dict[DataType, int] = {
+            datatype: ITEM_SIZE[datatype] * model.item_elements for datatype in model.datatypes
+        }
+        self._down_since_ns = time.monotonic_ns()
+        self._pump_due = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether a warm model process is connected."""
+        return bool(self.links)
+
+    @property
+    def images_in_flight(self) -> int:
+        """Images in model processes now."""
+        return sum(link.images_in_flight for link in self.links)
+
+    def item_bytes(self, datatype: DataType) -> int:
+        """Bytes of one item."""
+        return self._item_bytes[datatype]
+
+    def next_batch_id(self) -> int:
+        """Numbers the batches, for those who watch the wire."""
+        return next(self._batch_ids)
+
+    def submit(self, job: Job) -> None:
+        """Queue ``job``; it starts at once, or with what has arrived beside it, if a model process is free.
+
+        Raises:
+            QueueFullError: the queue is at its bound.
+            ModelUnavailableError: no model process has been there for a while.
+        """
+        now_ns = time.monotonic_ns()
+        if not self.links and now_ns - self._down_since_ns > GIVE_UP_NS:
+            raise self._unavailable()
+        self.queue.push(job, now_ns)
+        if self.later is None:
+            self.pump(now_ns)
+        elif not self._pump_due and self._free_link() is not None:
+            # What has arrived together goes together: the first of it must not leave alone.
+            self._pump_due = True
+            self.later(self._pump_now)
+
+    def pump(self, now_ns: int) -> None:
+        """Give batches to free links until the queue is empty, held back, or no link is free."""
+        queue = self.queue
+        while len(queue) and (link := self._free_link()) is not None:
+            batch = queue.take(now_ns)
+            if batch is None:
+                due_ns = queue.next_due_ns()
+                if due_ns and self.on_held_back is not None:
+                    self.on_held_back(due_ns)
+                return
+            link.send(batch)
+
+    def tick(self, now_ns: int) -> None:
+        """Housekeeping, a few times a second: end jobs that may no longer run."""
+        self.queue.expire(now_ns)
+        if not self.links and now_ns - self._down_since_ns > GIVE_UP_NS:
+            self.queue.fail_all(self._unavailable())
+
+    def add(self, link: Link) -> None:
+        """A model process said it is ready."""
+        self.links.append(link)
+        self.pump(time.monotonic_ns())
+
+    def remove(self, link: Link) -> None:
+        """A model process went away."""
+        if link in self.links:
+            self.links.remove(link)
+            if not self.links:
+                self._down_since_ns = time.monotonic_ns()
+
+    def released(self, link: Link) -> None:
+        """``link`` answered a batch: give it the next one."""
+        if len(self.queue) and not link.closed:
+            self.pump(time.monotonic_ns())
+
+    def _pump_now(self) -> None:
+        self._pump_due = False
+        self.pump(time.monotonic_ns())
+
+    def _free_link(self) -> Link | None:
+        best: Link | None = None
+        for link in self.links:
+            if link.in_flight < self._pipeline and (best is None or link.in_flight < best.in_flight):
+                best = link
+        return best
+
+    def _unavailable(self) -> ModelUnavailableError:
+        return ModelUnavailableError(f"variant {self.name!r}: no model process is ready; try again later")

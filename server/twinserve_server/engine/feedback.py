@@ -1,0 +1,120 @@
+"""Labels that arrive later: which variant was right, in bounded memory."""
+
+from __future__ import annotations
+
+import sys
+import time
+from array import array
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from twinserve_server.engine.job import Buffer
+from twinserve_server.errors import InvalidInputError, RepeatedFeedbackError, UnknownRequestError, shown
+
+#: So many classes fit into a byte, of which each answer has the lowest of four.
+_BYTE: Final = 1 << 8
+_LOWEST: Final = 0 if sys.byteorder == "little" else 3
+#: Where an entry holds its number of images.
+_IMAGES: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """How many images of an earlier request its variant had right."""
+
+    model: str
+    variant: str
+    correct: int
+    total: int
+
+
+class FeedbackStore:
+    """The last answers of one gateway, by request id, until their labels come."""
+
+    def __init__(self, capacity: int = 16_384, max_images: int = 1 << 20, ttl_seconds: float = 3600.0) -> None:
+        """
+        Args:
+            capacity: the most answers kept, judged ones included.
+            max_images: the most images that those not yet judged have between them.
+            ttl_seconds: how long an answer is kept.
+        """
+        self._capacity = capacity
+        self._max_images = max_images
+        self._ttl_ns = int(ttl_seconds * 1e9)
+        #: id -> (when, model, variant, classes, images, packed answer); images and answer are dropped once judged.
+        self._answers: OrderedDict[str, tuple[int, str, str, int, int, bytes | None]] = OrderedDict()
+        self._images = 0
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    @property
+    def images(self) -> int:
+        """Images whose labels may still come."""
+        return self._images
+
+    def remember(self, request_id: str, model: str, variant: str, classes: int, answer: Buffer) -> None:
+        """Keep the answer of ``request_id``, classes as native uint32; the oldest are forgotten when it is too much."""
+        answers = self._answers
+        if request_id in answers:
+            # A client that names two requests alike means the later one.
+            self._images -= answers.pop(request_id)[_IMAGES]
+        # Of single images a slice costs less than an array would.
+        packed = bytes(answer)[_LOWEST::4] if classes <= _BYTE else _pack(answer, classes)
+        images = len(answer) // 4
+        answers[request_id] = (time.monotonic_ns(), model, variant, classes, images, packed)
+        self._images += images
+        while len(answers) > self._capacity or self._images > self._max_images:
+            self._images -= answers.popitem(last=False)[1][_IMAGES]
+
+    def knows(self, request_id: str) -> bool:
+        """Whether this store has the answer of ``request_id``, judged or not."""
+        return request_id in self._answers
+
+    def judge(self, request_id: str, labels: Sequence[int]) -> Judgement:
+        """Compare ``labels`` with the answer of ``request_id``, once.
+
+        Raises:
+            UnknownRequestError: never answered here, or forgotten.
+            RepeatedFeedbackError: already judged.
+            InvalidInputError: the number of labels differs from the images, or a label is not a class.
+        """
+        entry = self._answers.get(request_id)
+        if entry is None:
+            raise UnknownRequestError(
+                f"request_id: {shown(request_id)} is unknown: never answered here, or no longer among the last "
+                f"{self._capacity} answers or {self._max_images} images"
+            )
+        when_ns, model, variant, classes, images, answer = entry
+        if time.monotonic_ns() - when_ns > self._ttl_ns:
+            del self._answers[request_id]
+            self._images -= images
+            raise UnknownRequestError(
+                f"request_id: {shown(request_id)} has expired: feedback is taken for {self._ttl_ns / 1e9:g} s"
+            )
+        if answer is None:
+            raise RepeatedFeedbackError(f"request_id: feedback for {shown(request_id)} was already counted")
+        predicted = array(_format(classes), answer)
+        if len(labels) != len(predicted):
+            raise InvalidInputError.of(
+                "labels", f"{len(labels)} labels for a request of {len(predicted)} images; one each is needed"
+            )
+        for index, label in enumerate(labels):
+            if label >= classes:
+                raise InvalidInputError.of(f"labels[{index}]", f"{label} is not a class (0..{classes - 1})")
+        self._answers[request_id] = (when_ns, model, variant, classes, 0, None)
+        self._images -= images
+        correct = sum(label == guess for label, guess in zip(labels, predicted, strict=True))
+        return Judgement(model, variant, correct, len(labels))
+
+
+def _format(classes: int) -> str:
+    """The smallest array type that holds any of ``classes``."""
+    return "B" if classes <= _BYTE else "H" if classes <= 1 << 16 else "I"
+
+
+def _pack(answer: Buffer, classes: int) -> bytes:
+    """The native uint32 of ``answer`` in the smallest type that holds them."""
+    return array(_format(classes), memoryview(answer).cast("B").cast("I")).tobytes()

@@ -1,0 +1,177 @@
+"""One request on its way through a variant's queue, and the batch it travels in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from twinserve_server.artefact.manifest import DataType
+from twinserve_server.errors import TwinserveError
+
+Buffer = bytes | bytearray | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class BatchTiming:
+    """How long each step of one forward pass took, in nanoseconds, and on how many images it ran."""
+
+    wait_ns: int
+    preprocess_ns: int
+    inference_ns: int
+    postprocess_ns: int
+    batch_size: int
+
+
+class Job:
+    """The images of one request for one variant, and, once it is done, the answer.
+
+    ``on_done`` is called exactly once, from the thread that drives the variant's channel: with ``error`` set, or
+    with ``classes`` (uint32, one an image) and ``probabilities`` (float32, images x classes, row-major) filled in.
+    """
+
+    __slots__ = (
+        "batch_size",
+        "cancelled",
+        "classes",
+        "count",
+        "data",
+        "datatype",
+        "deadline_ns",
+        "enqueued_ns",
+        "error",
+        "inference_ns",
+        "on_done",
+        "owner",
+        "pending",
+        "postprocess_ns",
+        "preprocess_ns",
+        "probabilities",
+        "queue_ns",
+        "taken",
+        "transfer_ns",
+    )
+
+    def __init__(
+        self,
+        data: Buffer,
+        datatype: DataType,
+        count: int,
+        on_done: Callable[[Job], None],
+        deadline_ns: int = 0,
+        owner: Any = None,
+    ) -> None:
+        self.data = data
+        self.datatype: DataType = datatype
+        self.count = count
+        self.on_done = on_done
+        #: Whatever ``on_done`` wants to find again.
+        self.owner = owner
+        #: Against ``time.monotonic_ns()``; 0: none.
+        self.deadline_ns = deadline_ns
+        self.enqueued_ns = 0
+        self.cancelled = False
+        self.error: TwinserveError | None = None
+        self.classes: Buffer = b""
+        self.probabilities: Buffer = b""
+        self.queue_ns = self.transfer_ns = self.preprocess_ns = self.inference_ns = self.postprocess_ns = 0
+        self.batch_size = 0
+        #: Images handed to batches so far; images whose answer is outstanding.
+        self.taken = 0
+        self.pending = count
+
+    def cancel(self) -> None:
+        """The caller is gone: what has not started of the job will not run. ``on_done`` is not called."""
+        self.cancelled = True
+
+    def fail(self, error: TwinserveError) -> None:
+        """End the job with ``error`` (the first one stands)."""
+        if self.error is None and self.pending:
+            self.error = error
+            self.pending = 0
+            if not self.cancelled:
+                self.on_done(self)
+
+    def answer(
+        self,
+        start: int,
+        count: int,
+        classes: Buffer,
+        probabilities: Buffer,
+        timing: BatchTiming,
+        transfer_ns: int,
+    ) -> None:
+        """Take the answers of images ``start`` .. ``start + count``; the last part completes the job."""
+        if self.error is not None:
+            return
+        if count == self.count:
+            self.classes = classes
+            self.probabilities = probabilities
+        else:
+            if not self.classes:
+                self.classes = bytearray(4 * self.count)
+                self.probabilities = bytearray(len(probabilities) // count * self.count)
+            row = len(self.probabilities) // self.count
+            memoryview(self.classes)[4 * start : 4 * (start + count)] = classes
+            memoryview(self.probabilities)[row * start : row * (start + count)] = probabilities
+        self.transfer_ns += transfer_ns
+        self.preprocess_ns += timing.preprocess_ns
+        self.inference_ns += timing.inference_ns
+        self.postprocess_ns += timing.postprocess_ns
+        self.batch_size = max(self.batch_size, timing.batch_size)
+        self.pending -= count
+        if not self.pending and not self.cancelled:
+            self.on_done(self)
+
+
+class Batch:
+    """Whole jobs, or one part of a job larger than the batch limit, that share a forward pass."""
+
+    __slots__ = ("datatype", "images", "parts", "sent_ns")
+
+    def __init__(self, datatype: DataType) -> None:
+        self.datatype: DataType = datatype
+        #: (job, its first image, how many)
+        self.parts: list[tuple[Job, int, int]] = []
+        self.images = 0
+        self.sent_ns = 0
+
+    def buffers(self, item_bytes: int) -> list[Buffer]:
+        """The pixels of all parts, in order, without copying them."""
+        return [
+            job.data if count == job.count else memoryview(job.data)[start * item_bytes : (start + count) * item_bytes]
+            for job, start, count in self.parts
+        ]
+
+    def fail(self, error: TwinserveError) -> None:
+        """End every job that has a part in this batch."""
+        for job, _, _ in self.parts:
+            job.fail(error)
+
+    def answer(self, classes: memoryview, probabilities: memoryview, timing: BatchTiming, now_ns: int) -> int:
+        """Hand each job its rows; return the nanoseconds of transfer.
+
+        Args:
+            classes: uint32, ``images`` of them, as bytes.
+            probabilities: float32, ``images`` rows, as bytes.
+            timing: what the model process measured.
+            now_ns: when the answer arrived; what the model process did not account for is transfer.
+        """
+        row = len(probabilities) // self.images
+        spent = timing.wait_ns + timing.preprocess_ns + timing.inference_ns + timing.postprocess_ns
+        transfer_ns = max(0, now_ns - self.sent_ns - spent)
+        at = 0
+        for job, start, count in self.parts:
+            end = at + count
+            # Waiting in the model process for another gateway's batch is queueing too.
+            job.queue_ns += timing.wait_ns
+            job.answer(
+                start,
+                count,
+                classes[4 * at : 4 * end],
+                probabilities[row * at : row * end],
+                timing,
+                transfer_ns,
+            )
+            at = end
+        return transfer_ns

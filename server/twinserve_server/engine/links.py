@@ -1,0 +1,74 @@
+"""Keeps a gateway's channels connected to their model processes, on an asyncio loop."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from functools import partial
+
+from twinserve_server.engine.channel import ModelChannel
+from twinserve_server.engine.link import Link
+
+#: How long to wait before the next try to reach a model process that is not there (yet).
+RETRY_SECONDS = 0.05
+
+
+class ModelLinks:
+    """Drives the links of all channels with the running loop's readers and writers."""
+
+    def __init__(self) -> None:
+        self._tasks: list[asyncio.Task[None]] = []
+        self._links: set[Link] = set()
+
+    def connect(self, channel: ModelChannel, replica: int, path: str) -> None:
+        """Connect ``channel`` to the model process at ``path``, and again whenever it goes away."""
+        channel.on_held_back = lambda due_ns: self._pump_at(channel, due_ns)
+        self._tasks.append(asyncio.ensure_future(self._keep(channel, replica, path)))
+
+    def close(self) -> None:
+        """End every link."""
+        for task in self._tasks:
+            task.cancel()
+        for link in list(self._links):
+            link.close()
+
+    async def _keep(self, channel: ModelChannel, replica: int, path: str) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            sock.setblocking(False)
+            try:
+                await loop.sock_connect(sock, path)
+            except OSError:
+                sock.close()
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            link = Link(channel, replica, sock)
+            ended = asyncio.Event()
+            link.on_backlog = self._write_later
+            link.on_close = partial(self._forget, ended)
+            self._links.add(link)
+            loop.add_reader(link.fileno(), link.on_readable)
+            await ended.wait()
+
+    def _forget(self, ended: asyncio.Event, link: Link) -> None:
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(link.fileno())
+        loop.remove_writer(link.fileno())
+        self._links.discard(link)
+        ended.set()
+
+    def _write_later(self, link: Link) -> None:
+        asyncio.get_running_loop().add_writer(link.fileno(), self._write, link)
+
+    @staticmethod
+    def _write(link: Link) -> None:
+        link.on_writable()
+        if not link.closed and not link.wants_write:
+            asyncio.get_running_loop().remove_writer(link.fileno())
+
+    @staticmethod
+    def _pump_at(channel: ModelChannel, due_ns: int) -> None:
+        delay = max(0.0, (due_ns - time.monotonic_ns()) / 1e9)
+        asyncio.get_running_loop().call_later(delay, lambda: channel.pump(time.monotonic_ns()))

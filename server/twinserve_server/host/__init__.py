@@ -1,0 +1,1 @@
+"""Cores, memory and CPU clocks as the kernel reports them."""

@@ -1,0 +1,55 @@
+"""Exemplars: for each bucket of a slab's histograms, the trace of the last request that fell into it.
+
+They lie in a file beside the slab, one record a cell, written without a lock. A record that is read while it is written
+shows by its two counts, and is passed over.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from twinserve_server.metrics.slab import CELLS
+
+#: Count, value, Unix time, trace id (two halves), span id, count again.
+_RECORD: Final = struct.Struct("<QddQQQQ")
+_HALF: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Exemplar:
+    """One request: what was observed, when (Unix time), and where its trace is."""
+
+    value: float
+    timestamp: float
+    trace_id: str
+    span_id: str
+
+
+class ExemplarBook:
+    """The exemplars of one slab: written by its worker, read by the supervisor."""
+
+    def __init__(self, path: Path) -> None:
+        """Map ``path``; create it empty (and sparse) when it is not there."""
+        if not path.exists():
+            with path.open("xb") as file:
+                file.truncate(_RECORD.size * CELLS)
+        with path.open("r+b") as file:
+            self._map = mmap.mmap(file.fileno(), _RECORD.size * CELLS)
+
+    def put(self, cell: int, value: float, trace_id: int, span_id: int) -> None:
+        """Remember a request in the bucket that ``cell`` counts."""
+        count = _RECORD.unpack_from(self._map, cell * _RECORD.size)[0] + 1
+        high, low = trace_id >> _HALF, trace_id & (1 << _HALF) - 1
+        _RECORD.pack_into(self._map, cell * _RECORD.size, count, value, time.time(), high, low, span_id, count)
+
+    def get(self, cell: int) -> Exemplar | None:
+        """The last request in the bucket that ``cell`` counts, if there was one."""
+        count, value, timestamp, high, low, span_id, again = _RECORD.unpack_from(self._map, cell * _RECORD.size)
+        if not count or count != again:
+            return None
+        return Exemplar(value, timestamp, f"{high << _HALF | low:032x}", f"{span_id:016x}")

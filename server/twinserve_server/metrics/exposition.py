@@ -1,0 +1,115 @@
+"""``/metrics``: the slabs of all workers, summed, and what the supervisor knows itself, for any Prometheus."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate
+from wsgiref.simple_server import WSGIServer
+
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar as OpenMetricsExemplar
+
+from twinserve_server.metrics import families
+from twinserve_server.metrics.exemplars import Exemplar, ExemplarBook
+from twinserve_server.metrics.slab import Series, Slab
+
+#: Values of one family: label values -> cells.
+Values = dict[tuple[str, ...], list[float]]
+#: The traced requests of the latency histogram: (label values, number of the bucket) -> the last one.
+Exemplars = dict[tuple[tuple[str, ...], int], Exemplar]
+Bucket = tuple[str, float] | tuple[str, float, OpenMetricsExemplar]
+
+
+class ServerCollector(Collector):
+    """Merges on every scrape; reads memory only, so a scrape never waits for a worker."""
+
+    def __init__(self, slabs: Callable[[], Iterable[Slab]], own: Callable[[], dict[str, Values]]) -> None:
+        """
+        Args:
+            slabs: the slabs of every worker slot.
+            own: the families that the supervisor writes, by family name.
+        """
+        self._slabs = slabs
+        self._own = own
+
+    def collect(self) -> Iterator[Metric]:
+        """Every family, with or without samples yet."""
+        merged = self._own()
+        exemplars: Exemplars = {}
+        for slab in self._slabs():
+            for series in slab.series():
+                if slab.exemplars is not None and series.family == families.REQUEST_SECONDS.name:
+                    _keep_latest(exemplars, slab.exemplars, series)
+                cells = list(slab.cells[series.start : series.start + series.count])
+                values = merged.setdefault(series.family, {})
+                present = values.get(series.labels)
+                values[series.labels] = (
+                    cells if present is None else [a + b for a, b in zip(present, cells, strict=True)]
+                )
+        for family in families.FAMILIES:
+            yield _exposed(family, merged.get(family.name, {}), exemplars)
+
+
+def _keep_latest(exemplars: Exemplars, book: ExemplarBook, series: Series) -> None:
+    """Take the exemplars of a latency series that are younger than those of other workers."""
+    for bucket in range(series.count - 1):
+        found = book.get(series.start + bucket)
+        if found is not None:
+            present = exemplars.get((series.labels, bucket))
+            if present is None or present.timestamp < found.timestamp:
+                exemplars[series.labels, bucket] = found
+
+
+def _exposed(family: families.Family, values: Values, exemplars: Exemplars) -> Metric:
+    if family.kind == "histogram":
+        return _exposed_histogram(family, values, exemplars if family is families.REQUEST_SECONDS else {})
+    if family.kind == "info":
+        info = InfoMetricFamily(family.name, family.help, labels=family.labels)
+        for labels in sorted(values):
+            info.add_metric(labels, {})
+        return info
+    make = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
+    exposed = make(family.name, family.help, labels=family.labels)
+    for labels, cells in sorted(values.items()):
+        exposed.add_metric(labels, cells[0])
+    return exposed
+
+
+def _exposed_histogram(family: families.Family, values: Values, exemplars: Exemplars) -> Metric:
+    histogram = HistogramMetricFamily(family.name, family.help, labels=family.labels)
+    bounds = [*map(repr, family.buckets), "+Inf"]
+    for labels, cells in sorted(values.items()):
+        buckets = [
+            _bucket(bound, count, exemplars.get((labels, bucket)))
+            for bucket, (bound, count) in enumerate(zip(bounds, accumulate(cells[:-1]), strict=True))
+        ]
+        histogram.add_metric(labels, buckets, sum_value=cells[-1])
+    return histogram
+
+
+def _bucket(bound: str, count: float, found: Exemplar | None) -> Bucket:
+    if found is None:
+        return bound, count
+    where = {"trace_id": found.trace_id, "span_id": found.span_id}
+    return bound, count, OpenMetricsExemplar(where, found.value, found.timestamp)
+
+
+def serve_metrics(host: str, port: int, collector: Collector) -> tuple[WSGIServer, threading.Thread]:
+    """Serve ``collector`` in a thread; a port of 0 takes a free one (``server.server_port``).
+
+    Raises:
+        OSError: the address is in use.
+    """
+    registry = CollectorRegistry()
+    registry.register(collector)
+    server, thread = start_http_server(port, host, registry)
+    return server, thread

@@ -1,0 +1,125 @@
+"""The cells that every request touches, looked up once and kept together: by RPC method, and by variant."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
+
+from twinserve_server.engine.engine import Call
+from twinserve_server.engine.job import Job
+from twinserve_server.metrics import families
+from twinserve_server.metrics.cells import Cell, Histogram, Labels
+
+#: Why a good request may go without an answer: counted from 0, so that the first one is seen as a rate.
+EXPECTED_REFUSALS: Final = ("QUEUE_FULL", "DEADLINE_PASSED", "CANCELLED", "MODEL_UNAVAILABLE")
+
+FindCell = Callable[[families.Family, Labels], Cell]
+FindHistogram = Callable[[families.Family, Labels], Histogram]
+
+
+class RpcTally:
+    """One RPC method."""
+
+    __slots__ = ("_cell", "_handled", "_histogram", "_rpc", "_seconds", "_started")
+
+    def __init__(self, cell: FindCell, histogram: FindHistogram, rpc: Labels) -> None:
+        self._cell, self._histogram, self._rpc = cell, histogram, rpc
+        self._started = cell(families.RPC_STARTED, rpc)
+        self._handled = {"OK": cell(families.RPC_HANDLED, (*rpc, "OK"))}
+        # Made by the first RPC: most methods are never called, and a histogram is thirty lines of every scrape.
+        self._seconds: Histogram | None = None
+
+    def started(self) -> None:
+        """An RPC began."""
+        self._started.add()
+
+    def handled(self, code: str, seconds: float) -> None:
+        """An RPC ended with ``code`` (a gRPC status name)."""
+        found = self._handled.get(code)
+        if found is None:
+            found = self._handled[code] = self._cell(families.RPC_HANDLED, (*self._rpc, code))
+        found.add()
+        if self._seconds is None:
+            self._seconds = self._histogram(families.RPC_SECONDS, self._rpc)
+        self._seconds.observe(seconds)
+
+
+class VariantTally:
+    """The answers of one variant."""
+
+    __slots__ = (
+        "_cell",
+        "_histogram",
+        "_labels",
+        "_paths",
+        "_predicted",
+        "_queue",
+        "feedback_correct",
+        "feedback_images",
+        "routed",
+    )
+
+    def __init__(self, cell: FindCell, histogram: FindHistogram, labels: Labels, class_labels: Sequence[str]) -> None:
+        self._cell, self._histogram, self._labels = cell, histogram, labels
+        self.routed = {reason: cell(families.ROUTED, (*labels, reason)) for reason in ("named", "key", "random")}
+        for reason in EXPECTED_REFUSALS:
+            cell(families.REFUSED, (*labels, reason))
+        self.feedback_images = cell(families.FEEDBACK_IMAGES, labels)
+        self.feedback_correct = cell(families.FEEDBACK_CORRECT, labels)
+        self._paths: dict[str, tuple[Cell, Histogram]] = {}
+        self._path("named")
+        self._path("split")
+        self._queue = histogram(families.STAGE_SECONDS, (*labels, "queue"))
+        # None for many classes: thousands of series a variant are more than any scrape should carry.
+        counted = class_labels if len(class_labels) <= families.MAX_CLASS_SERIES else ()
+        self._predicted = [cell(families.PREDICTIONS, (*labels, name)) for name in counted]
+
+    def answered(self, call: Call) -> None:
+        """Count a call whose job is complete."""
+        job = call.job
+        assert job is not None
+        requests, seconds = self._paths.get(call.path) or self._path(call.path)
+        requests.add()
+        seconds.observe(call.total_ns / 1e9)
+        self._queue.observe(job.queue_ns / 1e9)
+        if not self._predicted:
+            return
+        if job.count == 1:
+            self._predicted[int.from_bytes(job.classes, sys.byteorder)].add()
+        else:
+            for index, count in Counter(memoryview(job.classes).cast("I")).items():
+                self._predicted[index].add(count)
+
+    def _path(self, path: str) -> tuple[Cell, Histogram]:
+        labels = (*self._labels, path)
+        found = self._paths[path] = (
+            self._cell(families.REQUESTS, (*labels, "OK")),
+            self._histogram(families.REQUEST_SECONDS, labels),
+        )
+        return found
+
+
+class ShadowTally:
+    """The runs of one variant as another's shadow; ``labels`` end with the primary."""
+
+    __slots__ = ("_difference", "_disagreements", "_images", "_requests", "dropped")
+
+    def __init__(self, cell: FindCell, histogram: FindHistogram, labels: Labels) -> None:
+        self.dropped = cell(families.SHADOW_DROPPED, labels)
+        self._requests = cell(families.SHADOW_REQUESTS, labels)
+        self._images = cell(families.SHADOW_IMAGES, labels)
+        self._disagreements = cell(families.SHADOW_DISAGREEMENTS, labels)
+        self._difference = histogram(families.SHADOW_DIFFERENCE, labels)
+
+    def compared(self, primary: Job, shadow: Job) -> None:
+        """Count a request that ran on both."""
+        ours, theirs = (np.frombuffer(job.probabilities, np.float32) for job in (primary, shadow))
+        differing = np.frombuffer(primary.classes, np.uint32) != np.frombuffer(shadow.classes, np.uint32)
+        self._requests.add()
+        self._images.add(primary.count)
+        self._disagreements.add(int(differing.sum()))
+        self._difference.observe(float(np.abs(ours - theirs).max()))

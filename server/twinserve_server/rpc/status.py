@@ -1,0 +1,85 @@
+"""The one table that maps the core's errors to gRPC statuses, and their details (google.rpc)."""
+
+from __future__ import annotations
+
+import grpc
+from google.protobuf import any_pb2, duration_pb2
+from google.rpc import error_details_pb2, status_pb2
+
+from twinserve_server import errors
+
+STATUS: dict[type[errors.TwinserveError], grpc.StatusCode] = {
+    errors.InvalidInputError: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.UnknownModelError: grpc.StatusCode.NOT_FOUND,
+    errors.UnknownRequestError: grpc.StatusCode.NOT_FOUND,
+    errors.RepeatedFeedbackError: grpc.StatusCode.ALREADY_EXISTS,
+    errors.ConflictError: grpc.StatusCode.ABORTED,
+    errors.QueueFullError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.ModelUnavailableError: grpc.StatusCode.UNAVAILABLE,
+    errors.DrainingError: grpc.StatusCode.UNAVAILABLE,
+    errors.DeadlineError: grpc.StatusCode.DEADLINE_EXCEEDED,
+    errors.CancelledError: grpc.StatusCode.CANCELLED,
+    errors.InferenceError: grpc.StatusCode.INTERNAL,
+}
+
+#: After how long a client may try again what is refused for now.
+RETRY_AFTER_SECONDS: dict[type[errors.TwinserveError], float] = {
+    errors.QueueFullError: 0.1,
+    errors.ModelUnavailableError: 0.05,
+    errors.DrainingError: 0.5,
+}
+
+DOMAIN = "twinserve"
+#: Status and details travel in gRPC metadata, of which a client takes 8 KiB for certain, encoded: anything longer
+#: reaches it as RESOURCE_EXHAUSTED, whatever the status was.
+MAX_TEXT_BYTES = 1024
+#: A request that breaks more rules than this is told of the first ones; a violation holds two short texts at most.
+MAX_VIOLATIONS = 4
+MAX_VIOLATION_BYTES = 256
+
+
+def status_of(error: errors.TwinserveError) -> grpc.StatusCode:
+    """The gRPC status of ``error``."""
+    return STATUS.get(type(error), grpc.StatusCode.INTERNAL)
+
+
+def message_of(error: errors.TwinserveError) -> str:
+    """The message of ``error`` as it may travel."""
+    return shortened(error.message, MAX_TEXT_BYTES)
+
+
+def shortened(text: str, limit: int) -> str:
+    """``text`` in at most ``limit`` bytes of UTF-8: its beginning and its end, the field and what is wrong."""
+    if len(text) * 4 <= limit or len(encoded := text.encode(errors="replace")) <= limit:
+        return text
+    half = (limit - len(" … ".encode())) // 2
+    return f"{encoded[:half].decode(errors='ignore')} … {encoded[-half:].decode(errors='ignore')}"
+
+
+def rich_status(error: errors.TwinserveError) -> status_pb2.Status:
+    """``error`` as ``google.rpc.Status``: ErrorInfo always, BadRequest and RetryInfo where they apply."""
+    status = status_pb2.Status(code=status_of(error).value[0], message=message_of(error))
+    details: list[error_details_pb2.ErrorInfo | error_details_pb2.BadRequest | error_details_pb2.RetryInfo] = [
+        error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN)
+    ]
+    if error.violations:
+        details.append(
+            error_details_pb2.BadRequest(
+                field_violations=[
+                    error_details_pb2.BadRequest.FieldViolation(
+                        field=shortened(item.field, MAX_VIOLATION_BYTES),
+                        description=shortened(item.description, MAX_VIOLATION_BYTES),
+                    )
+                    for item in error.violations[:MAX_VIOLATIONS]
+                ]
+            )
+        )
+    if (after := RETRY_AFTER_SECONDS.get(type(error))) is not None:
+        delay = duration_pb2.Duration()
+        delay.FromNanoseconds(int(after * 1e9))
+        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    for detail in details:
+        packed = any_pb2.Any()
+        packed.Pack(detail)
+        status.details.append(packed)
+    return status

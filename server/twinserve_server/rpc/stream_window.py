@@ -1,0 +1,91 @@
+"""The requests of one bidirectional stream that are in work: answers leave in the order in which requests came."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+from twinserve_server.engine.engine import Call
+from twinserve_server.errors import TwinserveError
+from twinserve_server.rpc.callback import DirectStreamMethod
+
+#: Requests of one stream that may be in work at once; more are not read from the wire.
+STREAM_WINDOW = 128
+
+
+class StreamWindow:
+    """Starts the requests of a stream as they come and holds their answers until it is their turn."""
+
+    def __init__(self, method: DirectStreamMethod, deadline_ns: int, on_ready: Callable[[], None]) -> None:
+        """``on_ready`` is called when the answer whose turn it is has come."""
+        self._method = method
+        self._deadline_ns = deadline_ns
+        self._on_ready = on_ready
+        self._slots: deque[_Slot] = deque()
+        self._images = 0
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    @property
+    def full(self) -> bool:
+        """Whether no further request should be read for now."""
+        return len(self._slots) >= STREAM_WINDOW or self._images >= self._method.window_images
+
+    @property
+    def ready(self) -> bool:
+        """Whether the answer whose turn it is has come."""
+        return bool(self._slots) and self._slots[0].response is not None
+
+    def add(self, raw: bytes) -> None:
+        """Start the request ``raw``."""
+        slot = _Slot(self)
+        self._slots.append(slot)
+        call = self._method.begin(raw, self._deadline_ns, slot)
+        if call is not None and call.job is not None:
+            slot.call = call
+            slot.images = call.job.count
+            self._images += slot.images
+
+    def pop(self) -> bytes | None:
+        """The next answer, if it has come."""
+        slots = self._slots
+        if not slots or slots[0].response is None:
+            return None
+        slot = slots.popleft()
+        self._images -= slot.images
+        return slot.response
+
+    def close(self, why: Callable[[int, int], TwinserveError]) -> None:
+        """The stream is over: what has not started will not run; ``why(started_ns, deadline_ns)`` tells why."""
+        slots, self._slots = self._slots, deque()
+        for slot in slots:
+            slot.window = None
+            if slot.response is None and slot.call is not None:
+                self._method.abandon(slot.call, why(slot.started_ns, self._deadline_ns))
+
+    def on_slot(self, slot: _Slot) -> None:
+        """``slot`` has its answer."""
+        if self._slots and self._slots[0] is slot:
+            self._on_ready()
+
+
+class _Slot:
+    """One request of the stream."""
+
+    __slots__ = ("call", "images", "response", "started_ns", "window")
+
+    def __init__(self, window: StreamWindow) -> None:
+        self.window: StreamWindow | None = window
+        self.call: Call | None = None
+        self.images = 0
+        self.response: bytes | None = None
+        self.started_ns = time.monotonic_ns()
+
+    def answer(self, response: bytes) -> None:
+        """See :meth:`Slot.answer`."""
+        self.response = response
+        self.call = None
+        if self.window is not None:
+            self.window.on_slot(self)

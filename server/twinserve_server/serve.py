@@ -1,0 +1,133 @@
+"""What `twinserve serve` does once its flags are read: settings, first build, run, and words for what goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+from rich.console import Console
+from rich.markup import escape
+from rich.panel import Panel
+from rich.table import Table
+
+from twinserve_server.artefact.repository import find_versions
+from twinserve_server.errors import ArtefactError, TwinserveError
+from twinserve_server.settings.server import ServerSettings
+from twinserve_server.supervisor.start import run_server
+from twinserve_server.supervisor.supervisor import Supervisor
+from twinserve_server.telemetry.logs import configure_logging
+
+console = Console(stderr=True)
+
+#: What a first start runs to have models; the folder comes last.
+BUILD = (sys.executable, "-m", "twinserve_client.cli.main", "models", "build", "--models")
+#: Exit code after Ctrl-C.
+INTERRUPTED: Final = 130
+#: So long a build may take to end by the Ctrl-C that has reached it.
+INTERRUPT_SECONDS: Final = 5.0
+
+
+def run(given: dict[str, Any], ready_file: Path | None, build: bool) -> int:
+    """Serve; return the exit code.
+
+    0: after a drain; 1: models that cannot be served; 2: wrong settings; what a first build ended with, if it failed.
+    """
+    try:
+        settings = ServerSettings(**given)
+    except ValidationError as error:
+        for problem in error.errors():
+            say_error(describe(problem, given))
+        return 2
+    configure_logging(settings.log_format, settings.log_level, process="supervisor")
+    try:
+        if settings.tls is not None:
+            settings.tls.check()
+        if build and not (settings.models.is_dir() and find_versions(settings.models)):
+            code = build_models(settings.models)
+            if code:
+                return code
+        with console.status("starting …") as status:
+
+            def progress(ready: int, total: int) -> None:
+                status.update(f"starting: {ready} of {total} processes are ready")
+
+            def ready(supervisor: Supervisor, port: int, metrics_port: int) -> None:
+                status.stop()
+                announce(supervisor, port, metrics_port)
+
+            asyncio.run(run_server(settings, ready_file=ready_file, on_progress=progress, on_ready=ready))
+    except TwinserveError as error:
+        say_error(error.message)
+        return 1 if isinstance(error, ArtefactError) else 2
+    return 0
+
+
+def describe(problem: Any, given: dict[str, Any]) -> str:
+    """A problem of the settings: which flag or variable, what is wrong, what was given."""
+    field = str(problem["loc"][0]) if problem["loc"] else ""
+    where = f"--{field.replace('_', '-')}" if field in given else f"TWINSERVE_{field.upper()}"
+    value = given[field] if field in given else os.environ.get(where, problem["input"])
+    shown = repr(" ".join(map(str, value)) if isinstance(value, list) else value)
+    return f"{where}: {problem['msg'].removeprefix('Value error, ')} (given: {shown})"
+
+
+def say_error(message: str) -> None:
+    """One line, whatever the width of the terminal and whatever brackets it holds."""
+    console.print(f"[red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
+
+
+def build_models(folder: Path) -> int:
+    """Build the MNIST models into ``folder``, since a first start needs something to serve; the build's exit code.
+
+    Raises:
+        ArtefactError: what is needed to build them is not installed.
+    """
+    if importlib.util.find_spec("torchvision") is None:
+        raise ArtefactError(
+            f"model folder {folder}: holds no models, and twinserve[models] is not installed to build them; "
+            "install it, or give --models"
+        )
+    console.print(f"[yellow]No models in {escape(str(folder))}: building the MNIST pair once.[/]")
+    # In a process of its own: torch would stay in the supervisor for as long as the server lives.
+    build = subprocess.Popen([*BUILD, str(folder)])
+    before = signal.signal(signal.SIGTERM, lambda *_: build.terminate())
+    try:
+        code = build.wait()
+    except KeyboardInterrupt:
+        # In a terminal Ctrl-C reaches the build as well, which then ends by itself.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            build.wait(INTERRUPT_SECONDS)
+        build.terminate()
+        build.wait()
+        return INTERRUPTED
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return code if code >= 0 else 128 - code
+
+
+def announce(supervisor: Supervisor, port: int, metrics_port: int) -> None:
+    """Tell the terminal what is served where."""
+    settings = supervisor.plan.settings
+    table = Table.grid(padding=(0, 2))
+    for name, version in supervisor.plan.versions.items():
+        shares = supervisor.policies[name].shares
+        for variant in version.variants.values():
+            table.add_row(
+                f"[bold]{name}[/] v{version.version}",
+                f"[cyan]{variant.name}[/]",
+                f"{variant.bytes / 1024:,.0f} KB",
+                f"sha256 {variant.sha256[:12]}",
+                f"{shares.get(variant.name, 0):.0%} of unnamed requests",
+            )
+    tls = "" if settings.tls is None else " (mutual TLS)" if settings.tls.client_ca else " (TLS)"
+    where = f"gRPC {settings.host}:{port}{tls}   metrics http://{settings.host}:{metrics_port}/metrics"
+    processes = f"{len(supervisor.gateways)} gateways, {len(supervisor.models)} model processes"
+    console.print(Panel(table, title=f"twinserve: {where}", subtitle=f"{processes}; Ctrl-C drains and stops"))

@@ -1,0 +1,1 @@
+"""What each RPC does: decode and validate, ask the engine, encode."""

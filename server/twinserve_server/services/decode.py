@@ -1,0 +1,96 @@
+"""A request's tensor, checked against what the model takes. The pixels stay where the wire put them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from twinserve.v1 import predict_pb2
+from twinserve_server.artefact.manifest import ITEM_SIZE, DataType, ModelVersion
+from twinserve_server.errors import InvalidInputError, shown
+
+_DATATYPES: Final[dict[int, DataType]] = {
+    predict_pb2.DATA_TYPE_UINT8: "UINT8",
+    predict_pb2.DATA_TYPE_FP32: "FP32",
+}
+#: A request id stays in logs and in memory for a while.
+MAX_ID_BYTES: Final = 128
+MAX_KEY_BYTES: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """Checked input: ``count`` items of ``datatype``, row-major, little-endian."""
+
+    data: bytes
+    datatype: DataType
+    count: int
+
+
+def decode_input(tensor: predict_pb2.Tensor, version: ModelVersion, max_images: int) -> Items:
+    """Check ``tensor`` against the model's signature.
+
+    Args:
+        tensor: shape (item) or (N, item); exactly product(shape) elements.
+        version: states the item shape and the datatypes.
+        max_images: the most items one request may carry.
+
+    Raises:
+        InvalidInputError: names the field, its value and what is wanted.
+    """
+    datatype = _DATATYPES.get(tensor.datatype)
+    if datatype is None or datatype not in version.datatypes:
+        found = datatype or predict_pb2.DataType.Name(tensor.datatype) if tensor.datatype in (0, 1, 2) else "unknown"
+        wanted = " or ".join(version.datatypes)
+        raise InvalidInputError.of("input.datatype", f"is {found}; {version.model} takes {wanted}")
+    shape, item = tuple(tensor.shape), version.item_shape
+    if shape == item:
+        count = 1
+    elif shape[1:] == item:
+        count = shape[0]
+    else:
+        wanted = ", ".join(map(str, item))
+        raise InvalidInputError.of(
+            "input.shape", f"is {shown(list(shape))}; {version.model} takes [{wanted}] or [N, {wanted}]"
+        )
+    if count < 1:
+        raise InvalidInputError.of(
+            "input.shape", f"is {shown(list(shape))}: the batch is empty; send at least one item"
+        )
+    if count > max_images:
+        raise InvalidInputError.of(
+            "input.shape", f"is {shown(list(shape))}: {count} items; the limit is {max_images} a request"
+        )
+    data = tensor.data
+    wanted_bytes = count * math.prod(item) * ITEM_SIZE[datatype]
+    if len(data) != wanted_bytes:
+        raise InvalidInputError.of(
+            "input.data", f"holds {len(data)} bytes; shape {shown(list(shape))} of {datatype} needs {wanted_bytes}"
+        )
+    if datatype == "FP32" and not np.isfinite(np.frombuffer(data, "<f4")).all():
+        raise InvalidInputError.of("input.data", "holds NaN or infinity; every value must be finite")
+    return Items(data, datatype, count)
+
+
+def check_request_id(value: str) -> None:
+    """Check a caller's request id.
+
+    Raises:
+        InvalidInputError: it is too long, or cannot travel in gRPC metadata, which are ASCII.
+    """
+    check_text("request_id", value, MAX_ID_BYTES)
+    if not (value.isascii() and value.isprintable()):
+        raise InvalidInputError.of("request_id", f"{shown(value)} holds characters other than printable ASCII")
+
+
+def check_text(field: str, value: str, limit: int) -> None:
+    """Check the length of a free text field in UTF-8.
+
+    Raises:
+        InvalidInputError: it is longer than ``limit`` bytes.
+    """
+    if len(value) * 4 > limit and (size := len(value.encode())) > limit:
+        raise InvalidInputError.of(field, f"holds {size} bytes; the limit is {limit}")

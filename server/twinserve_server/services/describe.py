@@ -1,0 +1,40 @@
+"""What is served, as a ``DescribeModelResponse``: everything a client needs to know is in the manifest."""
+
+from __future__ import annotations
+
+from twinserve.v1 import predict_pb2
+from twinserve_server.engine.engine import Engine
+
+_DATATYPES = {"UINT8": predict_pb2.DATA_TYPE_UINT8, "FP32": predict_pb2.DATA_TYPE_FP32}
+
+
+def describe_model(engine: Engine, model: str, max_request_images: int) -> predict_pb2.DescribeModelResponse:
+    """Describe one model.
+
+    Raises:
+        UnknownModelError: it is not served here.
+    """
+    served = engine.find(model)
+    version = served.version
+    shares = served.router.policy.shares
+    return predict_pb2.DescribeModelResponse(
+        model=version.model,
+        version=version.version,
+        item_shape=version.item_shape,
+        datatypes=[_DATATYPES[datatype] for datatype in version.datatypes],
+        labels=version.labels,
+        max_request_images=max_request_images,
+        variants=[
+            predict_pb2.VariantDescription(
+                name=name,
+                sha256=version.variants[name].sha256,
+                artefact_bytes=version.variants[name].bytes,
+                ready=channel.ready,
+                weight=shares.get(name, 0.0),
+                max_batch_size=channel.queue.policy.max_batch_size,
+            )
+            for name, channel in sorted(served.channels.items())
+        ],
+        models=sorted(engine.models),
+        manifest_json=version.manifest_json,
+    )

@@ -1,0 +1,1 @@
+"""What a server can be told, and the syntax of the values."""

@@ -1,0 +1,192 @@
+"""From settings and repository to the processes that shall run: pure decisions, nothing is started here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from twinserve_server.artefact.manifest import ModelVersion, Variant
+from twinserve_server.engine.router import ShadowPolicy, TrafficPolicy
+from twinserve_server.errors import InvalidInputError, TwinserveError
+from twinserve_server.ipc.process_config import ChannelConfig, GatewayConfig, ModelProcessConfig
+from twinserve_server.settings.server import ServerSettings
+
+
+class OptionError(TwinserveError):
+    """An option names what is not there."""
+
+    reason = "OPTION"
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One model process to run."""
+
+    model: str
+    variant: str
+    index: int
+
+    @property
+    def name(self) -> str:
+        """``mnist-int8-0``: unique among the processes of a server."""
+        return f"{self.model}-{self.variant}-{self.index}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a server with these settings runs."""
+
+    settings: ServerSettings
+    versions: dict[str, ModelVersion]
+    policies: dict[str, TrafficPolicy]
+    default_model: str
+    run_dir: Path
+
+    def replicas(self) -> Iterator[Replica]:
+        """Every model process."""
+        for model, version in self.versions.items():
+            for variant in version.variants:
+                for index in range(self.settings.replicas.get(variant, 1)):
+                    yield Replica(model, variant, index)
+
+    def batch_limit(self, variant: Variant) -> int:
+        """Images a forward pass of ``variant`` may take."""
+        return self.settings.max_batch_size or variant.max_batch_size
+
+    def socket_path(self, replica: Replica) -> str:
+        """Where a model process listens for gateways."""
+        return str(self.run_dir / f"{replica.name}.sock")
+
+    def slab_path(self, process: str) -> Path:
+        """Where the metrics of a process lie."""
+        return self.run_dir / f"{process}.slab"
+
+    def exemplars_path(self, process: str) -> Path:
+        """Where the exemplars of a gateway lie, while it traces."""
+        return self.run_dir / f"{process}.exemplars"
+
+    def model_config(self, replica: Replica, control_fd: int) -> ModelProcessConfig:
+        """The configuration of a model process."""
+        version = self.versions[replica.model]
+        return ModelProcessConfig(
+            name=replica.name,
+            version=version.to_json(),
+            variant=replica.variant,
+            socket_path=self.socket_path(replica),
+            control_fd=control_fd,
+            slab_path=str(self.slab_path(replica.name)),
+            threads=self.settings.threads,
+            max_batch_size=self.batch_limit(version.variants[replica.variant]),
+            preferred_batch_sizes=self.settings.preferred_batch_sizes,
+            batching=self.settings.batching,
+            cores=self.settings.pin.get(replica.variant, []),
+            metrics=self.settings.metrics,
+        )
+
+    def gateway_config(
+        self, index: int, control_fd: int, port: int, policies: dict[str, TrafficPolicy]
+    ) -> GatewayConfig:
+        """The configuration of a gateway with the policies in force now."""
+        settings = self.settings
+        return GatewayConfig(
+            name=f"gateway-{index}",
+            index=index,
+            host=settings.host,
+            port=port,
+            control_fd=control_fd,
+            slab_path=str(self.slab_path(f"gateway-{index}")),
+            exemplars_path=str(self.exemplars_path(f"gateway-{index}")),
+            default_model=self.default_model,
+            versions={name: version.to_json() for name, version in self.versions.items()},
+            channels={
+                name: {variant: asdict(self._channel(name, variant)) for variant in version.variants}
+                for name, version in self.versions.items()
+            },
+            policies={name: policy_values(policy) for name, policy in policies.items()},
+            transport=settings.transport,
+            tls=asdict(settings.tls) if settings.tls else None,
+            max_request_images=settings.max_request_images,
+            max_message_bytes=settings.max_message_mib << 20,
+            cores=settings.pin.get("gateway", []),
+            log_format=settings.log_format,
+            log_level=settings.log_level,
+            access_log_share=settings.access_log_share,
+            slow_request_ms=settings.slow_request_ms,
+            tracing=settings.tracing,
+            trace_share=settings.trace_share,
+            metrics=settings.metrics,
+            pipeline=settings.pipeline,
+        )
+
+    def _channel(self, model: str, variant: str) -> ChannelConfig:
+        settings = self.settings
+        return ChannelConfig(
+            socket_paths=[
+                self.socket_path(replica)
+                for replica in self.replicas()
+                if replica.model == model and replica.variant == variant
+            ],
+            max_batch_size=self.batch_limit(self.versions[model].variants[variant]),
+            max_queue_delay_us=settings.max_queue_delay_us,
+            preferred_batch_sizes=sorted(settings.preferred_batch_sizes),
+            max_queue_images=settings.max_queue_images,
+            batching=settings.batching,
+        )
+
+
+def make_plan(settings: ServerSettings, versions: dict[str, ModelVersion], run_dir: Path) -> Plan:
+    """Decide what to run.
+
+    Raises:
+        OptionError: a variant or model that the settings name is not in the repository.
+        InvalidInputError: a share is given to a variant that is not served.
+    """
+    chosen = {name: _only(version, settings.variants) for name, version in versions.items()}
+    chosen = {name: version for name, version in chosen.items() if version.variants}
+    known = {variant for version in versions.values() for variant in version.variants}
+    served = {variant for version in chosen.values() for variant in version.variants}
+    for option, names, there in (
+        ("variants", settings.variants, known),
+        ("replicas", settings.replicas, served),
+        ("split", settings.split, served),
+        ("shadow", settings.shadow, served),
+        ("pin", settings.pin, served | {"gateway"}),
+    ):
+        for name in names:
+            if name not in there:
+                raise OptionError(f"--{option}: no variant {name!r}; there are: {', '.join(sorted(there))}")
+    default = settings.default_model or next(iter(chosen))
+    if default not in chosen:
+        raise OptionError(f"--default-model: no model {default!r}; there are: {', '.join(sorted(chosen))}")
+    policies = {name: _first_policy(version, settings) for name, version in chosen.items()}
+    return Plan(settings, chosen, policies, default, run_dir)
+
+
+def policy_values(policy: TrafficPolicy) -> dict[str, Any]:
+    """A policy as JSON values."""
+    return {
+        "weights": policy.weights,
+        "shadows": [[shadow.variant, shadow.share] for shadow in policy.shadows],
+        "generation": policy.generation,
+    }
+
+
+def _only(version: ModelVersion, names: list[str]) -> ModelVersion:
+    if not names:
+        return version
+    return replace(version, variants={name: version.variants[name] for name in version.variants if name in names})
+
+
+def _first_policy(version: ModelVersion, settings: ServerSettings) -> TrafficPolicy:
+    """Shares as the settings say; the rest, or everything, goes to the manifest's first variant not named there."""
+    weights = {name: share for name, share in settings.split.items() if name in version.variants}
+    rest = max(0.0, 1.0 - sum(weights.values()))
+    baseline = next((name for name in version.variants if name not in weights), None)
+    if baseline is not None and rest > 0:
+        weights[baseline] = rest
+    if not any(weights.values()):
+        raise InvalidInputError.of("split", f"{settings.split} leaves {version.model} without a variant to answer")
+    shadows = tuple(ShadowPolicy(name, share) for name, share in settings.shadow.items() if name in version.variants)
+    return TrafficPolicy.checked(set(version.variants), weights, shadows)

@@ -1,0 +1,118 @@
+"""The one place where a server is wired: start, announce, drain, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from twinserve_server.artefact.repository import load_repository
+from twinserve_server.metrics.exposition import ServerCollector, serve_metrics
+from twinserve_server.settings.server import ServerSettings
+from twinserve_server.supervisor.metrics import supervisor_values
+from twinserve_server.supervisor.plan import make_plan
+from twinserve_server.supervisor.supervisor import StartError, Supervisor
+
+log = structlog.get_logger()
+
+
+async def run_server(
+    settings: ServerSettings,
+    *,
+    ready_file: Path | None = None,
+    on_progress: Callable[[int, int], None] = lambda *_: None,
+    on_ready: Callable[[Supervisor, int, int], None] = lambda *_: None,
+) -> None:
+    """Serve until SIGTERM or SIGINT, then drain.
+
+    Args:
+        settings: see there.
+        ready_file: is written once everything is ready: {"grpc_port", "metrics_port", "pid"}.
+        on_progress: told how many of how many processes are ready.
+        on_ready: told the supervisor, the gRPC port and the metrics port.
+
+    Raises:
+        ArtefactError: the models are missing or wrong.
+        OptionError: an option names what the models do not have.
+        StartError: a port is taken, or a process cannot start.
+    """
+    versions = load_repository(settings.models)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    with contextlib.ExitStack() as stack:
+        run_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="twinserve-")))
+        plan = make_plan(settings, versions, run_dir)
+        held = stack.enter_context(reserve_port(settings.host, settings.port))
+        port = held.getsockname()[1]
+        supervisor = Supervisor(plan, port)
+        collector = ServerCollector(lambda: supervisor.slabs, lambda: supervisor_values(supervisor))
+        try:
+            metrics_server, _ = serve_metrics(settings.host, settings.metrics_port, collector)
+        except OSError as error:
+            raise StartError(
+                f"--metrics-port: cannot listen on {settings.host}:{settings.metrics_port} ({error.strerror}); "
+                "choose another one, or 0 for any"
+            ) from None
+        stack.callback(metrics_server.server_close)
+        stack.callback(metrics_server.shutdown)
+        starting = asyncio.ensure_future(supervisor.start(on_progress))
+        stopping = asyncio.ensure_future(stop.wait())
+        try:
+            await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+                metrics_port = int(metrics_server.server_port)
+                if ready_file is not None:
+                    announce(ready_file, port, metrics_port)
+                    stack.callback(ready_file.unlink, missing_ok=True)
+                on_ready(supervisor, port, metrics_port)
+                await stopping
+                log.info("draining", grace_seconds=settings.grace)
+        finally:
+            starting.cancel()
+            stopping.cancel()
+            await supervisor.stop(settings.grace if starting.done() else 0.0)
+    log.info("stopped")
+
+
+def reserve_port(host: str, port: int) -> socket.socket:
+    """Hold a port for the gateways, which share it by SO_REUSEPORT; a port of 0 becomes a free one.
+
+    Raises:
+        StartError: somebody listens there.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        # Without SO_REUSEPORT this fails also when another server shares the port: ours would mix with it.
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+            probe.listen()
+            port = probe.getsockname()[1]
+        held = socket.socket(family, socket.SOCK_STREAM)
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        held.bind((host, port))
+    except OSError as error:
+        raise StartError(
+            f"--port: cannot listen on {host}:{port} ({error.strerror}); is another server running there? "
+            "Choose another one, or 0 for any"
+        ) from None
+    return held
+
+
+def announce(path: Path, grpc_port: int, metrics_port: int) -> None:
+    """Tell who waits for ``path`` that the server is ready; the file appears whole or not at all."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}")
+    partial.write_text(json.dumps({"grpc_port": grpc_port, "metrics_port": metrics_port, "pid": os.getpid()}), "utf-8")
+    partial.replace(path)

@@ -1,0 +1,1 @@
+"""Takes RPCs off the wire and sends the responses."""

@@ -1,0 +1,50 @@
+"""The portable transport: grpc.aio."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import grpc
+
+from twinserve_server.rpc import Handler, Interceptor, wrap_all
+from twinserve_server.transport.base import ListenOptions, PortError, channel_arguments
+
+
+class AioTransport:
+    """Serves handlers on grpc.aio."""
+
+    name = "aio"
+
+    def __init__(
+        self, options: ListenOptions, handlers: Sequence[Handler], interceptors: Sequence[Interceptor]
+    ) -> None:
+        """``interceptors`` go from the outermost to the innermost."""
+        self._options = options
+        self._server = grpc.aio.server(options=channel_arguments(options))
+        by_service: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {}
+        for handler in wrap_all(handlers, interceptors):
+            by_service.setdefault(handler.service, {})[handler.method] = handler.to_grpc()
+        for service, methods in by_service.items():
+            self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, methods),))
+
+    async def start(self) -> None:
+        """Listen; see :meth:`Transport.start`."""
+        address, credentials = self._options.address, self._options.credentials
+        try:
+            if credentials is None:
+                self._server.add_insecure_port(address)
+            else:
+                self._server.add_secure_port(address, credentials)
+        except RuntimeError:
+            raise PortError(f"cannot listen on {address}: the address is in use or not of this machine") from None
+        await self._server.start()
+
+    def later(self, callback: Callable[[], None]) -> None:
+        """See :meth:`Transport.later`."""
+        asyncio.get_running_loop().call_soon(callback)
+
+    async def drain(self, grace_seconds: float) -> None:
+        """See :meth:`Transport.drain`."""
+        await self._server.stop(grace_seconds)

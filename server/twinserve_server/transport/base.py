@@ -1,0 +1,76 @@
+"""The narrow interface of a transport: what a gateway needs, whichever library moves the bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from twinserve_server.errors import TwinserveError
+
+
+class PortError(TwinserveError):
+    """The server cannot listen where it was told to."""
+
+    reason = "PORT"
+
+
+class TransportError(TwinserveError):
+    """The transport that was asked for cannot run here."""
+
+    reason = "TRANSPORT"
+
+
+@dataclass(frozen=True, slots=True)
+class ListenOptions:
+    """Where and how a transport listens.
+
+    Attributes:
+        credentials: a ``grpc.ServerCredentials``; None: plain text.
+    """
+
+    host: str
+    port: int
+    reuse_port: bool
+    max_message_bytes: int
+    credentials: Any = None
+
+    @property
+    def address(self) -> str:
+        """As gRPC wants it: an IPv6 address goes into brackets."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Transport(Protocol):
+    """Serves the handlers it was made with."""
+
+    @property
+    def name(self) -> str:
+        """What logs and metrics call it."""
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            PortError: the address is taken or not ours.
+        """
+
+    def later(self, callback: Callable[[], None]) -> None:
+        """Run ``callback`` on the loop, soon, after the requests that have arrived together."""
+
+    async def drain(self, grace_seconds: float) -> None:
+        """Refuse new RPCs, answer the accepted ones, within ``grace_seconds``; then let go of the port."""
+
+
+def channel_arguments(options: ListenOptions) -> list[tuple[str, Any]]:
+    """gRPC's settings for a listening server."""
+    return [
+        ("grpc.so_reuseport", int(options.reuse_port)),
+        ("grpc.max_receive_message_length", options.max_message_bytes),
+        ("grpc.max_send_message_length", options.max_message_bytes),
+        # Clients may ping every 10 s, also without calls; the SDK does.
+        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+    ]

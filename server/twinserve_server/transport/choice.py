@@ -1,0 +1,70 @@
+"""Which transport serves: the fast one where it can, else the portable one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import structlog
+
+from twinserve_server.rpc import Handler, Interceptor
+from twinserve_server.rpc.counted import RpcObserver
+from twinserve_server.transport.base import ListenOptions, Transport, TransportError
+from twinserve_server.transport.fast import support
+
+log = structlog.get_logger()
+
+
+async def start_transport(
+    choice: str,
+    options: ListenOptions,
+    handlers: Sequence[Handler],
+    interceptors: Sequence[Interceptor],
+    observer: RpcObserver,
+) -> Transport:
+    """Start a transport.
+
+    Args:
+        choice: ``aio``, ``fast``, or ``auto``: fast where it can, with a line in the log where it cannot.
+        options: where to listen.
+        handlers: what to serve.
+        interceptors: around the handlers, from the outermost to the innermost.
+        observer: told about RPCs that bypass the interceptors.
+
+    Raises:
+        PortError: the address is taken or not ours.
+        TransportError: ``fast`` was asked for and cannot run here.
+    """
+    transport: Transport
+    if choice != "aio":
+        try:
+            transport = await _fast(options, handlers, interceptors, observer)
+        except support.UnsupportedError as error:
+            if choice == "fast":
+                raise TransportError(
+                    f"--transport fast: {error}; use 'auto' to fall back to grpc.aio where it cannot run"
+                ) from None
+            log.warning("fast_transport_unavailable", reason=str(error), instead="aio")
+        else:
+            await transport.start()
+            return transport
+    # Each transport is imported only where it serves: the other would cost memory.
+    from twinserve_server.transport.aio import AioTransport  # noqa: PLC0415
+
+    transport = AioTransport(options, handlers, interceptors)
+    await transport.start()
+    return transport
+
+
+async def _fast(
+    options: ListenOptions, handlers: Sequence[Handler], interceptors: Sequence[Interceptor], observer: RpcObserver
+) -> Transport:
+    support.check()
+    try:
+        from twinserve_server.transport.fast.proof import prove  # noqa: PLC0415
+        from twinserve_server.transport.fast.transport import FastTransport  # noqa: PLC0415
+    except ImportError as error:
+        raise support.UnsupportedError(f"gRPC lacks what it needs ({error})") from None
+    # Made before the proof: gRPC core, shut down with its last object, would come up again with another poller.
+    transport = FastTransport(options, handlers, interceptors, observer)
+    await prove()
+    return transport

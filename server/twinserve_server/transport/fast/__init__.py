@@ -1,0 +1,1 @@
+"""A transport on gRPC core's own completion queue."""

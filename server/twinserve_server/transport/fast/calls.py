@@ -1,0 +1,263 @@
+"""RPCs of direct methods on a completion queue: a unary call, and a stream that treats every message alike."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, TypeVar
+
+import grpc
+import structlog
+from grpc._cython.cygrpc import (
+    ReceiveCloseOnServerOperation,
+    ReceiveMessageOperation,
+    SendInitialMetadataOperation,
+    SendMessageOperation,
+    SendStatusFromServerOperation,
+    WriteFlag,
+)
+
+from twinserve_server.engine.engine import Call
+from twinserve_server.errors import DeadlineError, TwinserveError
+from twinserve_server.rpc.callback import DirectMethod, DirectStreamMethod
+from twinserve_server.rpc.counted import RpcTally
+from twinserve_server.rpc.deadlines import why_gone
+from twinserve_server.rpc.errors import Metadata, outcome_of
+from twinserve_server.rpc.stream_window import StreamWindow
+from twinserve_server.transport.fast.queue import QueueLoop
+
+Method = TypeVar("Method", DirectMethod, DirectStreamMethod)
+
+log = structlog.get_logger()
+
+#: A call that has waited so long is watched for its caller's leaving. To watch costs another operation, and most calls
+#: are answered before.
+WATCH_AFTER_NS: Final = 5_000_000
+#: gRPC core's "no deadline" as seconds since the epoch; any real one is smaller.
+NO_DEADLINE: Final = 1e15
+
+_OK: Final = 0
+_INTERNAL: Final = grpc.StatusCode.INTERNAL
+
+
+@dataclass(slots=True)
+class DirectRpc(Generic[Method]):
+    """A direct method and what its calls share."""
+
+    method: Method
+    tally: RpcTally
+    loop: QueueLoop
+    #: The calls that are not over, oldest first.
+    open: dict[Any, None] = field(default_factory=dict)
+
+
+def deadline_ns(event: Any, now_ns: int) -> int:
+    """A new call's deadline against ``time.monotonic_ns()``; 0: none."""
+    deadline: float = event.call_details.deadline
+    return 0 if deadline > NO_DEADLINE else now_ns + int((deadline - time.time()) * 1e9)
+
+
+def status(code: grpc.StatusCode, message: str, metadata: Metadata) -> SendStatusFromServerOperation:
+    """The operation that ends a call with an error."""
+    return SendStatusFromServerOperation(metadata, code.value[0], message.encode(), 0)
+
+
+class UnaryCall:
+    """One unary RPC: receive, begin, answer. It is the exchange of its request."""
+
+    __slots__ = ("_call", "_code", "_deadline_ns", "_request", "_rpc", "_started_ns", "_watched")
+
+    def __init__(self, rpc: DirectRpc[DirectMethod], event: Any) -> None:
+        self._rpc = rpc
+        self._call = event.call
+        self._started_ns = now_ns = time.monotonic_ns()
+        self._deadline_ns = deadline_ns(event, now_ns)
+        self._request: Call | None = None
+        self._code = ""
+        self._watched = False
+        rpc.open[self] = None
+        self._call.start_server_batch((ReceiveMessageOperation(0),), self._on_message)
+
+    def watch(self, now_ns: int) -> bool:
+        """Learn of the caller's leaving from now on; False: this call, and all later ones, are too young for it."""
+        if now_ns - self._started_ns < WATCH_AFTER_NS:
+            return False
+        if not self._watched and self._request is not None:
+            self._watched = True
+            self._call.start_server_batch((ReceiveCloseOnServerOperation(0),), self._on_close)
+        return True
+
+    def answer(self, response: bytes) -> None:
+        """See :meth:`Exchange.answer`."""
+        self._end(
+            "OK",
+            SendInitialMetadataOperation((), 0),
+            SendMessageOperation(response, 0),
+            SendStatusFromServerOperation((), _OK, b"", 0),
+        )
+
+    def refuse(self, error: BaseException, request_id: str = "") -> None:
+        """See :meth:`Exchange.refuse`."""
+        code, message, metadata = outcome_of(error, request_id)
+        self._end(code.name, SendInitialMetadataOperation((), 0), status(code, message, metadata))
+
+    def _on_message(self, event: Any) -> None:
+        raw = event.batch_operations[0].message()
+        if raw is None:
+            # The caller left already, or its message was too large and gRPC core has ended the call: there was no
+            # request, and grpc.aio's handlers would not hear of it either.
+            del self._rpc.open[self]
+            operations = (
+                SendInitialMetadataOperation((), 0),
+                status(_INTERNAL, "no request came", ()),
+                ReceiveCloseOnServerOperation(0),
+            )
+            self._call.start_server_batch(operations, _ignore)
+            self._rpc.loop.soon()
+            return
+        self._rpc.tally.started()
+        try:
+            self._request = self._rpc.method.begin(raw, self._deadline_ns, self)
+        except Exception as error:
+            if not isinstance(error, TwinserveError):
+                log.exception("handler_failed")
+            self.refuse(error)
+
+    def _end(self, code: str, *operations: Any) -> None:
+        self._code = code
+        self._request = None
+        if not self._watched:
+            operations = (*operations, ReceiveCloseOnServerOperation(0))
+        self._call.start_server_batch(operations, self._on_end)
+        self._rpc.loop.soon()
+
+    def _on_end(self, event: Any) -> None:
+        if not self._watched and event.batch_operations[-1].cancelled():
+            self._over(why_gone(self._started_ns, self._deadline_ns))
+        else:
+            self._over(None)
+
+    def _on_close(self, event: Any) -> None:
+        request = self._request
+        if request is not None and event.batch_operations[0].cancelled():
+            why = why_gone(self._started_ns, self._deadline_ns)
+            self._request = None
+            self._rpc.method.abandon(request, why)
+            self._over(why)
+
+    def _over(self, gone: TwinserveError | None) -> None:
+        rpc = self._rpc
+        if self in rpc.open:
+            del rpc.open[self]
+            code = self._code if gone is None else gone_code(gone)
+            rpc.tally.handled(code, (time.monotonic_ns() - self._started_ns) / 1e9)
+
+
+class StreamCall:
+    """One bidirectional RPC whose messages are requests and whose answers keep their order."""
+
+    __slots__ = (
+        "_call",
+        "_code",
+        "_deadline_ns",
+        "_ended",
+        "_half_closed",
+        "_opened",
+        "_reading",
+        "_rpc",
+        "_sending",
+        "_started_ns",
+        "_window",
+    )
+
+    def __init__(self, rpc: DirectRpc[DirectStreamMethod], event: Any) -> None:
+        self._rpc = rpc
+        self._call = event.call
+        self._started_ns = now_ns = time.monotonic_ns()
+        self._deadline_ns = deadline_ns(event, now_ns)
+        self._window = StreamWindow(rpc.method, self._deadline_ns, self._send)
+        self._code = "OK"
+        self._ended = self._half_closed = self._opened = self._reading = self._sending = False
+        rpc.open[self] = None
+        rpc.tally.started()
+        self._call.start_server_batch((ReceiveCloseOnServerOperation(0),), self._on_close)
+        self._read()
+
+    def _read(self) -> None:
+        if not (self._reading or self._half_closed or self._ended or self._window.full):
+            self._reading = True
+            self._call.start_server_batch((ReceiveMessageOperation(0),), self._on_message)
+            self._rpc.loop.soon()
+
+    def _on_message(self, event: Any) -> None:
+        self._reading = False
+        if self._ended:
+            return
+        raw = event.batch_operations[0].message()
+        if raw is None:
+            self._half_closed = True
+            self._send()
+            return
+        try:
+            self._window.add(raw)
+        except Exception as error:
+            log.exception("handler_failed")
+            self._finish(error)
+            return
+        self._read()
+
+    def _send(self) -> None:
+        """Send the answers whose turn it is, one operation at a time, and the status after the last one."""
+        if self._sending or self._ended:
+            return
+        window = self._window
+        response = window.pop()
+        if response is None:
+            if self._half_closed and not len(window):
+                self._finish(None)
+            return
+        # More to come: gRPC core may hold this one back and write them together.
+        flags = WriteFlag.buffer_hint if window.ready else 0
+        message = SendMessageOperation(response, flags)
+        self._sending = True
+        self._start((message,), self._on_sent)
+
+    def _on_sent(self, event: Any) -> None:
+        self._sending = False
+        if event.success:
+            self._send()
+            self._read()
+
+    def _finish(self, error: BaseException | None) -> None:
+        self._ended = True
+        if error is None:
+            self._start((SendStatusFromServerOperation((), _OK, b"", 0),), _ignore)
+        else:
+            code, message, metadata = outcome_of(error)
+            self._code = code.name
+            self._start((status(code, message, metadata),), _ignore)
+
+    def _start(self, operations: tuple[Any, ...], tag: Any) -> None:
+        if not self._opened:
+            self._opened = True
+            operations = (SendInitialMetadataOperation((), 0), *operations)
+        self._call.start_server_batch(operations, tag)
+        self._rpc.loop.soon()
+
+    def _on_close(self, event: Any) -> None:
+        self._ended = True
+        code = self._code
+        if event.batch_operations[0].cancelled():
+            code = gone_code(why_gone(self._started_ns, self._deadline_ns))
+        self._window.close(why_gone)
+        del self._rpc.open[self]
+        self._rpc.tally.handled(code, (time.monotonic_ns() - self._started_ns) / 1e9)
+
+
+def gone_code(why: TwinserveError) -> str:
+    """The status of an RPC that its caller ended."""
+    return "DEADLINE_EXCEEDED" if isinstance(why, DeadlineError) else "CANCELLED"
+
+
+def _ignore(_: Any) -> None:
+    """For operations after which nothing follows."""

@@ -1,0 +1,167 @@
+"""RPCs of all other methods on a completion queue: a coroutine each, with the context that grpc.aio would give it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import structlog
+from grpc._cython.cygrpc import (
+    ReceiveCloseOnServerOperation,
+    ReceiveMessageOperation,
+    SendInitialMetadataOperation,
+    SendMessageOperation,
+    SendStatusFromServerOperation,
+)
+
+from twinserve_server.rpc import Handler
+from twinserve_server.transport.fast.calls import NO_DEADLINE
+from twinserve_server.transport.fast.queue import QueueLoop
+
+log = structlog.get_logger()
+
+
+class CoroutineCall:
+    """One RPC, and its context."""
+
+    def __init__(self, handler: Handler, loop: QueueLoop, running: set[CoroutineCall], event: Any) -> None:
+        self._handler = handler
+        self._loop = loop
+        self._running = running
+        self._call = event.call
+        self._metadata = event.invocation_metadata
+        self._deadline: float = event.call_details.deadline
+        self._code: grpc.StatusCode | None = None
+        self._details = ""
+        self._trailing: tuple[tuple[str, str | bytes], ...] = ()
+        self._opened = self._ended = self._gone = False
+        running.add(self)
+        self._start((ReceiveCloseOnServerOperation(0),), self._on_close)
+        self._task = asyncio.ensure_future(self._run())
+
+    async def write(self, message: Any) -> None:
+        """Send one response message."""
+        await self._batch(SendMessageOperation(self._serialize(message), 0))
+
+    async def abort(
+        self, code: grpc.StatusCode, details: str = "", trailing_metadata: tuple[tuple[str, str | bytes], ...] = ()
+    ) -> None:
+        """End the RPC with an error; always raises."""
+        self._code, self._details = code, details
+        self._trailing = tuple(trailing_metadata) or self._trailing
+        await self._finish()
+        raise grpc.aio.AbortError("aborted")
+
+    def set_code(self, code: grpc.StatusCode) -> None:
+        """The status to end with."""
+        self._code = code
+
+    def set_details(self, details: str) -> None:
+        """The message of the status."""
+        self._details = details
+
+    def set_trailing_metadata(self, metadata: Any) -> None:
+        """Metadata to send with the status."""
+        self._trailing = tuple(metadata)
+
+    def trailing_metadata(self) -> tuple[tuple[str, str | bytes], ...]:
+        """The metadata set so far."""
+        return self._trailing
+
+    def code(self) -> grpc.StatusCode | None:
+        """The status set so far."""
+        return self._code
+
+    def details(self) -> str:
+        """The message set so far."""
+        return self._details
+
+    def time_remaining(self) -> float | None:
+        """Seconds until the caller's deadline; None: there is none."""
+        return None if self._deadline > NO_DEADLINE else max(0.0, self._deadline - time.time())
+
+    def invocation_metadata(self) -> Any:
+        """What the caller sent along."""
+        return self._metadata
+
+    def peer(self) -> str:
+        """The caller's address."""
+        address: str = self._call.peer()
+        return address
+
+    async def _run(self) -> None:
+        handler = self._handler
+        try:
+            if handler.request_streaming:
+                request: Any = self._messages()
+            elif (request := await self._receive()) is None:
+                self._code, self._details = grpc.StatusCode.INTERNAL, "no request came"
+                await self._finish()
+                return
+            if handler.generates:
+                async for response in handler.behaviour(request, self):
+                    await self.write(response)
+                await self._finish()
+            else:
+                response = await handler.behaviour(request, self)
+                await self._finish(None if handler.response_streaming else response)
+        except grpc.aio.AbortError:
+            pass
+        except asyncio.CancelledError:
+            if not self._gone:
+                raise
+        except Exception:
+            log.exception("handler_failed", service=handler.service, method=handler.method)
+            self._code, self._details = grpc.StatusCode.UNKNOWN, "the handler failed"
+            await self._finish()
+
+    async def _messages(self) -> AsyncIterator[bytes]:
+        while (raw := await self._receive()) is not None:
+            yield raw
+
+    async def _receive(self) -> bytes | None:
+        event = await self._batch(ReceiveMessageOperation(0), opens=False)
+        message: bytes | None = event.batch_operations[0].message()
+        return message
+
+    async def _finish(self, response: Any = None) -> None:
+        if self._ended or self._gone:
+            return
+        self._ended = True
+        code = self._code or grpc.StatusCode.OK
+        status = SendStatusFromServerOperation(self._trailing, code.value[0], self._details.encode(), 0)
+        if response is None or code is not grpc.StatusCode.OK:
+            await self._batch(status)
+        else:
+            await self._batch(SendMessageOperation(self._serialize(response), 0), status)
+
+    async def _batch(self, *operations: Any, opens: bool = True) -> Any:
+        if opens and not self._opened:
+            self._opened = True
+            operations = (SendInitialMetadataOperation((), 0), *operations)
+        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        def complete(event: Any) -> None:
+            if not done.done():
+                done.set_result(event)
+
+        self._start(operations, complete)
+        return await done
+
+    def _start(self, operations: tuple[Any, ...], tag: Any) -> None:
+        self._call.start_server_batch(operations, tag)
+        self._loop.soon()
+
+    def _serialize(self, message: Any) -> bytes:
+        serialize = self._handler.serialize
+        data: bytes = message if serialize is None else serialize(message)
+        return data
+
+    def _on_close(self, event: Any) -> None:
+        self._running.discard(self)
+        if event.batch_operations[0].cancelled():
+            self._gone = True
+            self._task.cancel()

@@ -1,0 +1,154 @@
+"""The fast transport: gRPC core's completion queue on the asyncio loop (``fast_queue``), without a task for a Predict.
+
+It uses ``grpc._cython.cygrpc``, a private API, in the ``fast_*`` modules only; ``fast_support`` holds the versions this
+was tried with and proves it at every start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Final
+
+from grpc._cython import cygrpc
+
+from twinserve_server.rpc import Handler, Interceptor, wrap_all
+from twinserve_server.rpc.callback import DirectMethod
+from twinserve_server.rpc.counted import RpcObserver
+from twinserve_server.transport.base import ListenOptions, PortError, channel_arguments
+from twinserve_server.transport.fast.calls import DirectRpc, StreamCall, UnaryCall
+from twinserve_server.transport.fast.coroutine_call import CoroutineCall
+from twinserve_server.transport.fast.queue import QueueLoop
+from twinserve_server.transport.fast.support import find_poller
+
+#: Calls that gRPC core may hand over before it is asked for more.
+REQUESTED_CALLS: Final = 64
+#: After the grace period calls are cancelled; so long their ends may take.
+CANCEL_SECONDS: Final = 1.0
+
+
+class FastTransport:
+    """Serves handlers on a completion queue."""
+
+    name = "fast"
+
+    def __init__(
+        self,
+        options: ListenOptions,
+        handlers: Sequence[Handler],
+        interceptors: Sequence[Interceptor],
+        observer: RpcObserver,
+    ) -> None:
+        """
+        Args:
+            options: where to listen.
+            handlers: the methods; those with a ``direct`` form are called by it.
+            interceptors: around all others, from the outermost to the innermost.
+            observer: told about the RPCs of direct methods.
+        """
+        self._options = options
+        self._loop = QueueLoop()
+        self._loop.on_housekeeping = self._watch
+        self._unary: list[DirectRpc[DirectMethod]] = []
+        self._coroutines: set[CoroutineCall] = set()
+        self._open: dict[bytes, Callable[[Any], object]] = {}
+        for handler, wrapped in zip(handlers, wrap_all(handlers, interceptors), strict=True):
+            path = f"/{handler.service}/{handler.method}".encode()
+            self._open[path] = self._opener(handler, wrapped, observer)
+        self._server: Any = None
+        #: Where it listens.
+        self.port = options.port
+        self._closing = False
+        self._ended = asyncio.Event()
+
+    @property
+    def poller(self) -> int:
+        """The descriptor that turns readable when gRPC core has something to do."""
+        return self._loop.poller
+
+    async def start(self) -> None:
+        """Listen; see :meth:`Transport.start`."""
+        options = self._options
+        self._server = cygrpc.Server(channel_arguments(options), False)
+        self._server.register_completion_queue(self._loop.queue)
+        address = options.address.encode()
+        if options.credentials is None:
+            self.port = self._server.add_http2_port(address)
+        else:
+            self.port = self._server.add_http2_port(address, options.credentials._credentials)  # noqa: SLF001
+        if not self.port:
+            raise PortError(f"cannot listen on {options.address}: the address is in use or not of this machine")
+        self._server.start()
+        for _ in range(REQUESTED_CALLS):
+            self._request_call()
+        self._loop.attach(find_poller())
+
+    async def drain(self, grace_seconds: float) -> None:
+        """See :meth:`Transport.drain`."""
+        self._closing = True
+        self._server.shutdown(self._loop.queue, self._on_shutdown)
+        self._loop.soon()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_seconds):
+                await self._ended.wait()
+        if not self._ended.is_set():
+            self._server.cancel_all_calls()
+            self._loop.soon()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CANCEL_SECONDS):
+                    await self._ended.wait()
+        self._loop.detach()
+        self._server.destroy()
+
+    def later(self, callback: Callable[[], None]) -> None:
+        """See :meth:`Transport.later`."""
+        self._loop.later(callback)
+
+    def _opener(self, handler: Handler, wrapped: Handler, observer: RpcObserver) -> Callable[[Any], object]:
+        if wrapped.direct is None and wrapped.direct_stream is None:
+            return partial(CoroutineCall, wrapped, self._loop, self._coroutines)
+        tally = observer.rpc_tally(handler.kind, handler.service, handler.method)
+        if wrapped.direct_stream is not None:
+            return partial(StreamCall, DirectRpc(wrapped.direct_stream, tally, self._loop))
+        assert wrapped.direct is not None
+        rpc = DirectRpc(wrapped.direct, tally, self._loop)
+        self._unary.append(rpc)
+        return partial(UnaryCall, rpc)
+
+    def _request_call(self) -> None:
+        self._server.request_call(self._loop.queue, self._loop.queue, self._on_call)
+
+    def _on_call(self, event: Any) -> None:
+        if not event.success:
+            return
+        if not self._closing:
+            self._request_call()
+        open_call = self._open.get(event.call_details.method)
+        if open_call is not None:
+            open_call(event)
+            return
+        event.call.start_server_batch(
+            (
+                cygrpc.ReceiveCloseOnServerOperation(0),
+                cygrpc.SendInitialMetadataOperation((), 0),
+                cygrpc.SendStatusFromServerOperation((), cygrpc.StatusCode.unimplemented, b"Method not found!", 0),
+            ),
+            _ignore,
+        )
+
+    def _on_shutdown(self, _: Any) -> None:
+        self._ended.set()
+
+    def _watch(self) -> None:
+        now_ns = time.monotonic_ns()
+        for rpc in self._unary:
+            for call in rpc.open:
+                if not call.watch(now_ns):
+                    break
+
+
+def _ignore(_: Any) -> None:
+    """For operations after which nothing follows."""

@@ -1,0 +1,107 @@
+"""The TLS files of a server: checked once by the supervisor, read by each gateway when it starts."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from twinserve_server.errors import TwinserveError
+
+if TYPE_CHECKING:
+    import grpc
+
+_CERTIFICATE: Final = re.compile(rb"-----BEGIN CERTIFICATE-----")
+_KEY: Final = re.compile(rb"-----BEGIN ([A-Z]+ )?PRIVATE KEY-----")
+
+
+class TlsError(TwinserveError):
+    """A TLS file cannot be used; the message names the option and the file."""
+
+    reason = "TLS"
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """Paths of PEM files.
+
+    Attributes:
+        cert: the server's certificate, followed by those between it and its authority.
+        key: its private key, not encrypted.
+        client_ca: authorities; only clients with a certificate of theirs are let in. Empty: any client is.
+    """
+
+    cert: str
+    key: str
+    client_ca: str = ""
+
+    @classmethod
+    def of(cls, cert: Path | None, key: Path | None, client_ca: Path | None) -> TlsFiles | None:
+        """What the options say; None: plain text.
+
+        Raises:
+            TlsError: one of them needs another that is not given.
+        """
+        if cert is None and key is None:
+            if client_ca is not None:
+                raise TlsError(f"--tls-client-ca {client_ca}: needs --tls-cert and --tls-key as well")
+            return None
+        if cert is None:
+            raise TlsError(f"--tls-key {key}: needs --tls-cert as well")
+        if key is None:
+            raise TlsError(f"--tls-cert {cert}: needs --tls-key as well")
+        return cls(str(cert), str(key), "" if client_ca is None else str(client_ca))
+
+    def check(self) -> None:
+        """See that gRPC will take them.
+
+        Raises:
+            TlsError: a file cannot be read, is no PEM file, or the key is that of another certificate.
+        """
+        self._read()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        try:
+            # The empty password keeps OpenSSL from asking the terminal for one.
+            context.load_cert_chain(self.cert, self.key, password=lambda: "")
+        except ssl.SSLError as error:
+            if error.reason == "KEY_VALUES_MISMATCH":
+                raise TlsError(f"--tls-key: {self.key} is not the key of the certificate in {self.cert}") from None
+            raise TlsError(
+                f"--tls-cert, --tls-key: {self.cert} and {self.key} cannot be used ({error.reason or error}); "
+                "give PEM files, the key without a password"
+            ) from None
+        if self.client_ca:
+            try:
+                context.load_verify_locations(self.client_ca)
+            except ssl.SSLError as error:
+                raise TlsError(f"--tls-client-ca: {self.client_ca} cannot be used ({error.reason or error})") from None
+
+    def credentials(self) -> grpc.ServerCredentials:
+        """The files as they are now, for gRPC.
+
+        Raises:
+            TlsError: a file cannot be read or is no PEM file.
+        """
+        import grpc  # noqa: PLC0415  (the supervisor, which checks, does without)
+
+        cert, key, client_ca = self._read()
+        return grpc.ssl_server_credentials([(key, cert)], client_ca, require_client_auth=client_ca is not None)
+
+    def _read(self) -> tuple[bytes, bytes, bytes | None]:
+        cert = _read("--tls-cert", self.cert, _CERTIFICATE, "certificate")
+        key = _read("--tls-key", self.key, _KEY, "private key")
+        if not self.client_ca:
+            return cert, key, None
+        return cert, key, _read("--tls-client-ca", self.client_ca, _CERTIFICATE, "certificate")
+
+
+def _read(option: str, path: str, begins: re.Pattern[bytes], what: str) -> bytes:
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise TlsError(f"{option}: {path} cannot be read ({error.strerror})") from None
+    if not begins.search(content):
+        raise TlsError(f"{option}: {path} holds no {what} in PEM form")
+    return content

@@ -1,0 +1,186 @@
+"""``twinserve loadtest`` as a user runs it, against a real server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from support.processes import process_tree
+from support.server_process import ServerProcess, wait_until
+from support.tiny_model import classes_of
+from twinserve_loadtest.record.load_results import Results, decode_predictions
+from twinserve_loadtest.record.results_file import load_results
+from twinserve_loadtest.record.testset import load_test_set
+
+CODE = "import sys; sys.argv[0] = 'twinserve loadtest'; from twinserve_loadtest.commands.loadtest import app; app()"
+
+
+def start(target: str, models: Path, output: Path, *flags: str) -> subprocess.Popen[str]:
+    """The command as a process of its own."""
+    arguments = ["--target", target, "--models", str(models), "--output", str(output), *flags]
+    return subprocess.Popen(
+        [sys.executable, "-c", CODE, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "COLUMNS": "220"},
+    )
+
+
+def run(target: str, models: Path, output: Path, *flags: str) -> tuple[int, str, str]:
+    """Exit code, standard output, standard error."""
+    process = start(target, models, output, *flags)
+    out, err = process.communicate(timeout=90)
+    return process.returncode, out, err
+
+
+@pytest.fixture(scope="module")
+def standard(
+    shared_server: ServerProcess, tiny_models: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Results, str]:
+    """The standard test, shortened, and what it printed."""
+    output = tmp_path_factory.mktemp("out") / "results.json"
+    metrics = f"http://127.0.0.1:{shared_server.metrics_port}"
+    code, out, err = run(
+        shared_server.target, tiny_models, output, "--metrics-url", metrics, "--duration", "1", "--rate", "50"
+    )
+    assert code == 0, err
+    return load_results(output), out
+
+
+def test_every_image_goes_once_to_every_variant(standard: tuple[Results, str], tiny_models: Path) -> None:
+    results, _ = standard
+    scenario = results.scenario("accuracy")
+    assert scenario is not None
+    truth = classes_of(load_test_set(tiny_models / "tiny").images)
+    for variant in ("fp32", "int8"):
+        accuracy = scenario.variants[variant].accuracy
+        assert accuracy is not None
+        assert (accuracy.correct, accuracy.total, accuracy.coverage) == (64, 64, 1.0)
+        assert np.array_equal(decode_predictions(results.predictions[variant]), truth)
+
+
+def test_every_question_of_the_standard_test_is_answered(standard: tuple[Results, str]) -> None:
+    results, _ = standard
+    assert [scenario.name for scenario in results.scenarios] == [
+        "accuracy",
+        "single-stream",
+        "open",
+        "offline",
+        "closed",
+    ]
+    for scenario in results.scenarios:
+        for result in scenario.variants.values():
+            assert result.requests > 0
+            assert result.failures == {}
+            assert result.stages is not None
+            assert result.latency.count == result.requests
+    assert results.complete
+    assert results.missing == []
+
+
+def test_the_model_is_described_with_its_size_and_memory(standard: tuple[Results, str], tiny_models: Path) -> None:
+    results, _ = standard
+    for name, variant in results.model.variants.items():
+        assert variant.artefact_bytes == (tiny_models / "tiny" / "1" / f"{name}.pt").stat().st_size
+        assert variant.memory is not None
+        assert variant.memory.resident_pss is not None
+        assert variant.memory.resident_pss > 10e6
+    assert results.stamp["artefacts"] == {name: v.sha256 for name, v in results.model.variants.items()}
+    assert "--rate 50" in results.command
+
+
+def test_a_small_set_and_a_shared_machine_are_caveats(standard: tuple[Results, str]) -> None:
+    results, out = standard
+    assert any("not the full set" in caveat for caveat in results.caveats)
+    assert any("shared one machine" in caveat for caveat in results.caveats)
+    assert "NOT the full test set" in out
+
+
+def test_it_ends_with_a_table_and_a_sentence(standard: tuple[Results, str]) -> None:
+    _, out = standard
+    assert "accuracy %" in out
+    assert "int8 is " in out
+    assert out.rstrip().endswith("results.json")
+
+
+def test_a_step_test_states_the_rate_sustained(shared_server: ServerProcess, tiny_models: Path, tmp_path: Path) -> None:
+    output = tmp_path / "step.json"
+    # So wide a limit holds at every rate that the generator can keep: the search ends where that does.
+    flags = ("--mode", "step", "--variants", "int8", "--rate", "300", "--p99-limit-ms", "2000", "--duration", "0.2")
+    code, out, err = run(shared_server.target, tiny_models, output, *flags)
+    assert code == 0, err
+    scenario = load_results(output).scenario("step")
+    assert scenario is not None
+    assert scenario.steps[0].rate == 300
+    assert scenario.sustained_rate == {"int8": max(step.rate for step in scenario.steps if step.sustained)}
+    assert all(step.sustained is not bool(step.reason) for step in scenario.steps)
+    assert "Latency by variant" in out
+
+
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        (("--variants", "int4"), "variant 'int4' is not served"),
+        (("--model", "other"), "NOT_FOUND"),
+        (("--mode", "fast"), "mode is 'fast'; known are standard, accuracy"),
+        (("--rate", "0"), "rate is 0.0: it must lie in"),
+        (("--data", "nowhere.npz"), "no test set at nowhere.npz; `twinserve models build` writes one"),
+        (("--batch", "2000"), "--batch is 2000; the server takes at most 1024 images a request"),
+    ],
+)
+def test_what_cannot_begin_is_said_with_exit_code_2(
+    shared_server: ServerProcess, tiny_models: Path, tmp_path: Path, flags: tuple[str, ...], text: str
+) -> None:
+    code, _, err = run(shared_server.target, tiny_models, tmp_path / "none.json", *flags)
+    assert code == 2
+    assert text in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "none.json").exists()
+
+
+def test_a_server_killed_half_way_leaves_results_that_say_what_is_missing(
+    serve: Callable[..., ServerProcess], tiny_models: Path, tmp_path: Path
+) -> None:
+    victim = serve(tiny_models)
+    output = tmp_path / "results.json"
+    tree = process_tree(victim)
+    process = start(victim.target, tiny_models, output, "--duration", "2", "--rate", "50")
+    wait_until(lambda: victim.metric("twinserve_requests_total", code="OK") > 100, 60)
+    for member in tree:
+        member.kill()
+    out, err = process.communicate(timeout=90)
+    results = load_results(output)
+    assert process.returncode == 1
+    assert not results.complete
+    assert results.missing[0].startswith("the test ended early: no request ")
+    assert any("requests lost (UNAVAILABLE)" in line for line in results.missing)
+    assert any("block(s) not run" in line for line in results.missing)
+    assert "Missing: " in out
+    assert "INCOMPLETE" in out
+    assert "Traceback" not in out + err
+
+
+def test_ctrl_c_keeps_what_there_is_and_leaves_nothing_running(
+    shared_server: ServerProcess, tiny_models: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "results.json"
+    before = shared_server.metric("twinserve_requests_total", code="OK")
+    process = start(shared_server.target, tiny_models, output, "--mode", "closed", "--duration", "60")
+    wait_until(lambda: shared_server.metric("twinserve_requests_total", code="OK") > before + 200, 60)
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert children
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert "interrupted" in load_results(output).missing[0]
+    wait_until(lambda: not any(child.is_running() for child in children), 10)

@@ -1,0 +1,80 @@
+"""The test set is read without torch, and what is wrong with one is said."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from twinserve_loadtest.record.testset import FILE_NAME, TestSet, TestSetError, load_test_set, save_test_set
+
+INFO: dict[str, Any] = {"name": "toy", "source": "a test", "full": True}
+
+
+def write(path: Path, **changes: Any) -> Path:
+    """An archive with some of its keys replaced; None leaves one out."""
+    keys: dict[str, Any] = {
+        "images": np.arange(3 * 4, dtype=np.uint8).reshape(3, 2, 2),
+        "labels": np.array([0, 1, 2]),
+        "info": np.array(json.dumps(INFO)),
+        **changes,
+    }
+    np.savez(path, **{key: value for key, value in keys.items() if value is not None})
+    return path
+
+
+def test_a_folder_or_a_file_may_be_named(tmp_path: Path) -> None:
+    write(tmp_path / FILE_NAME)
+    by_file, by_folder = load_test_set(tmp_path / FILE_NAME), load_test_set(tmp_path)
+    assert by_file.info == by_folder.info
+    assert (by_file.info.name, by_file.info.images, by_file.info.full) == ("toy", 3, True)
+    assert by_file.images.dtype == np.uint8
+    assert by_file.labels.tolist() == [0, 1, 2]
+
+
+def test_what_is_saved_is_read_again(tmp_path: Path) -> None:
+    original = load_test_set(write(tmp_path / FILE_NAME))
+    save_test_set(original, tmp_path / "copy.npz")
+    copy = load_test_set(tmp_path / "copy.npz")
+    assert copy.info == original.info
+    np.testing.assert_array_equal(copy.images, original.images)
+
+
+def test_a_part_of_the_set_does_not_pass_for_the_full_set(tmp_path: Path) -> None:
+    whole = load_test_set(write(tmp_path / FILE_NAME))
+    assert not whole.head(2).info.full
+    assert whole.head(2).info.images == 2
+    assert whole.head(3) is whole
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"images": None}, "lacks.*images"),
+        ({"info": np.array("{}")}, "lacks 'name'"),
+        ({"info": np.array("no json")}, "not a usable test set"),
+        ({"labels": np.array([0, 1])}, "3 images but 2 labels"),
+        ({"labels": np.array([0, 1, -1])}, "labels must lie in"),
+        ({"images": np.zeros((3, 2, 2))}, "images are float64"),
+        ({"images": np.zeros((0, 2, 2), np.uint8), "labels": np.zeros(0, int)}, "no image"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, changes: dict[str, Any], text: str) -> None:
+    with pytest.raises(TestSetError, match=text):
+        load_test_set(write(tmp_path / FILE_NAME, **changes))
+
+
+def test_a_missing_or_damaged_file_is_named_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(TestSetError, match="twinserve models build"):
+        load_test_set(tmp_path)
+    (tmp_path / FILE_NAME).write_bytes(b"PK\3\4 cut off")
+    with pytest.raises(TestSetError, match=FILE_NAME):
+        load_test_set(tmp_path)
+
+
+def test_images_and_labels_must_belong_together() -> None:
+    with pytest.raises(ValueError, match="uint8 and float32"):
+        TestSet(np.zeros((1, 2), np.int32), np.zeros(1, np.int64), None)  # type: ignore[arg-type]

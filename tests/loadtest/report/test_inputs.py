@@ -1,0 +1,69 @@
+"""Results files are told apart by what is in them, and what cannot be used is named."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from loadtest.report.sample_files import Files
+from loadtest.report.sample_load_test import sample_load_test
+from twinserve_loadtest.record.results_file import save_results
+from twinserve_loadtest.report.inputs import ReportError, read_inputs
+
+
+def test_files_are_told_apart_by_content_not_by_name_or_order(files: Files) -> None:
+    inputs = read_inputs([files.load_test, files.comparison])
+    swapped = read_inputs([files.comparison, files.load_test])
+    for found in (inputs, swapped):
+        assert [source.name for source, _ in found.load_tests] == ["load_test.json"]
+        assert [source.name for source, _ in found.comparisons] == ["comparison.json"]
+
+
+def test_an_absent_file_is_named_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ReportError, match=r"nothing\.json: cannot be read .*twinserve loadtest"):
+        read_inputs([tmp_path / "nothing.json"])
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("not json", r"bad\.json: is not JSON"),
+        ("[1, 2]", r"bad\.json: holds neither a load test nor a comparison"),
+        ('{"scenarios": [], "schema_version": 99}', r"bad\.json: schema_version is 99"),
+        ('{"scenarios": {}, "verdict": {}}', r"bad\.json: field"),
+        ('{"bench": {"model": "mnist"}}', r"bad\.json: bench\.version"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, content: str, complaint: str) -> None:
+    file = tmp_path / "bad.json"
+    file.write_text(content)
+    with pytest.raises(ReportError, match=complaint):
+        read_inputs([file])
+
+
+def test_a_results_file_cut_off_by_a_full_disk_is_named(tmp_path: Path, files: Files) -> None:
+    file = tmp_path / "cut.json"
+    file.write_bytes(files.load_test.read_bytes()[:5000])
+    with pytest.raises(ReportError, match=r"cut\.json: is not JSON"):
+        read_inputs([file])
+
+
+def test_two_models_do_not_share_a_page(tmp_path: Path, files: Files) -> None:
+    other = sample_load_test()
+    save_results(replace(other, model=replace(other.model, name="fashion")), tmp_path / "other.json")
+    with pytest.raises(ReportError, match="fashion version 1, mnist version 1"):
+        read_inputs([files.load_test, tmp_path / "other.json"])
+
+
+def test_the_hash_of_the_file_stands_in_the_report(files: Files) -> None:
+    (source, _), *_ = read_inputs([files.load_test]).load_tests
+    assert len(source.sha256) == 64
+    assert json.loads(files.load_test.read_bytes())["schema_version"] == 1
+
+
+def test_a_bench_alone_is_no_report(files: Files) -> None:
+    with pytest.raises(ReportError, match="nothing to report on"):
+        read_inputs([files.bench])

@@ -1,0 +1,69 @@
+"""A gateway's links to a model process: whichever way one ends, the next one takes its place."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from twinserve_server.artefact.manifest import ModelVersion
+from twinserve_server.engine import frames
+from twinserve_server.engine.batch_queue import BatchPolicy
+from twinserve_server.engine.channel import ModelChannel
+from twinserve_server.engine.job import Job
+from twinserve_server.engine.links import ModelLinks
+from twinserve_server.errors import ModelUnavailableError
+
+HELLO = frames.ANSWER.pack(0, frames.HELLO, 0, 0, 0, 0, 0, 0, 0, 0)
+VERSION = ModelVersion("m", "1", (4,), ("UINT8",), "probabilities", ("a", "b"), {})
+
+
+class Observer:
+    def on_transfer(self, transfer_ns: int) -> None:
+        pass
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110  (the channel tells nobody)
+            await asyncio.sleep(0.005)
+
+
+async def test_a_link_that_fails_while_it_writes_is_replaced(tmp_path: Path) -> None:
+    path = str(tmp_path / "model.sock")
+    done: list[Job] = []
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        listener.setblocking(False)
+        channel, links = ModelChannel(VERSION, "int8", BatchPolicy(), Observer()), ModelLinks()
+        links.connect(channel, 0, path)
+        loop = asyncio.get_running_loop()
+        for _ in range(3):
+            process, _ = await loop.sock_accept(listener)
+            process.sendall(HELLO)
+            await until(lambda: channel.ready)
+            # The loop has no chance to see the end of the stream before the batch is written.
+            process.close()
+            channel.submit(Job(bytes(4), "UINT8", 1, done.append))
+            assert isinstance(done.pop().error, ModelUnavailableError)
+            assert not channel.ready
+        links.close()
+
+
+async def test_a_link_that_its_process_ends_is_replaced(tmp_path: Path) -> None:
+    path = str(tmp_path / "model.sock")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        listener.setblocking(False)
+        channel, links = ModelChannel(VERSION, "int8", BatchPolicy(), Observer()), ModelLinks()
+        links.connect(channel, 0, path)
+        for _ in range(3):
+            process, _ = await asyncio.get_running_loop().sock_accept(listener)
+            process.sendall(HELLO)
+            await until(lambda: channel.ready)
+            process.close()
+            await until(lambda: not channel.ready)
+        links.close()
