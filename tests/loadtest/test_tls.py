@@ -52,7 +52,7 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
 
 
 def command(name: str, server: ServerProcess, models: Path, output: Path, *options: str) -> list[str]:
-    code = f"import sys; sys.argv[0] = 'twinserve {name}'; from twinserve_loadtest.cli_{name} import app; app()"
+    code = f"import sys; sys.argv[0] = 'twinserve {name}'; from twinserve_loadtest.commands.{name} import app; app()"
     return ["-c", code, "--target", server.target, "--models", str(models), "--output", str(output), *options]
 
 

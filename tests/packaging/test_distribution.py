@@ -41,7 +41,7 @@ def test_the_wheel_carries_stubs_types_and_data(wheel: Path) -> None:
         "twinserve/v1/predict_pb2_grpc.py",
         "twinserve/py.typed",
         "twinserve_client/py.typed",
-        "twinserve_server/core/manifest.schema.json",
+        "twinserve_server/artefact/manifest.schema.json",
     }
     assert wanted <= names
     assert not [name for name in names if name.startswith(("server/", "client/", "tests/", "loadtest/"))]
