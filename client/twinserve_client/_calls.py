@@ -16,9 +16,16 @@ import numpy.typing as npt
 from google.protobuf.message import Message
 
 from twinserve.v1 import admin_pb2, admin_pb2_grpc, predict_pb2, predict_pb2_grpc
-from twinserve_client import _admin, types
+from twinserve_client import types
 from twinserve_client._tensor import encode_tensor
-from twinserve_client.errors import InternalError, InvalidInputError
+from twinserve_client.errors import (
+    CallError,
+    DeadlineExceededError,
+    InternalError,
+    InvalidInputError,
+    OverloadedError,
+    UnavailableError,
+)
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -51,7 +58,7 @@ class Calls:
     def __init__(self, model: str | None) -> None:
         self._model = model or ""
         #: Filled by every DescribeModel answer; shared with the predictions.
-        self.names: types.ClassNames = {}
+        self._names: types.ClassNames = {}
 
     def predict(
         self,
@@ -125,18 +132,34 @@ class Calls:
 
     def get_traffic(self) -> Call[types.Traffic]:
         """The traffic policy in force."""
-        return Call("GetTraffic", admin_pb2.GetTrafficRequest(model=self._model), _admin.traffic)
+        return Call("GetTraffic", admin_pb2.GetTrafficRequest(model=self._model), _traffic)
 
     def set_traffic(
         self, weights: Mapping[str, float], shadows: Mapping[str, float] | None, if_generation: int | None
     ) -> Call[types.Traffic]:
         """Replace the traffic policy."""
-        request = _admin.set_traffic_request(self._model, weights, shadows or {}, if_generation)
-        return Call("SetTraffic", request, _admin.traffic)
+        request = admin_pb2.SetTrafficRequest(
+            traffic=admin_pb2.Traffic(
+                model=self._model,
+                weights=weights,
+                shadows=[admin_pb2.Shadow(variant=name, share=share) for name, share in (shadows or {}).items()],
+            ),
+            if_generation=if_generation,
+        )
+        return Call("SetTraffic", request, _traffic)
 
     def get_status(self) -> Call[types.ServerStatus]:
         """The processes of the server."""
-        return Call("GetStatus", admin_pb2.GetStatusRequest(), _admin.status)
+        return Call("GetStatus", admin_pb2.GetStatusRequest(), _status)
+
+    def lacks_names(self, prediction: types.Prediction) -> bool:
+        """Whether the model's description is needed for the class names of ``prediction``."""
+        return prediction.manifest_key not in self._names
+
+    def keeps_names_secret(self, prediction: types.Prediction, error: CallError) -> None:
+        """Note why the description failed: what a later attempt cannot mend is not asked for again."""
+        if not isinstance(error, UnavailableError | DeadlineExceededError | OverloadedError):
+            self._names.setdefault(prediction.manifest_key, ())
 
     def prediction(self, response: predict_pb2.PredictResponse) -> types.Prediction:
         """A PredictResponse as arrays.
@@ -164,7 +187,8 @@ class Calls:
             _timing(response.timing),
             response.request_id,
             _ROUTES.get(response.route, "unspecified"),
-            self.names,
+            self._names,
+            served.manifest_digest,
         )
 
     def _comparison(self, response: predict_pb2.CompareResponse) -> dict[str, types.Prediction]:
@@ -192,7 +216,7 @@ class Calls:
             models=tuple(response.models),
             manifest_json=response.manifest_json,
         )
-        self.names[info.model, info.version] = info.labels
+        self._names[info.model, info.version, response.manifest_digest] = info.labels
         return info
 
 
@@ -210,3 +234,35 @@ def _timing(timing: predict_pb2.Timing) -> types.Timing:
 
 def _feedback(response: predict_pb2.SendFeedbackResponse) -> types.Feedback:
     return types.Feedback(response.variant, response.correct, response.total)
+
+
+def _traffic(response: admin_pb2.GetTrafficResponse | admin_pb2.SetTrafficResponse) -> types.Traffic:
+    """The policy in force."""
+    policy = response.traffic
+    return types.Traffic(
+        model=policy.model,
+        weights=dict(policy.weights),
+        shadows={shadow.variant: shadow.share for shadow in policy.shadows},
+        generation=policy.generation,
+    )
+
+
+def _status(response: admin_pb2.GetStatusResponse) -> types.ServerStatus:
+    """Every process and how it fares."""
+    return types.ServerStatus(
+        version=response.version,
+        uptime_seconds=response.uptime_seconds,
+        processes=tuple(
+            types.ProcessStatus(
+                name=process.name,
+                role=process.role,
+                pid=process.pid,
+                ready=process.ready,
+                restarts=process.restarts,
+                variant=process.variant,
+                pss_bytes=process.pss_bytes,
+                cpu_seconds=process.cpu_seconds,
+            )
+            for process in response.processes
+        ),
+    )

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, aclosing, nullcontext, suppress
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, overload
 
@@ -247,12 +247,12 @@ class AsyncClient:
         return self._methods[name]
 
     async def _learn_names(self, prediction: Prediction, deadline: Deadline) -> None:
-        """Ask once for the class names of the version that answered; a failure does not spoil the answer."""
-        key = (prediction.model, prediction.version)
-        if key in self._calls.names:
+        """Ask for the class names of the manifest that answered; a failure does not spoil the answer."""
+        if not self._calls.lacks_names(prediction):
             return
         async with self._naming:
-            if key not in self._calls.names and (left := deadline.left()) != 0:
-                with suppress(CallError):
+            if self._calls.lacks_names(prediction) and (left := deadline.left()) != 0:
+                try:
                     await self._run(self._calls.describe_model(), left)
-                self._calls.names.setdefault(key, ())
+                except CallError as error:
+                    self._calls.keeps_names_secret(prediction, error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext, suppress
+from contextlib import AbstractContextManager, closing, nullcontext
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, overload
 
@@ -304,12 +304,12 @@ class Client:
         return self._tracing.span(method, self._metadata)
 
     def _learn_names(self, prediction: Prediction, deadline: Deadline) -> None:
-        """Ask once for the class names of the version that answered; a failure does not spoil the answer."""
-        key = (prediction.model, prediction.version)
-        if key in self._calls.names:
+        """Ask for the class names of the manifest that answered; a failure does not spoil the answer."""
+        if not self._calls.lacks_names(prediction):
             return
         with self._naming:
-            if key not in self._calls.names and (left := deadline.left()) != 0:
-                with suppress(CallError):
+            if self._calls.lacks_names(prediction) and (left := deadline.left()) != 0:
+                try:
                     self._run(self._calls.describe_model(), left)
-                self._calls.names.setdefault(key, ())
+                except CallError as error:
+                    self._calls.keeps_names_secret(prediction, error)

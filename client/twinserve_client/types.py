@@ -15,8 +15,10 @@ from twinserve_client.errors import LabelsUnknownError, NotFoundError
 #: Why a variant answered: the request named it, or the router drew it by weight.
 Route = Literal["named", "split", "unspecified"]
 
-#: Class names by (model, version), as far as one client knows them.
-ClassNames = dict[tuple[str, str], tuple[str, ...]]
+#: One manifest: model, version, digest of its text (empty: the server does not tell).
+ManifestKey = tuple[str, str, bytes]
+#: Class names by manifest, as far as one client knows them.
+ClassNames = dict[ManifestKey, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class Prediction:
     route: Route
     #: Shared by all predictions of a client, which fills it.
     _names: ClassNames = field(default_factory=dict, repr=False)
+    _manifest: bytes = field(default=b"", repr=False)
 
     def __len__(self) -> int:
         """Number of images."""
@@ -78,13 +81,19 @@ class Prediction:
         Raises:
             LabelsUnknownError: the server did not describe this model version; ``classes`` has the numbers.
         """
-        names = self._names.get((self.model, self.version))
-        if not names:
+        names = self._names.get(self.manifest_key, ())
+        if len(names) < self.probabilities.shape[1]:
             raise LabelsUnknownError(
-                f"labels: the server did not name the classes of {self.model} version {self.version}; "
+                f"labels: the server did not name the {self.probabilities.shape[1]} classes of "
+                f"{self.model} version {self.version}; "
                 "use .classes, or call describe_model() to see why"
             )
         return [names[index] for index in self.classes]
+
+    @property
+    def manifest_key(self) -> ManifestKey:
+        """The manifest that this answer follows; another one may name the classes differently."""
+        return self.model, self.version, self._manifest
 
     @property
     def label(self) -> str:

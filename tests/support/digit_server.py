@@ -92,6 +92,9 @@ class Behaviour:
     stream_read: int = 0
     stream_ended: threading.Event = field(default_factory=threading.Event)
     stream_cut_after: int | None = None
+    labels: tuple[str, ...] = LABELS
+    #: Changes with the manifest; empty: a server that does not tell.
+    manifest_digest: bytes = b"manifest"
 
 
 class PredictServicer(predict_pb2_grpc.PredictServiceServicer):
@@ -128,7 +131,9 @@ class PredictServicer(predict_pb2_grpc.PredictServiceServicer):
             classes=classes,
             probabilities=probabilities.tobytes(),
             class_count=10,
-            served_by=predict_pb2.ServedBy(model="digits", version="3", variant=variant, sha256="ab" * 32),
+            served_by=predict_pb2.ServedBy(
+                model="digits", version="3", variant=variant, sha256="ab" * 32, manifest_digest=self._do.manifest_digest
+            ),
             timing=predict_pb2.Timing(
                 queue_ns=1_000, inference_ns=2_000, total_ns=9_000, transfer_ns=3_000, batch_size=len(images)
             ),
@@ -179,7 +184,7 @@ class PredictServicer(predict_pb2_grpc.PredictServiceServicer):
             version="3",
             item_shape=SHAPE,
             datatypes=[predict_pb2.DATA_TYPE_UINT8, predict_pb2.DATA_TYPE_FP32],
-            labels=LABELS,
+            labels=self._do.labels,
             max_request_images=1024,
             variants=[
                 predict_pb2.VariantDescription(
@@ -189,6 +194,7 @@ class PredictServicer(predict_pb2_grpc.PredictServiceServicer):
             ],
             models=["digits"],
             manifest_json=MANIFEST,
+            manifest_digest=self._do.manifest_digest,
         )
 
 

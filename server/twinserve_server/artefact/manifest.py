@@ -150,6 +150,11 @@ def read_manifest(folder: Path) -> ModelVersion:
     )
 
 
+def manifest_digest(manifest_json: str) -> bytes:
+    """What tells one manifest from another: the first 8 bytes of its SHA-256."""
+    return hashlib.sha256(manifest_json.encode()).digest()[:8]
+
+
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file, lower-case hex."""
     with path.open("rb") as file:

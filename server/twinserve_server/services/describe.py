@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from twinserve.v1 import predict_pb2
+from twinserve_server.artefact.manifest import manifest_digest
 from twinserve_server.engine.engine import Engine
 
 _DATATYPES = {"UINT8": predict_pb2.DATA_TYPE_UINT8, "FP32": predict_pb2.DATA_TYPE_FP32}
@@ -37,4 +38,5 @@ def describe_model(engine: Engine, model: str, max_request_images: int) -> predi
         ],
         models=sorted(engine.models),
         manifest_json=version.manifest_json,
+        manifest_digest=manifest_digest(version.manifest_json),
     )

@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 
 from twinserve.v1 import predict_pb2
+from twinserve_server.artefact.manifest import manifest_digest
 from twinserve_server.engine.engine import Call
 from twinserve_server.engine.job import Job
 from twinserve_server.errors import TwinserveError
@@ -47,6 +48,7 @@ def encode_answer(call: Call, job: Job) -> bytes:
                 version.variants[call.variant].sha256,
                 version.classes,
                 call.path,
+                version.manifest_json,
             ),
             _packed_classes(job),
             _TAG_PROBABILITIES,
@@ -95,11 +97,19 @@ _ONE_CLASS: Final = tuple(bytes((1, index)) for index in range(0x80))
 
 
 @lru_cache(maxsize=256)
-def _head(model: str, version: str, variant: str, sha256: str, class_count: int, path: str) -> bytes:
+def _head(
+    model: str, version: str, variant: str, sha256: str, class_count: int, path: str, manifest_json: str
+) -> bytes:
     """What all answers of a variant begin with, up to the tag of the classes."""
     fields = predict_pb2.PredictResponse(
         class_count=class_count,
-        served_by=predict_pb2.ServedBy(model=model, version=version, variant=variant, sha256=sha256),
+        served_by=predict_pb2.ServedBy(
+            model=model,
+            version=version,
+            variant=variant,
+            sha256=sha256,
+            manifest_digest=manifest_digest(manifest_json),
+        ),
         route=_ROUTES[path],
     )
     return fields.SerializeToString() + _TAG_CLASSES

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from twinserve.v1 import predict_pb2
-from twinserve_server.artefact.manifest import ModelVersion, Variant
+from twinserve_server.artefact.manifest import ModelVersion, Variant, manifest_digest
 from twinserve_server.engine.engine import Call, ServedModel
 from twinserve_server.engine.job import Job
 from twinserve_server.engine.router import Router, TrafficPolicy
@@ -99,7 +99,9 @@ def test_an_answer_is_what_the_protobuf_library_writes(classes: int, images: int
         classes=answers.tolist(),
         probabilities=rows.tobytes(),
         class_count=classes,
-        served_by=predict_pb2.ServedBy(model="mnist", version="3", variant="int8", sha256="ab" * 32),
+        served_by=predict_pb2.ServedBy(
+            model="mnist", version="3", variant="int8", sha256="ab" * 32, manifest_digest=manifest_digest("{}")
+        ),
         timing=predict_pb2.Timing(
             queue_ns=1,
             transfer_ns=2**40,
