@@ -155,7 +155,6 @@ def block_spec(arm: str, block: BlockPlan) -> BlockSpec:
             block.images_per_request,
             requests=block.requests,
             timeout=_BULK_TIMEOUT,
-            keep_samples=False,
             keep_probabilities=True,
         )
     if block.traffic == "server":
@@ -170,7 +169,6 @@ def block_spec(arm: str, block: BlockPlan) -> BlockSpec:
             seed=block.seed,
             first_image=block.first_image,
             warm_up=warm_up,
-            keep_samples=False,
         )
     single = block.traffic == "single_stream"
     return BlockSpec(
@@ -183,7 +181,6 @@ def block_spec(arm: str, block: BlockPlan) -> BlockSpec:
         first_image=block.first_image,
         warm_up=5 if single else 1,
         timeout=5.0 if single else _BULK_TIMEOUT,
-        keep_samples=False,
     )
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from twinserve_loadtest.generate.record import BlockRecord
 from twinserve_loadtest.record.testset import FILE_NAME, save_test_set
+from twinserve_loadtest.record.wire import from_plain, to_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,11 +122,11 @@ class LoadGenerator:
         Raises:
             GeneratorError: the generator's own process failed.
         """
-        self._order(spec.to_dict())
+        self._order(to_plain(spec))
         while True:
             message = self._answer()
             if "record" in message:
-                return BlockRecord.from_dict(message["record"])
+                return from_plain(BlockRecord, message["record"])
             if on_progress is not None:
                 on_progress(message["progress"]["requests"], message["progress"]["seconds"])
 

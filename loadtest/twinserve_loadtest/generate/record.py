@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from twinserve_loadtest.generate.recorder import Tally
 from twinserve_loadtest.generate.spec import ROUTED, BlockSpec
@@ -87,35 +88,6 @@ class BlockRecord:
         self.backlogged += other.backlogged
         self.aborted = self.aborted or other.aborted
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for Locust's messages and for JSON."""
-        return {
-            "spec": self.spec.to_dict(),
-            "tallies": {variant: tally.to_dict() for variant, tally in self.tallies.items()},
-            "warm_ups": self.warm_ups,
-            "seconds": self.seconds,
-            "schedule_seconds": self.schedule_seconds,
-            "send_seconds": self.send_seconds,
-            "scheduled": self.scheduled,
-            "dropped": self.dropped,
-            "backlogged": self.backlogged,
-            "reading": self.reading.to_dict(),
-            "aborted": self.aborted,
-            "blocks": self.blocks,
-        }
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> BlockRecord:
-        """The reverse of :meth:`to_dict`."""
-        return cls(
-            **{
-                **values,
-                "spec": BlockSpec.from_dict(values["spec"]),
-                "tallies": {variant: Tally.from_dict(tally) for variant, tally in values["tallies"].items()},
-                "reading": WatchReading.from_dict(values["reading"]),
-            }
-        )
-
 
 def merged(records: Iterable[BlockRecord], *, parallel: bool) -> BlockRecord:
     """A fresh record of all ``records``: workers of one block (``parallel``), or blocks one after another.
@@ -126,7 +98,7 @@ def merged(records: Iterable[BlockRecord], *, parallel: bool) -> BlockRecord:
     total: BlockRecord | None = None
     for record in records:
         if total is None:
-            total = BlockRecord.from_dict(record.to_dict())
+            total = deepcopy(record)
         elif parallel:
             total.add_parallel(record)
         else:

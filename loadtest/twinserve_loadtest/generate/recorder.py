@@ -6,17 +6,16 @@ several workers or of several blocks merge exactly: merging is addition.
 
 from __future__ import annotations
 
-import base64
-from array import array
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from hdrh.histogram import HdrHistogram
+from pydantic import BeforeValidator, PlainSerializer
 
 from twinserve_loadtest.record.load_results import NOT_ANSWERED
 from twinserve_loadtest.record.percentiles import HIGHEST_US, new_histogram
+from twinserve_loadtest.record.wire import Classes, Histogram, Table
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -28,15 +27,16 @@ STAGES = ("queue", "transfer", "preprocess", "inference", "postprocess", "total"
 """Of the server's time split, in seconds, as the SDK names them."""
 
 
-@dataclass(slots=True)
-class Samples:
-    """Every answered request of a block, in the order of the answers."""
+def _pairs(counts: Counter[tuple[int, int]]) -> list[list[int]]:
+    return [[label, predicted, count] for (label, predicted), count in counts.items()]
 
-    offset_us: array[int] = field(default_factory=lambda: array("I"))
-    """Send (open loop: intended send) after the start of the block."""
-    latency_us: array[int] = field(default_factory=lambda: array("I"))
-    image: array[int] = field(default_factory=lambda: array("I"))
-    """Index of the request's first image in the test set."""
+
+def _counts(pairs: Any) -> Any:
+    return {(label, predicted): count for label, predicted, count in pairs} if isinstance(pairs, list) else pairs
+
+
+Confusion = Annotated[Counter[tuple[int, int]], BeforeValidator(_counts), PlainSerializer(_pairs)]
+"""(true class, predicted class) → images."""
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ class Tally:
     """Counts and sums of one variant; ``images_in_set`` is the size of the test set."""
 
     images_in_set: int
-    histogram: HdrHistogram = field(default_factory=new_histogram)
+    histogram: Histogram = field(default_factory=new_histogram)
     """Latency of answered requests, µs."""
     latency_sum_us: int = 0
     latency_min_us: int | None = None
@@ -57,14 +57,13 @@ class Tally:
     """Sum over answered requests."""
     batch_sizes: Counter[int] = field(default_factory=Counter)
     """Images in the forward pass that answered → requests."""
-    confusion: Counter[tuple[int, int]] = field(default_factory=Counter)
+    confusion: Confusion = field(default_factory=Counter)
     """(true class, predicted class) → images."""
-    predictions: npt.NDArray[np.uint16] = field(default_factory=lambda: np.empty(0, np.uint16))
+    predictions: Classes = field(default_factory=lambda: np.empty(0, np.uint16))
     """The last answer for each image of the test set, or ``NOT_ANSWERED``."""
-    probabilities: npt.NDArray[np.float32] | None = None
+    probabilities: Table | None = None
     """When asked for: images of the set x classes, NaN where there is no answer."""
     keep_probabilities: bool = False
-    samples: Samples | None = None
 
     def __post_init__(self) -> None:
         if not len(self.predictions):
@@ -75,7 +74,6 @@ class Tally:
         indices: npt.NDArray[np.int64],
         labels: list[int],
         prediction: Prediction,
-        offset_us: int,
         latency_us: int,
     ) -> None:
         """Count one answered request."""
@@ -101,10 +99,6 @@ class Tally:
             if self.probabilities is None:
                 self.probabilities = self._no_probabilities(prediction.probabilities.shape[1])
             self.probabilities[indices] = prediction.probabilities
-        if self.samples is not None:
-            self.samples.offset_us.append(offset_us)
-            self.samples.latency_us.append(latency_us)
-            self.samples.image.append(int(indices[0]))
 
     def failed(self, code: str) -> None:
         """Count one request that ended with the gRPC status ``code``."""
@@ -150,64 +144,6 @@ class Tally:
             if self.probabilities is None:
                 self.probabilities = self._no_probabilities(other.probabilities.shape[1])
             self.probabilities[known] = other.probabilities[known]
-        if self.samples is not None and other.samples is not None:
-            self.samples.offset_us.extend(other.samples.offset_us)
-            self.samples.latency_us.extend(other.samples.latency_us)
-            self.samples.image.extend(other.samples.image)
 
     def _no_probabilities(self, classes: int) -> npt.NDArray[np.float32]:
         return np.full((self.images_in_set, classes), np.nan, np.float32)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for Locust's messages and for JSON."""
-        return {
-            "images_in_set": self.images_in_set,
-            "histogram": self.histogram.encode().decode("ascii"),
-            "latency_sum_us": self.latency_sum_us,
-            "latency_min_us": self.latency_min_us,
-            "latency_max_us": self.latency_max_us,
-            "codes": dict(self.codes),
-            "images": self.images,
-            "stage_seconds": self.stage_seconds,
-            "batch_sizes": list(self.batch_sizes.items()),
-            "confusion": [[label, predicted, count] for (label, predicted), count in self.confusion.items()],
-            "predictions": _pack(self.predictions.astype("<u2").tobytes()),
-            "probabilities": None if self.probabilities is None else _pack(self.probabilities.astype("<f4").tobytes()),
-            "samples": None
-            if self.samples is None
-            else [
-                _pack(column.tobytes())
-                for column in (self.samples.offset_us, self.samples.latency_us, self.samples.image)
-            ],
-        }
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Tally:
-        """The reverse of :meth:`to_dict`."""
-        samples, probabilities = values["samples"], values["probabilities"]
-        images = values["images_in_set"]
-        return cls(
-            images_in_set=images,
-            histogram=HdrHistogram.decode(values["histogram"]),
-            latency_sum_us=values["latency_sum_us"],
-            latency_min_us=values["latency_min_us"],
-            latency_max_us=values["latency_max_us"],
-            codes=Counter(values["codes"]),
-            images=values["images"],
-            stage_seconds=dict(values["stage_seconds"]),
-            batch_sizes=Counter(dict(values["batch_sizes"])),
-            confusion=Counter({(label, predicted): count for label, predicted, count in values["confusion"]}),
-            predictions=np.frombuffer(_unpack(values["predictions"]), "<u2").astype(np.uint16),
-            probabilities=None
-            if probabilities is None
-            else np.frombuffer(_unpack(probabilities), "<f4").astype(np.float32).reshape(images, -1),
-            samples=None if samples is None else Samples(*(array("I", _unpack(column)) for column in samples)),
-        )
-
-
-def _pack(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")
-
-
-def _unpack(text: str) -> bytes:
-    return base64.b64decode(text)

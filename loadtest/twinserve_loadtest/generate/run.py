@@ -15,7 +15,7 @@ import numpy as np
 from gevent.event import Event
 
 from twinserve_loadtest.generate.record import BlockRecord
-from twinserve_loadtest.generate.recorder import Samples, Tally
+from twinserve_loadtest.generate.recorder import Tally
 from twinserve_loadtest.generate.schedule import Share, indices_of, poisson_arrivals, shuffled
 from twinserve_loadtest.generate.spec import ROUTED, BlockSpec
 from twinserve_loadtest.generate.watch import GeneratorWatch
@@ -170,7 +170,7 @@ class BlockRun:
         self._failing_since = None
         labels = self._test_set.labels[request.indices].tolist()
         tally = self._tally(prediction.variant)
-        tally.answered(request.indices, labels, prediction, int(since * 1e6), latency_us)
+        tally.answered(request.indices, labels, prediction, latency_us)
         return latency_us
 
     def failed(self, since: float, code: str) -> int:
@@ -191,7 +191,6 @@ class BlockRun:
             tally = Tally(
                 len(self._test_set),
                 keep_probabilities=self.spec.keep_probabilities,
-                samples=Samples() if self.spec.keep_samples else None,
             )
             self.record.tallies[variant] = tally
         return tally

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 Mode = Literal["accuracy", "single-stream", "closed", "open", "offline", "mixed"]
 
@@ -41,8 +41,6 @@ class BlockSpec:
     """Deadline of a request in seconds."""
     give_up: float = 5.0
     """The block ends when requests fail and none is answered for this many seconds."""
-    keep_samples: bool = True
-    """Return every latency beside the histogram."""
     keep_probabilities: bool = False
     """Return the last answer's probabilities for each image of the test set."""
 
@@ -61,7 +59,7 @@ class BlockSpec:
     def accuracy(cls, variant: str, images: int, *, batch: int = 64, users: int = 2) -> BlockSpec:
         """Every test image once, in the test set's order, in batches."""
         requests = -(-images // batch)
-        return cls("accuracy", variant, users, batch, requests=requests, timeout=30.0, keep_samples=False)
+        return cls("accuracy", variant, users, batch, requests=requests, timeout=30.0)
 
     @classmethod
     def single_stream(
@@ -91,15 +89,6 @@ class BlockSpec:
         """As the open loop, but the router decides which variant answers."""
         users = open_loop_users(rate)
         return cls("mixed", None, users, seconds=seconds, rate=rate, seed=seed, warm_up=3)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON and for Locust's messages."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> BlockSpec:
-        """The reverse of :meth:`to_dict`."""
-        return cls(**values)
 
 
 def open_loop_users(rate: float) -> int:

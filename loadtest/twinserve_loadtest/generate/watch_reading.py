@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
-
-from hdrh.histogram import HdrHistogram
 
 from twinserve_loadtest.record.percentiles import new_histogram
+from twinserve_loadtest.record.wire import Histogram
 
 
 @dataclass(slots=True)
@@ -20,9 +18,9 @@ class WatchReading:
     machine_busy_seconds: float = 0.0
     """Sum over all cores of the generator's machine."""
     cores: int = 1
-    timer_lateness: HdrHistogram = field(default_factory=new_histogram)
+    timer_lateness: Histogram = field(default_factory=new_histogram)
     """How late a 10 ms timer fired, µs."""
-    send_lateness: HdrHistogram = field(default_factory=new_histogram)
+    send_lateness: Histogram = field(default_factory=new_histogram)
     """Open loop: actual - intended send of requests that had a free connection, µs."""
 
     @property
@@ -53,20 +51,3 @@ class WatchReading:
     def _add_lateness(self, other: WatchReading) -> None:
         self.timer_lateness.add(other.timer_lateness)
         self.send_lateness.add(other.send_lateness)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for Locust's messages and for JSON."""
-        return {
-            "seconds": self.seconds,
-            "cpu_seconds": self.cpu_seconds,
-            "machine_busy_seconds": self.machine_busy_seconds,
-            "cores": self.cores,
-            "timer_lateness": self.timer_lateness.encode().decode("ascii"),
-            "send_lateness": self.send_lateness.encode().decode("ascii"),
-        }
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> WatchReading:
-        """The reverse of :meth:`to_dict`."""
-        late = {name: HdrHistogram.decode(values[name]) for name in ("timer_lateness", "send_lateness")}
-        return cls(**{**values, **late})

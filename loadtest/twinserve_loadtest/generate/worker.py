@@ -26,6 +26,7 @@ from twinserve_loadtest.generate.session import Session, attach
 from twinserve_loadtest.generate.spec import BlockSpec
 from twinserve_loadtest.generate.users import TwinUser
 from twinserve_loadtest.record.testset import load_test_set
+from twinserve_loadtest.record.wire import from_plain, to_plain
 
 PROGRESS_SECONDS = 0.25
 SPAWN_SECONDS = 30.0
@@ -50,7 +51,7 @@ class Worker:
         self._tell(ready=True)
         try:
             while line := waiting.get():
-                block = gevent.spawn(self._run, BlockSpec.from_dict(json.loads(line)))
+                block = gevent.spawn(self._run, from_plain(BlockSpec, json.loads(line)))
                 gevent.wait([block, ended], count=1)
                 if not block.ready():
                     return
@@ -75,7 +76,7 @@ class Worker:
         run = self._session.begin_block(spec, Share(), spec.users)
         while not run.finished.wait(PROGRESS_SECONDS):
             self._tell(progress={"requests": run.record.requests, "seconds": run.elapsed()})
-        self._tell(record=run.snapshot().to_dict())
+        self._tell(record=to_plain(run.snapshot()))
 
     def _user_failed(self, exception: BaseException, **_: object) -> None:
         if self._session.run is not None:

@@ -20,6 +20,7 @@ from twinserve_loadtest.generate.record import BlockRecord, merged
 from twinserve_loadtest.generate.schedule import Share
 from twinserve_loadtest.generate.session import session_of
 from twinserve_loadtest.generate.spec import BlockSpec
+from twinserve_loadtest.record.wire import from_plain, to_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +62,7 @@ class BlockWorker:
             return
         self._id = order["id"]
         self._run = self._session.begin_block(
-            BlockSpec.from_dict(order["spec"]), Share(*order["share"]), self._runner.user_count
+            from_plain(BlockSpec, order["spec"]), Share(*order["share"]), self._runner.user_count
         )
         if order["test_set"] != digest(self._session.test_set):
             self._run.end("a worker has another test set than the master")
@@ -69,7 +70,7 @@ class BlockWorker:
     def _report(self, data: dict[str, Any], **_: object) -> None:
         if self._run is not None:
             done = self._run.finished.is_set()
-            data[REPORT] = {"id": self._id, "done": done, "record": self._run.snapshot().to_dict()}
+            data[REPORT] = {"id": self._id, "done": done, "record": to_plain(self._run.snapshot())}
 
     def _stop(self, **_: object) -> None:
         if self._run is not None:
@@ -92,7 +93,7 @@ class LocustBlocks:
 
     def run(self, spec: BlockSpec, on_progress: Callable[[int, float], None] | None = None) -> BlockRecord:
         """Run one block; cut off by :attr:`interrupted`."""
-        spec = replace(spec, keep_samples=False, keep_probabilities=False)
+        spec = replace(spec, keep_probabilities=False)
         if not self._spawned(spec.users):
             return BlockRecord(spec, aborted="interrupted" if self.interrupted else "Locust spawned no users")
         self._id += 1
@@ -123,7 +124,7 @@ class LocustBlocks:
         return run.snapshot()
 
     def _merged_reports(self) -> BlockRecord | None:
-        records = [BlockRecord.from_dict(report["record"]) for report in self._reports.values()]
+        records = [from_plain(BlockRecord, report["record"]) for report in self._reports.values()]
         return merged(records, parallel=True) if records else None
 
     def _spawned(self, users: int) -> bool:
@@ -145,7 +146,7 @@ class LocustBlocks:
         for index, client in enumerate(at_work):
             order = {
                 "id": self._id,
-                "spec": spec.to_dict(),
+                "spec": to_plain(spec),
                 "share": [index, len(at_work)],
                 "test_set": test_set,
             }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +68,7 @@ def test_an_accuracy_block_answers_every_image_once_in_order(live: LiveBlocks) -
 
 def test_the_two_blocks_of_a_pair_are_the_same_order_but_for_the_variant() -> None:
     for block in (plan("single_stream", 10), plan("server", 10, rate=50.0), plan("offline", 3, 16)):
-        first, second = block_spec("fp32", block).to_dict(), block_spec("int8", block).to_dict()
+        first, second = asdict(block_spec("fp32", block)), asdict(block_spec("int8", block))
         assert {key for key in first if first[key] != second[key]} == {"variant"}
         assert first["first_image"] == 7
 

@@ -10,6 +10,7 @@ from twinserve_loadtest.generate.recorder import OK, Tally
 from twinserve_loadtest.generate.spec import BlockSpec
 from twinserve_loadtest.generate.validity import judge
 from twinserve_loadtest.generate.watch_reading import WatchReading
+from twinserve_loadtest.record.wire import to_plain
 
 
 def block(
@@ -112,9 +113,9 @@ def test_blocks_add_up_one_after_another_and_their_use_is_averaged() -> None:
 
 def test_merging_leaves_its_parts_as_they_were() -> None:
     first, second = block(CLOSED), block(CLOSED)
-    before = first.to_dict()
+    before = to_plain(first)
     merged([first, second], parallel=False)
-    assert first.to_dict() == before
+    assert to_plain(first) == before
     assert np.array_equal(first.tallies["int8"].predictions, second.tallies["int8"].predictions)
 
 
