@@ -15,7 +15,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Plain pip on purpose: on Linux other installers take the CUDA build of torch, several gigabytes.
-$(VENV)/.installed: pyproject.toml constraints.txt hatch_build.py $(wildcard proto/twinserve/v1/*.proto)
+$(VENV)/.installed: pyproject.toml constraints.txt hatch_build.py $(wildcard proto/*/*.proto proto/*/*/*.proto)
 	@test -x $(BIN)/python || (echo "Making $(VENV) ..." && $(PYTHON) -m venv $(VENV))
 	@echo "Installing twinserve and what it needs (torch is the largest part; a few minutes the first time) ..."
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
@@ -54,4 +54,4 @@ proto: $(VENV)/.installed ## Generate the stubs again
 clean: ## Remove what was made: venv, models, reports, caches, stubs
 	rm -rf $(VENV) $(MODELS) $(REPORTS) bench-results dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-	rm -f proto/twinserve/v1/*_pb2.py proto/twinserve/v1/*_pb2.pyi proto/twinserve/v1/*_pb2_grpc.py proto/twinserve/v1/*_pb2_grpc.pyi
+	rm -f proto/twinserve/*/*_pb2.py proto/twinserve/*/*_pb2.pyi proto/twinserve/*/*_pb2_grpc.py proto/twinserve/*/*_pb2_grpc.pyi

@@ -17,6 +17,7 @@ from typing import Any
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
+from twinserve.inference import open_inference_pb2
 from twinserve.v1 import admin_pb2, predict_pb2
 from twinserve_server.artefact.manifest import ModelVersion
 from twinserve_server.engine.batch_queue import BatchPolicy
@@ -29,7 +30,12 @@ from twinserve_server.errors import TwinserveError
 from twinserve_server.ipc.control import SUPERVISOR_SECONDS, ControlLine
 from twinserve_server.ipc.process_config import ChannelConfig, GatewayConfig, read_config
 from twinserve_server.rpc import AccessInterceptor, ErrorInterceptor, Handler, HandlerCollector
+from twinserve_server.rpc.callback import DirectMethod, DirectStreamMethod
+from twinserve_server.rpc.coroutine import Unary, bidirectional
 from twinserve_server.services.admin import AdminService, call_supervisor
+from twinserve_server.services.open_inference.infer import ModelInferMethod, ModelStreamInferMethod
+from twinserve_server.services.open_inference.service import SERVICE as OPEN_INFERENCE_SERVICE
+from twinserve_server.services.open_inference.service import OpenInferenceService
 from twinserve_server.services.predict import PredictService
 from twinserve_server.telemetry.logs import configure_logging
 from twinserve_server.telemetry.telemetry import Telemetry
@@ -129,31 +135,33 @@ class Gateway:
         return ServedModel(version, channels, Router(set(channels), _policy(self._config.policies[name])))
 
     def _handlers(self) -> list[Handler]:
-        predict = PredictService(self._engine, self._config.max_request_images, self._judge_elsewhere)
+        limit = self._config.max_request_images
+        predict = PredictService(self._engine, limit, self._judge_elsewhere)
         admin = AdminService(self._engine, self._control)
-        p, a = predict_pb2, admin_pb2
+        oip = OpenInferenceService(self._engine)
+        p, a, o = predict_pb2, admin_pb2, open_inference_pb2
         handlers = [
-            Handler(PREDICT_SERVICE, "Predict", None, None, predict.predict, direct=predict.predict_method),
-            Handler(
-                PREDICT_SERVICE,
-                "PredictStream",
-                None,
-                None,
-                predict.predict_stream,
-                request_streaming=True,
-                response_streaming=True,
-                direct_stream=predict.predict_stream_method,
-            ),
+            _direct(PREDICT_SERVICE, "Predict", predict.predict_method),
+            _direct_stream(PREDICT_SERVICE, "PredictStream", predict.predict_stream_method),
+            _direct(OPEN_INFERENCE_SERVICE, "ModelInfer", ModelInferMethod(self._engine, limit)),
+            _direct_stream(OPEN_INFERENCE_SERVICE, "ModelStreamInfer", ModelStreamInferMethod(self._engine, limit)),
             _unary(PREDICT_SERVICE, "Compare", p.CompareRequest, predict.compare),
             _unary(PREDICT_SERVICE, "SendFeedback", p.SendFeedbackRequest, predict.send_feedback),
             _unary(PREDICT_SERVICE, "DescribeModel", p.DescribeModelRequest, predict.describe_model),
             _unary(ADMIN_SERVICE, "GetTraffic", a.GetTrafficRequest, admin.get_traffic),
             _unary(ADMIN_SERVICE, "SetTraffic", a.SetTrafficRequest, admin.set_traffic),
             _unary(ADMIN_SERVICE, "GetStatus", a.GetStatusRequest, admin.get_status),
+            _unary(OPEN_INFERENCE_SERVICE, "ServerLive", o.ServerLiveRequest, oip.server_live),
+            _unary(OPEN_INFERENCE_SERVICE, "ServerReady", o.ServerReadyRequest, oip.server_ready),
+            _unary(OPEN_INFERENCE_SERVICE, "ModelReady", o.ModelReadyRequest, oip.model_ready),
+            _unary(OPEN_INFERENCE_SERVICE, "ServerMetadata", o.ServerMetadataRequest, oip.server_metadata),
+            _unary(OPEN_INFERENCE_SERVICE, "ModelMetadata", o.ModelMetadataRequest, oip.model_metadata),
+            _unary(OPEN_INFERENCE_SERVICE, "ModelConfig", o.ModelConfigRequest, oip.model_config),
+            _unary(OPEN_INFERENCE_SERVICE, "RepositoryIndex", o.RepositoryIndexRequest, oip.repository_index),
         ]
         collector = HandlerCollector()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, collector)
-        names = (PREDICT_SERVICE, ADMIN_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        names = (PREDICT_SERVICE, ADMIN_SERVICE, OPEN_INFERENCE_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflection.aio.ReflectionServicer(names), collector)
         return handlers + collector.handlers
 
@@ -197,6 +205,23 @@ class Gateway:
 
 def _unary(service: str, method: str, request: Any, behaviour: Any) -> Handler:
     return Handler(service, method, request.FromString, lambda response: response.SerializeToString(), behaviour)
+
+
+def _direct(service: str, method: str, direct: DirectMethod) -> Handler:
+    return Handler(service, method, None, None, Unary(direct), direct=direct)
+
+
+def _direct_stream(service: str, method: str, direct: DirectStreamMethod) -> Handler:
+    return Handler(
+        service,
+        method,
+        None,
+        None,
+        bidirectional(direct),
+        request_streaming=True,
+        response_streaming=True,
+        direct_stream=direct,
+    )
 
 
 def _policy(values: dict[str, Any]) -> TrafficPolicy:

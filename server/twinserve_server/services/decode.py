@@ -46,7 +46,24 @@ def decode_input(tensor: predict_pb2.Tensor, version: ModelVersion, max_images: 
         found = datatype or predict_pb2.DataType.Name(tensor.datatype) if tensor.datatype in (0, 1, 2) else "unknown"
         wanted = " or ".join(version.datatypes)
         raise InvalidInputError.of("input.datatype", f"is {found}; {version.model} takes {wanted}")
-    shape, item = tuple(tensor.shape), version.item_shape
+    return check_items(datatype, tuple(tensor.shape), tensor.data, version, max_images)
+
+
+def check_items(
+    datatype: DataType,
+    shape: tuple[int, ...],
+    data: bytes,
+    version: ModelVersion,
+    max_images: int,
+    shape_field: str = "input.shape",
+    data_field: str = "input.data",
+) -> Items:
+    """Check one tensor of a datatype that the model takes; its fields are named as the request names them.
+
+    Raises:
+        InvalidInputError: names the field, its value and what is wanted.
+    """
+    item = version.item_shape
     if shape == item:
         count = 1
     elif shape[1:] == item:
@@ -54,24 +71,21 @@ def decode_input(tensor: predict_pb2.Tensor, version: ModelVersion, max_images: 
     else:
         wanted = ", ".join(map(str, item))
         raise InvalidInputError.of(
-            "input.shape", f"is {shown(list(shape))}; {version.model} takes [{wanted}] or [N, {wanted}]"
+            shape_field, f"is {shown(list(shape))}; {version.model} takes [{wanted}] or [N, {wanted}]"
         )
     if count < 1:
-        raise InvalidInputError.of(
-            "input.shape", f"is {shown(list(shape))}: the batch is empty; send at least one item"
-        )
+        raise InvalidInputError.of(shape_field, f"is {shown(list(shape))}: the batch is empty; send at least one item")
     if count > max_images:
         raise InvalidInputError.of(
-            "input.shape", f"is {shown(list(shape))}: {count} items; the limit is {max_images} a request"
+            shape_field, f"is {shown(list(shape))}: {count} items; the limit is {max_images} a request"
         )
-    data = tensor.data
     wanted_bytes = count * math.prod(item) * ITEM_SIZE[datatype]
     if len(data) != wanted_bytes:
         raise InvalidInputError.of(
-            "input.data", f"holds {len(data)} bytes; shape {shown(list(shape))} of {datatype} needs {wanted_bytes}"
+            data_field, f"holds {len(data)} bytes; shape {shown(list(shape))} of {datatype} needs {wanted_bytes}"
         )
     if datatype == "FP32" and not np.isfinite(np.frombuffer(data, "<f4")).all():
-        raise InvalidInputError.of("input.data", "holds NaN or infinity; every value must be finite")
+        raise InvalidInputError.of(data_field, "holds NaN or infinity; every value must be finite")
     return Items(data, datatype, count)
 
 

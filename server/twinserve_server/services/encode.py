@@ -52,7 +52,7 @@ def encode_answer(call: Call, job: Job) -> bytes:
             ),
             _packed_classes(job),
             _TAG_PROBABILITIES,
-            _varint(len(probabilities)),
+            varint(len(probabilities)),
             probabilities,
             _TIMING.pack(
                 _TAG_TIMING,
@@ -73,7 +73,7 @@ def encode_answer(call: Call, job: Job) -> bytes:
                 job.postprocess_ns,
             ),
             _TAG_REQUEST_ID,
-            _varint(len(request_id)),
+            varint(len(request_id)),
             request_id,
         )
     )
@@ -82,7 +82,7 @@ def encode_answer(call: Call, job: Job) -> bytes:
 def encode_stream_answer(call: Call, job: Job) -> bytes:
     """The wire bytes of a ``PredictStreamResponse`` with the answer of a call that ended well."""
     answer = encode_answer(call, job)
-    return b"".join((_TAG_STREAM_RESPONSE, _varint(len(answer)), answer))
+    return b"".join((_TAG_STREAM_RESPONSE, varint(len(answer)), answer))
 
 
 def encode_stream_error(error: TwinserveError, request_id: str) -> bytes:
@@ -121,13 +121,14 @@ def _packed_classes(job: Job) -> bytes:
         return _ONE_CLASS[index]
     classes = np.frombuffer(job.classes, np.uint32)
     if classes.max() < 0x80:
-        return _varint(job.count) + classes.astype(np.uint8).tobytes()
-    body = b"".join(map(_varint, classes.tolist()))
-    return _varint(len(body)) + body
+        return varint(job.count) + classes.astype(np.uint8).tobytes()
+    body = b"".join(map(varint, classes.tolist()))
+    return varint(len(body)) + body
 
 
 @lru_cache(maxsize=4096)
-def _varint(value: int) -> bytes:
+def varint(value: int) -> bytes:
+    """``value`` as protobuf's variable-width integer."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)

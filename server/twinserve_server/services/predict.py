@@ -1,31 +1,17 @@
-"""PredictService for transports with coroutines. What goes wrong is raised in the core's terms and mapped outside."""
+"""The methods of ``twinserve.v1.PredictService``; errors are raised in the engine's terms and mapped outside."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable
 
 from twinserve.v1 import predict_pb2
 from twinserve_server.engine.engine import Engine
 from twinserve_server.engine.feedback import Judgement
-from twinserve_server.errors import InvalidInputError, TwinserveError, shown
-from twinserve_server.rpc.deadlines import why_gone
-from twinserve_server.rpc.errors import REQUEST_ID_KEY
-from twinserve_server.rpc.stream_window import StreamWindow
+from twinserve_server.errors import InvalidInputError, shown
+from twinserve_server.rpc.coroutine import RpcContext, Unary, deadline_of
 from twinserve_server.services.describe import describe_model
 from twinserve_server.services.predict_method import PredictMethod, PredictStreamMethod
-
-
-class RpcContext(Protocol):
-    """What the service needs of a gRPC context."""
-
-    def time_remaining(self) -> float | None:
-        """Seconds until the caller's deadline; None: there is none."""
-
-    def set_trailing_metadata(self, trailing_metadata: tuple[tuple[str, str | bytes], ...]) -> None:
-        """What to send along with the status."""
 
 
 class PredictService:
@@ -39,49 +25,11 @@ class PredictService:
     ) -> None:
         self.predict_method = PredictMethod(engine, max_request_images)
         self.predict_stream_method = PredictStreamMethod(engine, max_request_images)
+        self._answer = Unary(self.predict_method)
         self._engine = engine
         self._max_request_images = max_request_images
         #: Asks the other gateways about a request that this one did not answer.
         self._judge_elsewhere = judge_elsewhere
-
-    async def predict(self, raw: bytes, context: RpcContext) -> bytes:
-        """Answer one encoded ``PredictRequest``; the bytes of a ``PredictResponse``."""
-        exchange = _FutureExchange()
-        try:
-            return await self._answer(raw, deadline_of(context), exchange)
-        except TwinserveError:
-            if exchange.request_id:
-                context.set_trailing_metadata(((REQUEST_ID_KEY, exchange.request_id),))
-            raise
-
-    async def predict_stream(self, requests: AsyncIterator[bytes], context: RpcContext) -> AsyncIterator[bytes]:
-        """Answer encoded requests in their order, with up to ``STREAM_WINDOW`` of them in work."""
-        changed = asyncio.Event()
-        window = StreamWindow(self.predict_stream_method, deadline_of(context), changed.set)
-
-        async def read() -> None:
-            async for raw in requests:
-                window.add(raw)
-                while window.full:
-                    room.clear()
-                    await room.wait()
-
-        room = asyncio.Event()
-        reader = asyncio.ensure_future(read())
-        reader.add_done_callback(lambda _: changed.set())
-        try:
-            while True:
-                while (response := window.pop()) is not None:
-                    yield response
-                room.set()
-                if reader.done() and not len(window):
-                    reader.result()
-                    return
-                changed.clear()
-                await changed.wait()
-        finally:
-            reader.cancel()
-            window.close(why_gone)
 
     async def compare(self, request: predict_pb2.CompareRequest, context: RpcContext) -> predict_pb2.CompareResponse:
         """Run one input through several variants."""
@@ -97,7 +45,7 @@ class PredictService:
             for name in names
         ]
         answers = await asyncio.gather(
-            *(self._answer(part, deadline_ns, _FutureExchange()) for part in parts), return_exceptions=True
+            *(self._answer.bytes_of(part, deadline_ns) for part in parts), return_exceptions=True
         )
         for answer in answers:
             if isinstance(answer, BaseException):
@@ -133,40 +81,3 @@ class PredictService:
     ) -> predict_pb2.DescribeModelResponse:
         """What is served, from the manifest."""
         return describe_model(self._engine, request.model, self._max_request_images)
-
-    async def _answer(self, raw: bytes, deadline_ns: int, exchange: _FutureExchange) -> bytes:
-        started_ns = time.monotonic_ns()
-        call = self.predict_method.begin(raw, deadline_ns, exchange)
-        try:
-            return await exchange.future
-        except asyncio.CancelledError:
-            if call is not None:
-                self.predict_method.abandon(call, why_gone(started_ns, deadline_ns))
-            raise
-
-
-class _FutureExchange:
-    """An exchange that a coroutine waits for."""
-
-    __slots__ = ("future", "request_id")
-
-    def __init__(self) -> None:
-        self.request_id = ""
-        self.future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-
-    def answer(self, response: bytes) -> None:
-        """See :meth:`Exchange.answer`."""
-        if not self.future.done():
-            self.future.set_result(response)
-
-    def refuse(self, error: TwinserveError, request_id: str = "") -> None:
-        """See :meth:`Exchange.refuse`."""
-        self.request_id = request_id
-        if not self.future.done():
-            self.future.set_exception(error)
-
-
-def deadline_of(context: RpcContext) -> int:
-    """The caller's deadline against ``time.monotonic_ns()``; 0: none."""
-    remaining = context.time_remaining()
-    return 0 if remaining is None else time.monotonic_ns() + int(remaining * 1e9)

@@ -1,0 +1,1 @@
+"""The Open Inference Protocol; the stubs are made from ``proto/inference/`` at build time."""

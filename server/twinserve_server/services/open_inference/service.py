@@ -1,0 +1,119 @@
+"""The methods of ``inference.GRPCInferenceService`` that describe: health, metadata, configuration, index."""
+
+from __future__ import annotations
+
+from importlib.metadata import version as package_version
+from typing import Any, Final
+
+from twinserve.inference import open_inference_pb2 as pb
+from twinserve_server.artefact.manifest import DataType
+from twinserve_server.engine.engine import Engine, ServedModel
+from twinserve_server.services.open_inference.names import (
+    CLASSES,
+    INPUT,
+    PROBABILITIES,
+    addressable,
+    is_ready,
+    resolve,
+)
+
+SERVICE: Final = "inference.GRPCInferenceService"
+SERVER: Final = "twinserve"
+EXTENSIONS: Final = ("classification", "model_repository", "model_configuration", "statistics")
+PLATFORM: Final = "pytorch_libtorch"
+
+_CONFIG_TYPES: Final[dict[DataType, pb.DataType.ValueType]] = {"UINT8": pb.TYPE_UINT8, "FP32": pb.TYPE_FP32}
+
+
+class OpenInferenceService:
+    """Everything but inference itself, which is in ``infer``."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def server_live(self, request: pb.ServerLiveRequest, context: Any) -> pb.ServerLiveResponse:
+        """A gateway that answers is live."""
+        return pb.ServerLiveResponse(live=True)
+
+    async def server_ready(self, request: pb.ServerReadyRequest, context: Any) -> pb.ServerReadyResponse:
+        """Whether every variant with traffic would answer now."""
+        return pb.ServerReadyResponse(ready=self._engine.routable and not self._engine.draining)
+
+    async def model_ready(self, request: pb.ModelReadyRequest, context: Any) -> pb.ModelReadyResponse:
+        """Whether a request to this model would be answered now."""
+        served, variant = resolve(self._engine, request.name, request.version)
+        return pb.ModelReadyResponse(ready=is_ready(served, variant) and not self._engine.draining)
+
+    async def server_metadata(self, request: pb.ServerMetadataRequest, context: Any) -> pb.ServerMetadataResponse:
+        """Name, version and extensions of the server."""
+        return pb.ServerMetadataResponse(name=SERVER, version=package_version("twinserve"), extensions=EXTENSIONS)
+
+    async def model_metadata(self, request: pb.ModelMetadataRequest, context: Any) -> pb.ModelMetadataResponse:
+        """Inputs and outputs of a model."""
+        served, variant = resolve(self._engine, request.name, request.version)
+        version = served.version
+        tensor = pb.ModelMetadataResponse.TensorMetadata
+        return pb.ModelMetadataResponse(
+            name=request.name,
+            versions=[version.version],
+            platform=PLATFORM,
+            # The protocol knows one datatype an input: the manifest's first. The others are taken as well.
+            inputs=[tensor(name=INPUT, datatype=version.datatypes[0], shape=[-1, *version.item_shape])],
+            outputs=[
+                tensor(name=PROBABILITIES, datatype="FP32", shape=[-1, version.classes]),
+                tensor(name=CLASSES, datatype="UINT32", shape=[-1, 1]),
+            ],
+            properties={
+                "datatypes": ",".join(version.datatypes),
+                "variants": ",".join([variant] if variant else sorted(served.channels)),
+            },
+        )
+
+    async def model_config(self, request: pb.ModelConfigRequest, context: Any) -> pb.ModelConfigResponse:
+        """Batching and instances of a model, in the form that Triton's clients read."""
+        served, variant = resolve(self._engine, request.name, request.version)
+        version = served.version
+        channels = (
+            [served.channels[variant]] if variant else [served.channels[name] for name in sorted(served.channels)]
+        )
+        policies = [channel.queue.policy for channel in channels]
+        config = pb.ModelConfig(
+            name=request.name,
+            platform=PLATFORM,
+            backend="pytorch",
+            max_batch_size=min(policy.max_batch_size for policy in policies),
+            input=[pb.ModelInput(name=INPUT, data_type=_CONFIG_TYPES[version.datatypes[0]], dims=version.item_shape)],
+            output=[
+                pb.ModelOutput(name=PROBABILITIES, data_type=pb.TYPE_FP32, dims=[version.classes]),
+                pb.ModelOutput(name=CLASSES, data_type=pb.TYPE_UINT32, dims=[1]),
+            ],
+            instance_group=[
+                pb.ModelInstanceGroup(
+                    name=channel.name, count=max(1, len(channel.links)), kind=pb.ModelInstanceGroup.KIND_CPU
+                )
+                for channel in channels
+            ],
+        )
+        if all(policy.enabled for policy in policies):
+            config.dynamic_batching.preferred_batch_size.extend(policies[0].preferred_batch_sizes)
+            config.dynamic_batching.max_queue_delay_microseconds = policies[0].max_queue_delay_ns // 1000
+        return pb.ModelConfigResponse(config=config)
+
+    async def repository_index(self, request: pb.RepositoryIndexRequest, context: Any) -> pb.RepositoryIndexResponse:
+        """Every name that a request may use, and whether it is ready."""
+        return pb.RepositoryIndexResponse(
+            models=[
+                _index_entry(name, served, ready)
+                for name, served, variant in addressable(self._engine)
+                if (ready := is_ready(served, variant)) or not request.ready
+            ]
+        )
+
+
+def _index_entry(name: str, served: ServedModel, ready: bool) -> pb.RepositoryIndexResponse.ModelIndex:
+    return pb.RepositoryIndexResponse.ModelIndex(
+        name=name,
+        version=served.version.version,
+        state="READY" if ready else "UNAVAILABLE",
+        reason="" if ready else "its model process is not ready",
+    )
