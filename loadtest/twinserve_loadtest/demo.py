@@ -13,7 +13,9 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from twinserve_loadtest.loadtest.command import INTERRUPTED, LoadTestError, Order, exit_code, run_load_test
+from twinserve_client.cli.main import INTERRUPTED, UNEXPECTED
+from twinserve_host.files import FileError, check_writable
+from twinserve_loadtest.loadtest.command import LoadTestError, Order, exit_code, run_load_test
 from twinserve_loadtest.loadtest.plan import LoadSettings
 from twinserve_loadtest.record.load_results import Results
 from twinserve_loadtest.record.testset import FILE_NAME
@@ -60,10 +62,19 @@ class Demo:
         except ServerStartError as error:
             console.print(f"Error: {error}", style="red", highlight=False, markup=False)
             return 1
+        except FileError as error:
+            console.print(f"Error: {error}", style="red", highlight=False, markup=False)
+            return UNEXPECTED
         console.print(f"\n{time.monotonic() - began:.0f} s in all.", style="dim", highlight=False)
         return exit_code(results)
 
     def _parts(self, console: Console) -> Results:
+        bench, loads, page = (self.reports / name for name in ("bench.json", "loadtest.json", "report.html"))
+        for path in (bench, loads, page, self.reports / "plots" / "size.svg"):
+            try:
+                check_writable(path)
+            except FileError as error:
+                raise LoadTestError(f"{error}; name another folder with --reports", 2) from None
         _begin(console, 1, "models")
         if self._built():
             console.print(f"{self.models / MODEL} is there; to build it anew, remove it.", highlight=False)
@@ -71,7 +82,6 @@ class Demo:
             data = ["--data", str(self.data)] if self.data else []
             _twinserve("models", "build", "--models", str(self.models), *data)
         _begin(console, 2, "the models alone, without a server")
-        bench, loads = self.reports / "bench.json", self.reports / "loadtest.json"
         plots = ["--json", str(bench), "--plots", str(self.reports / "plots")]
         _twinserve("models", "bench", "--models", str(self.models), "--repeats", BENCH_REPEATS, *plots)
         _begin(console, 3, "serve")
@@ -82,7 +92,6 @@ class Demo:
             if exit_code(results) == INTERRUPTED:
                 raise KeyboardInterrupt
         _begin(console, 5, "report")
-        page = self.reports / "report.html"
         test_set = str(self.models / MODEL)
         # The last lines on the terminal are the report's table and its sentence.
         _twinserve("report", str(loads), str(bench), "--output", str(page), "--test-set", test_set)

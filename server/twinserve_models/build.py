@@ -12,10 +12,11 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from twinserve_host.files import check_writable
 from twinserve_models.artefacts import make_artefacts
 from twinserve_models.data import Dataset, DatasetInfo, load_dataset
 from twinserve_models.export import new_version, remove_leftovers, write_version
-from twinserve_models.testset import write_testset
+from twinserve_models.testset import TESTSET_NAME, write_testset
 from twinserve_models.train import Recipe, Training, train
 from twinserve_server.artefact.manifest import MANIFEST_NAME
 
@@ -60,6 +61,7 @@ def build_models(
 
     Raises:
         DataError: the images cannot be had.
+        FileError: the model folder cannot be written.
     """
     console = Console(stderr=True, quiet=not progress)
     target = folder / MODEL / version
@@ -67,6 +69,7 @@ def build_models(
         if not force and (target / MANIFEST_NAME).is_file():
             return target
         remove_leftovers(folder / MODEL)
+        check_writable(folder / MODEL / TESTSET_NAME)  # before minutes of training
         with console.status("looking for MNIST …"):
             dataset = load_dataset(data)
         console.print(dataset_panel(dataset.info))

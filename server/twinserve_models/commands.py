@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from twinserve_host.files import FileError, check_writable, write_file
 from twinserve_models.bench import PUBLISHED_ROWS, Bench, bench_models, read_testset, steps
 from twinserve_models.build import build_models
 from twinserve_models.mnist_files import DataError
@@ -27,6 +29,8 @@ def build(models: Path, data: Path | None, seed: int, force: bool) -> int:
         folder = build_models(models, data=data, seed=seed, force=force)
     except DataError as error:
         return _fail(str(error))
+    except FileError as error:
+        return _fail(f"model folder {models}: {error}")
     except OSError as error:
         return _fail(f"model folder {models}: cannot be written to ({error.strerror}: {error.filename})")
     errors.print(f"{folder} is ready; `twinserve models show` tells what it holds.", highlight=False)
@@ -101,8 +105,13 @@ def bench(
         for variant in version.variants.values():
             verify_artefact(variant)
         pixels, labels = read_testset(models, model)
+        for path in (json_file, plots and plots / "size.svg"):
+            if path is not None:
+                check_writable(path)
     except ArtefactError as error:
         return _fail(error.message)
+    except FileError as error:
+        return _fail(str(error))
     except (OSError, KeyError, ValueError) as error:
         return _fail(f"{models / model}/testset.npz: cannot be read ({error}); build it with `twinserve models build`")
     if images:
@@ -120,12 +129,14 @@ def bench(
         )
     console.print(bench_table(found))
     console.print(dataset_line(found.dataset), style="yellow" if not found.dataset.get("full") else "", highlight=False)
-    if json_file is not None:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps(found.to_json(), indent=1), "utf-8")
-    if plots is not None:
-        for path in draw_plots(found, version.manifest_json, plots):
-            console.print(f"drawn: {path}", highlight=False)
+    try:
+        if json_file is not None:
+            write_file(json_file, json.dumps(found.to_json(), indent=1))
+        if plots is not None:
+            for path in draw_plots(found, version.manifest_json, plots):
+                console.print(f"drawn: {path}", highlight=False)
+    except FileError as error:
+        return _fail(str(error))
     return 0
 
 
@@ -186,5 +197,5 @@ def _accuracies(version: ModelVersion) -> dict[str, str]:
 
 
 def _fail(message: str) -> int:
-    errors.print(f"[red]error:[/] {message}", highlight=False)
+    errors.print(f"[red]error:[/] {escape(message)}", highlight=False)
     return 1

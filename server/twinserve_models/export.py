@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import shutil
 import tempfile
@@ -16,6 +15,7 @@ from typing import Any
 
 import torch
 
+from twinserve_host.files import write_file
 from twinserve_models.data import DatasetInfo
 from twinserve_models.machine import cpu_name, isa
 from twinserve_models.net import MEAN, PARAMETERS, STD
@@ -70,12 +70,13 @@ def write_version(
 
     Raises:
         ArtefactError: the manifest breaks its schema.
+        FileError: a file cannot be written.
     """
     variants = {}
     for artefact in artefacts:
         path = folder / f"{artefact.name}.pt"
-        artefact.module.save(str(path))
-        _sync(path)
+        # Not by torch, which tells a full disk by a RuntimeError of many lines.
+        write_file(path, artefact.module.save_to_buffer())
         variants[artefact.name] = {
             "file": path.name,
             "format": "torchscript",
@@ -121,12 +122,5 @@ def write_version(
     }
     path = folder / MANIFEST_NAME
     validate_manifest(manifest, str(path))
-    path.write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
-    _sync(path)
+    write_file(path, json.dumps(manifest, indent=2) + "\n")
     return manifest
-
-
-def _sync(path: Path) -> None:
-    """Have the file on disk before the folder takes its final name."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from twinserve_host.files import write_file
 from twinserve_models.bench import BATCH_SIZES, Bench
 
 #: One colour a variant, apart also for those who see few colours (Okabe & Ito).
@@ -20,8 +22,11 @@ mpl.rcParams["svg.hashsalt"] = "twinserve"
 
 
 def draw_plots(bench: Bench, manifest_json: str, folder: Path) -> list[Path]:
-    """Write each picture as SVG and PNG into ``folder``; return the paths."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write each picture as SVG and PNG into ``folder``; return the paths.
+
+    Raises:
+        FileError: a picture cannot be written.
+    """
     losses: list[float] = json.loads(manifest_json).get("training", {}).get("losses", [])
     pictures: dict[str, Callable[[Axes], None]] = {
         "size": lambda axes: _size(axes, bench),
@@ -50,7 +55,9 @@ def _save(name: str, draw: Callable[[Axes], None], bench: Bench, folder: Path) -
     paths = []
     for suffix in ("svg", "png"):
         path = folder / f"{name}.{suffix}"
-        figure.savefig(path, dpi=150, metadata={"Date": None} if suffix == "svg" else None)
+        drawn = BytesIO()
+        figure.savefig(drawn, format=suffix, dpi=150, metadata={"Date": None} if suffix == "svg" else None)
+        write_file(path, drawn.getvalue())
         paths.append(path)
     return paths
 

@@ -12,27 +12,24 @@ The server ignores it: it lies outside the version folders.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 
+from twinserve_host.files import write_file
 from twinserve_models.data import DatasetInfo, Int64Array, UInt8Array
 
 TESTSET_NAME = "testset.npz"
 
 
 def write_testset(folder: Path, images: UInt8Array, labels: Int64Array, info: DatasetInfo) -> Path:
-    """Write ``folder/testset.npz`` in one step; what was there before is replaced."""
-    path = folder / TESTSET_NAME
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=f".{TESTSET_NAME}-", delete=False) as file:
-        try:
-            np.savez_compressed(file, images=images, labels=labels, info=np.array(json.dumps(info.to_json())))
-            file.flush()
-            os.fchmod(file.fileno(), 0o644)
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink()
-            raise
+    """Write ``folder/testset.npz`` in one step; what was there before is replaced.
+
+    Raises:
+        FileError: it cannot be written.
+    """
+    path, archive = folder / TESTSET_NAME, BytesIO()
+    np.savez_compressed(archive, images=images, labels=labels, info=np.array(json.dumps(info.to_json())))
+    write_file(path, archive.getvalue())
     return path

@@ -57,3 +57,11 @@ def test_without_models_each_says_how_to_build_them(
     }[command]()
     assert code == 1
     assert "build it with `twinserve models build`" in " ".join(capsys.readouterr().err.split())
+
+
+def test_figures_that_could_not_be_written_are_not_measured(
+    models: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "bench_models", lambda *_, **__: pytest.fail("it measures"))
+    assert commands.bench(models, "mnist", 1, 1, 0, Path("/proc/bench.json"), None) == 1
+    assert "/proc/bench.json: cannot be written (" in " ".join(capsys.readouterr().err.split())

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import sys
 
-#: Exit codes of every sub-command: 0 done; 1 the thing asked for failed; 2 usage or environment; 130 Ctrl-C.
+#: Exit codes of every sub-command: 0 done; 1 the thing asked for failed; 2 usage or environment; 3 it ended as it never
+#: should, of a fault in the program or of an output that takes no more; 130 Ctrl-C.
 USAGE = 2
+UNEXPECTED = 3
 INTERRUPTED = 130
+
+#: What an output in ASCII or Latin-1 shows for what it cannot: readable, where "?" would not be.
+_PLAIN = {
+    **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-"),
+    **dict.fromkeys("\u2018\u2019", "'"),
+    **dict.fromkeys("\u201c\u201d", '"'),
+    **dict(zip("\u00b5\u03bc\u00d7\u00b7\u2022", "uux|*", strict=True)),
+    "±": "+/-",
+    "≤": "<=",
+    "≥": ">=",
+    "→": "->",
+    "…": "...",
+}
 
 
 def main() -> None:
     """Run the command line of ``sys.argv``; always leaves by SystemExit."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        codecs.register_error("twinserve-plain", _plainly)
+        sys.stdout.reconfigure(errors="twinserve-plain")
     try:
         from twinserve_client.cli.root import app
 
@@ -22,9 +42,25 @@ def main() -> None:
             f"twinserve: the command line needs the module {missing.name}: pip install 'twinserve[cli]'",
             file=sys.stderr,
         )
-        raise SystemExit(USAGE) from None
+        raise SystemExit(usage_code(sys.argv[1] if sys.argv[1:] else None)) from None
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
+    except OSError as error:  # the root's own help, on an output that takes no more
+        from twinserve_client.cli.failure import explain, release_output
+
+        release_output()
+        print(explain(None, error), file=sys.stderr)
+        raise SystemExit(UNEXPECTED) from None
+
+
+def usage_code(command: str | None) -> int:
+    """The exit code of a command that cannot begin; with ``compare`` 2 is a verdict, NOT ENOUGH EVIDENCE."""
+    return UNEXPECTED if command == "compare" else USAGE
+
+
+def _plainly(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    return "".join(_PLAIN.get(sign, "?") for sign in error.object[error.start : error.end]), error.end
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ import typer
 from typer.core import TyperGroup
 
 from twinserve_client._channel import version
-from twinserve_client.cli.main import USAGE
+from twinserve_client.cli.failure import explain, release_output
+from twinserve_client.cli.main import INTERRUPTED, UNEXPECTED, usage_code
 
 GROUP: Final = "twinserve.commands"
 
@@ -29,6 +30,9 @@ EXTRAS: Final = {
     "twinserve_models": "models",
     "twinserve_loadtest": "loadtest",
 }
+
+#: How a command ends of its own accord: an exit code, or click's errors of wrong use.
+_EXPECTED: Final[Any] = (typer.Exit, typer.BadParameter.__mro__[2])
 
 #: Added by typer to every application; only the root needs them.
 _COMPLETION: Final = ("install_completion", "show_completion")
@@ -68,16 +72,32 @@ class LazyGroup(TyperGroup):
         self.commands = Commands()
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the sub-command; a module that is missing on the way is an environment error."""
+        """Run the sub-command. However it fails, the exit code is none that means a result: 1 would be DO NOT SHIP."""
         try:
-            return super().invoke(ctx)
+            try:
+                return super().invoke(ctx)
+            finally:
+                if sys.stdout is not None:
+                    sys.stdout.flush()  # a full disk or a closed pipe shows here, not when the interpreter ends
+        except _EXPECTED:
+            raise
         except ModuleNotFoundError as missing:
             name = ctx.invoked_subcommand
             if missing.name is None or missing.name.startswith("twinserve") or name is None:
-                raise
+                typer.echo(explain(name, missing), err=True)
+                raise typer.Exit(UNEXPECTED) from None
             (point,) = metadata.entry_points(group=GROUP, name=name)
             typer.echo(f"twinserve {name}: {remedy(point, missing.name)}", err=True)
-            raise typer.Exit(USAGE) from None
+            raise typer.Exit(usage_code(name)) from None
+        except (EOFError, typer.Abort):
+            raise typer.Exit(INTERRUPTED) from None
+        except (BrokenPipeError, SystemExit):  # rich turns the first into the second
+            release_output()
+            raise typer.Exit(UNEXPECTED) from None
+        except Exception as error:  # noqa: BLE001  # the one place where what nobody expected is said
+            release_output()
+            typer.echo(explain(ctx.invoked_subcommand, error), err=True)
+            raise typer.Exit(UNEXPECTED) from None
 
 
 def load(point: metadata.EntryPoint) -> Any:
@@ -96,7 +116,7 @@ def load(point: metadata.EntryPoint) -> Any:
 
 
 def stub(point: metadata.EntryPoint, what: str) -> Any:
-    """A command that only says what it needs; exit code 2."""
+    """A command that only says what it needs."""
     app = typer.Typer(add_completion=False)
 
     @app.command(
@@ -104,9 +124,9 @@ def stub(point: metadata.EntryPoint, what: str) -> Any:
         help=f"({what})",
         context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
     )
-    def explain() -> None:
+    def say() -> None:
         typer.echo(f"twinserve {point.name}: {what}", err=True)
-        raise typer.Exit(USAGE)
+        raise typer.Exit(usage_code(point.name))
 
     return typer.main.get_command(app)
 

@@ -27,6 +27,7 @@ def top(
 ) -> None:
     """Runs until Ctrl-C. Exit codes: 0, and 2 when the metrics cannot be read."""
     from rich.console import Console
+    from rich.text import Text
 
     from twinserve_loadtest.target.metrics import MetricsError
     from twinserve_loadtest.top.screen import print_once, watch
@@ -34,5 +35,5 @@ def top(
     try:
         (print_once if once else watch)(url, interval, Console())
     except MetricsError as error:
-        Console(stderr=True).print(f"[red]error:[/] {error}", highlight=False, soft_wrap=True)
+        Console(stderr=True).print(Text.assemble(("error: ", "red"), str(error)), soft_wrap=True)
         raise typer.Exit(2) from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -12,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from twinserve_host.cores import usable_cores
+from twinserve_host.files import FileError, check_writable, is_stream, rescue_file, write_file
 from twinserve_loadtest.compare.accuracy import TestImages
 from twinserve_loadtest.compare.assemble import Surroundings, assemble
 from twinserve_loadtest.compare.block_runner import ArmUnavailableError, MeasuredBlock
@@ -27,7 +28,7 @@ from twinserve_loadtest.record.findings import Remark
 from twinserve_loadtest.record.stamp import cpu_times, steal_between
 from twinserve_loadtest.record.testset import TestSetError, load_test_set
 from twinserve_loadtest.report import ReportError, read_document, write_document
-from twinserve_loadtest.target.describe import TargetError, describe_target, with_memory
+from twinserve_loadtest.target.describe import TargetError, describe_target, on_this_machine, with_memory
 from twinserve_loadtest.target.local import LocalServer
 from twinserve_loadtest.target.managed import ServerStartError
 from twinserve_loadtest.target.stamp import cpu_clock, serving_stamp
@@ -45,8 +46,6 @@ if TYPE_CHECKING:
     from twinserve_loadtest.record.load_results import ModelInfo
     from twinserve_loadtest.record.stamp import Stamp
     from twinserve_loadtest.record.testset import TestSet
-
-_LOOPBACK = ("127.", "localhost", "[::1]", "unix:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,23 +72,52 @@ class CompareOrder:
 
 def run_compare(order: CompareOrder) -> int:
     """Measure, judge, write, show; the exit code."""
-    out, err = Console(), Console(stderr=True)
+    err = Console(stderr=True)
+    try:
+        check_writable(order.output)
+    except FileError as error:
+        err.print(f"Error: {error}; name another place with --output", style="red", highlight=False, markup=False)
+        return NO_VERDICT
     try:
         with ExitStack() as stack:
             comparison = _compare(order, stack, err)
     except (TargetError, TestSetError, ServerStartError, GeneratorError, ArmUnavailableError) as error:
         err.print(f"Error: {error}", style="red", highlight=False, markup=False)
         return NO_VERDICT
-    write_comparison(comparison, order.output)
-    page = _write_page(order.output, err)
-    if order.as_json:
-        print_verdict_json(comparison, order.output)
+    return finish(comparison, order.output, as_json=order.as_json)
+
+
+def finish(comparison: Comparison, path: Path, *, as_json: bool) -> int:
+    """Write the result to ``path`` and its page beside it, show it; the exit code."""
+    out, err = Console(), Console(stderr=True)
+    result = _write(comparison, path, err)
+    page = _write_page(path, err) if result == path and not is_stream(path) else None
+    # A pipeline that asked for the result at a place and would find none, or an older one, must not go on.
+    code = EXIT_CODES[comparison.verdict.outcome] if result == path else NO_VERDICT
+    if as_json:
+        print_verdict_json(comparison, result, code)
     else:
         show(comparison, out)
-        out.print(f"Result: {order.output}", highlight=False, markup=False)
+        if result is not None:
+            out.print(f"Result: {result}", highlight=False, markup=False)
         if page is not None:
             out.print(f"Report: {page}", highlight=False, markup=False)
-    return EXIT_CODES[comparison.verdict.outcome]
+    return code
+
+
+def _write(comparison: Comparison, path: Path, err: Console) -> Path | None:
+    """Write the result; where it is: elsewhere when ``path`` takes it no more, None when nowhere."""
+    try:
+        write_comparison(comparison, path)
+    except FileError as error:
+        err.print(f"Error: {error}", style="red", highlight=False, markup=False)
+    else:
+        return path
+    try:
+        return rescue_file(path, comparison.to_json())
+    except FileError as error:
+        err.print(f"Error: {error}; the result is lost but for what is shown", style="red", highlight=False)
+        return None
 
 
 def _write_page(result: Path, err: Console) -> Path | None:
@@ -102,17 +130,17 @@ def _write_page(result: Path, err: Console) -> Path | None:
 
 
 def write_comparison(comparison: Comparison, path: Path) -> None:
-    """Write ``compare-*.json``, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(path.name + ".part")
-    scratch.write_text(comparison.to_json(), "utf-8")
-    scratch.replace(path)
+    """Write ``compare-*.json``, whole or not at all.
+
+    Raises:
+        FileError: it cannot be written.
+    """
+    write_file(path, comparison.to_json())
 
 
-def print_verdict_json(comparison: Comparison, path: Path) -> None:
+def print_verdict_json(comparison: Comparison, path: Path | None, code: int) -> None:
     """The verdict for a pipeline, on standard output."""
-    verdict = comparison.verdict
-    document = {**asdict(verdict), "exit_code": EXIT_CODES[verdict.outcome], "result": str(path)}
+    document = {**asdict(comparison.verdict), "exit_code": code, "result": str(path) if path else None}
     print(json.dumps(document, indent=1))
 
 
@@ -125,11 +153,14 @@ def _compare(order: CompareOrder, stack: ExitStack, err: Console) -> Comparison:
         target, metrics_url, tls = server.address.target, server.address.metrics_url, None
     model, most_images = describe_target(target, order.model, names, tls)
     test_set = _test_set(order, model)
+    unread = with_memory(model, metrics_url)[1] if metrics_url is not None else None
+    if unread:
+        err.print(f"Caveat: {unread}", style="yellow", highlight=False, markup=False)
     batch = order.settings.sizes.images_per_request
     if batch > most_images:
         raise TargetError(f"{target}: takes at most {most_images} images a request, the comparison sends {batch}")
     settings = replace(order.settings, images=len(test_set))
-    same_machine = target.startswith(_LOOPBACK)
+    same_machine = on_this_machine(target)
     clock = cpu_clock(target, model.name, metrics_url, same_machine=same_machine, tls=tls)
     runner = stack.enter_context(
         LiveBlocks(target, test_set, model=model.name, cpu=clock, same_machine=same_machine, tls=tls)
@@ -145,9 +176,12 @@ def _compare(order: CompareOrder, stack: ExitStack, err: Console) -> Comparison:
         )
         found = experiment.run()
     if metrics_url is not None:
-        model = with_memory(model, metrics_url)
+        model, unread = with_memory(model, metrics_url)
     stamp = serving_stamp(model, metrics_url, same_machine=same_machine, steal=steal_between(ticks, cpu_times()))
-    return assemble(found, _surroundings(order, model, test_set, runner, stamp, same_machine=same_machine))
+    comparison = assemble(found, _surroundings(order, model, test_set, runner, stamp, same_machine=same_machine))
+    if unread:
+        comparison.caveats.append(Remark("metrics", f"{unread[0].upper()}{unread[1:]}."))
+    return comparison
 
 
 def _surroundings(
@@ -197,7 +231,7 @@ def _decided(gates: Sequence[Gate], scenario: str, effects: Sequence[Effect]) ->
 
 def _extras(order: CompareOrder, settings: Settings, test_set: TestSet, model: str) -> list[tuple[str, Extra]]:
     ladder = climb(order.objective, settings.sizes.server_load)
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     wide = order.target is None and cores > 1
     maps = _survey_threads(order, settings, test_set, model, cores) if wide else survey()
     return [("rate within the objective", ladder), ("crossover map", maps)]

@@ -28,7 +28,7 @@ def run_reuse(path: Path, baseline: str, candidate: str, models: Path, *, as_jso
         err.print(f"Error: {error}", style="red", highlight=False, markup=False)
         return NO_VERDICT
     if as_json:
-        print_verdict_json(comparison, path)
+        print_verdict_json(comparison, path, EXIT_CODES[verdict.outcome])
     else:
         show(comparison, Console())
     return EXIT_CODES[verdict.outcome]

@@ -9,10 +9,12 @@ import psutil
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from twinserve_client.cli.main import INTERRUPTED, UNEXPECTED
+from twinserve_host.files import FileError, check_writable, rescue_file
 from twinserve_loadtest.generate.generator import GeneratorError, LoadGenerator
 from twinserve_loadtest.loadtest.closing import closing_sentence, closing_table, latency_table
 from twinserve_loadtest.loadtest.runner import LoadTest
-from twinserve_loadtest.record.results_file import save_results
+from twinserve_loadtest.record.results_file import encode_results, save_results
 from twinserve_loadtest.record.testset import TestSetError, load_test_set
 from twinserve_loadtest.target.describe import TargetError, describe_target, on_this_machine, with_memory
 
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
     from twinserve_loadtest.record.load_results import ModelInfo, Results
     from twinserve_loadtest.record.testset import TestSet
 
-INTERRUPTED = 130
-"""Exit code of every sub-command after Ctrl-C."""
 QUIET_SECONDS = 0.5
 """How long the machine is watched before the load begins, and after its end."""
 CTRL_C = "interrupted"
@@ -65,6 +65,9 @@ def run_command(order: Order) -> int:
     except LoadTestError as error:
         err.print(f"Error: {error}", style="red", highlight=False, markup=False)
         return error.exit_code
+    except FileError as error:
+        err.print(f"Error: {error}", style="red", highlight=False, markup=False)
+        return UNEXPECTED
     standard = order.settings.mode == "standard"
     out.print(closing_table(results) if standard else latency_table(results))
     print_remarks(results, out)
@@ -79,31 +82,50 @@ def run_load_test(order: Order, err: Console) -> Results:
 
     Raises:
         LoadTestError: there are no results.
+        FileError: they could not be written where they should be; the text says where they are.
     """
+    try:
+        check_writable(order.output)
+    except FileError as error:
+        raise LoadTestError(f"{error}; name another place with --output", 2) from None
     try:
         model, most_images = describe_target(order.target, order.model, order.variants, order.tls)
         test_set = _test_set(order, model, most_images)
     except (TargetError, TestSetError) as error:
         raise LoadTestError(str(error), 2) from None
+    unread = None
     if order.metrics_url:
         # Once now: a server that dies under the load tells nothing afterwards.
-        model = with_memory(model, order.metrics_url)
+        model, unread = with_memory(model, order.metrics_url)
+    if unread:
+        err.print(f"Caveat: {unread}", style="yellow", highlight=False, markup=False)
     err.print(f"Load test of {model.name} at {order.target}: {_about(test_set)}", highlight=False, markup=False)
     try:
         test = _run(order, model, test_set, err)
     except GeneratorError as error:
         raise LoadTestError(str(error), 1) from None
     if order.metrics_url:
-        model = with_memory(model, order.metrics_url)
+        model, still_unread = with_memory(model, order.metrics_url)
+        unread = unread and still_unread
     results = test.results(
         command=order.command,
         target=order.target,
         model=model,
         metrics_url=order.metrics_url,
         same_machine=on_this_machine(order.target),
+        caveats=[unread] if unread else [],
     )
-    save_results(results, order.output)
+    _save(results, order.output)
     return results
+
+
+def _save(results: Results, path: Path) -> None:
+    """Write the results, elsewhere when ``path`` takes them no more."""
+    try:
+        save_results(results, path)
+    except FileError as error:
+        place = rescue_file(path, encode_results(results))
+        raise FileError(f"{error}; the raw results are in {place}") from None
 
 
 def exit_code(results: Results) -> int:

@@ -20,7 +20,7 @@ from twinserve_loadtest.record.stamp import cpu_times, steal_between
 from twinserve_loadtest.target.stamp import serving_stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from twinserve_loadtest.generate.spec import BlockSpec
     from twinserve_loadtest.record.load_results import DatasetInfo, ModelInfo
@@ -85,9 +85,16 @@ class LoadTest:
                 del self.not_run[0]
 
     def results(
-        self, *, command: str, target: str, model: ModelInfo, metrics_url: str | None = None, same_machine: bool = True
+        self,
+        *,
+        command: str,
+        target: str,
+        model: ModelInfo,
+        metrics_url: str | None = None,
+        same_machine: bool = True,
+        caveats: Sequence[str] = (),
     ) -> Results:
-        """What there is so far, with everything that is missing."""
+        """What there is so far, with everything that is missing and the ``caveats`` that the caller knows of."""
         scenarios = [self._scenario(mode, len(model.labels), same_machine) for mode in self.records]
         missing = missing_of(self.records, self.not_run, self.stopped)
         return Results(
@@ -100,7 +107,10 @@ class LoadTest:
             predictions=self._predictions(),
             complete=not missing,
             missing=missing,
-            caveats=caveats_of(self.dataset, scenarios, same_machine=same_machine, foreign_share=self.foreign_share),
+            caveats=[
+                *caveats,
+                *caveats_of(self.dataset, scenarios, same_machine=same_machine, foreign_share=self.foreign_share),
+            ],
             stamp=asdict(
                 serving_stamp(
                     model,

@@ -13,6 +13,8 @@ import gevent
 import psutil
 from rich.console import Console
 
+from twinserve_client.cli.main import UNEXPECTED
+from twinserve_host.files import FileError, check_writable, rescue_file
 from twinserve_loadtest.generate.record import merged
 from twinserve_loadtest.generate.session import session_of
 from twinserve_loadtest.loadtest.closing import latency_table
@@ -20,7 +22,7 @@ from twinserve_loadtest.loadtest.plan import DEFAULT_USERS, LoadSettings
 from twinserve_loadtest.loadtest.runner import LoadTest
 from twinserve_loadtest.loadtest.summarise import variant_result
 from twinserve_loadtest.locust_cli.distributed import LocustBlocks
-from twinserve_loadtest.record.results_file import save_results
+from twinserve_loadtest.record.results_file import encode_results, save_results
 from twinserve_loadtest.target.describe import TargetError, describe_target, on_this_machine
 
 if TYPE_CHECKING:
@@ -121,8 +123,10 @@ class Conductor:
                 seed=int(options.twin_seed),
                 p99_limit_ms=float(options.twin_p99_limit_ms),
             )
+            if options.twin_results:
+                check_writable(Path(options.twin_results))
             self.model, _ = describe_target(session.target, session.model, names or None, session.tls)
-        except (ValueError, TargetError) as error:
+        except (ValueError, FileError, TargetError) as error:
             logger.error("the load test cannot begin: %s", error)  # noqa: TRY400  # the text is for users
             self.environment.process_exit_code = 2
             return
@@ -148,7 +152,12 @@ class Conductor:
             console.print(line, style="yellow", highlight=False, markup=False)
         if self.options.twin_results:
             path = Path(self.options.twin_results)
-            save_results(results, path)
+            try:
+                save_results(results, path)
+            except FileError as error:
+                path = rescue_file(path, encode_results(results))
+                logger.error("%s", error)  # noqa: TRY400  # the text is for users
+                self.environment.process_exit_code = UNEXPECTED
             console.print(f"Raw results: {path}", highlight=False, markup=False)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 
+from twinserve_host.files import write_file
 from twinserve_loadtest.record.load_results import SCHEMA_VERSION, Results
 
 if TYPE_CHECKING:
@@ -24,11 +25,17 @@ def _adapter() -> TypeAdapter[Results]:
 
 
 def save_results(results: Results, path: Path) -> None:
-    """Write ``results`` as JSON, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(path.name + ".part")
-    scratch.write_bytes(_adapter().dump_json(results, indent=1) + b"\n")
-    scratch.replace(path)
+    """Write ``results`` as JSON, whole or not at all.
+
+    Raises:
+        FileError: it cannot be written.
+    """
+    write_file(path, encode_results(results))
+
+
+def encode_results(results: Results) -> bytes:
+    """The file's content."""
+    return _adapter().dump_json(results, indent=1) + b"\n"
 
 
 def load_results(path: Path) -> Results:

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
+from twinserve_host.cores import cpu_quota
+
 #: The flags of /proc/cpuinfo that decide how fast FP32 and INT8 kernels run.
 ISA_FLAGS = (
     "avx2",
@@ -77,7 +79,7 @@ def read_stamp(
         isa=isa_of(platform.machine(), flags),
         isa_flags=flags,
         cores_by_affinity=len(os.sched_getaffinity(0)),
-        cores_by_cgroup=_cgroup_cores(),
+        cores_by_cgroup=cpu_quota(),
         memory_bytes=_memory_bytes(),
         kernel=platform.release(),
         steal_share=steal_share,
@@ -125,20 +127,6 @@ def _cpu() -> tuple[str, list[str]]:
     found = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", text, re.MULTILINE)
     present = set(found.group(1).split()) if found else set()
     return (model.group(1).strip() if model else "unknown"), [flag for flag in ISA_FLAGS if flag in present]
-
-
-def _cgroup_cores() -> float | None:
-    """The CPU limit of cgroup v2's ``cpu.max``, or of v1's quota and period."""
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text("ascii").split()
-    except (OSError, ValueError):
-        folder = Path("/sys/fs/cgroup/cpu")
-        try:
-            quota = folder.joinpath("cpu.cfs_quota_us").read_text("ascii").strip()
-            period = folder.joinpath("cpu.cfs_period_us").read_text("ascii").strip()
-        except OSError:
-            return None
-    return None if quota in ("max", "-1") else int(quota) / int(period)
 
 
 def _memory_bytes() -> int | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from twinserve_host.files import FileError, is_stream, write_file
 from twinserve_loadtest.record.comparison import Comparison
 from twinserve_loadtest.record.testset import TestSetError, load_test_set
 from twinserve_loadtest.report.build import build_document
@@ -66,11 +67,11 @@ def write_document(document: Document, output: Path) -> Path:
         ReportError: a file cannot be written.
     """
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(render_html(document), "utf-8")
-        json_path(output).write_text(document.to_json() + "\n", "utf-8")
-    except OSError as error:
-        raise ReportError(f"{output}: the report cannot be written ({error.strerror})") from None
+        write_file(output, render_html(document))
+        if not is_stream(output):
+            write_file(json_path(output), document.to_json() + "\n")
+    except FileError as error:
+        raise ReportError(f"the report cannot be written: {error}") from None
     return output
 
 

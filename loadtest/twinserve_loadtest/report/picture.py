@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from twinserve_host.files import FileError, write_file
 from twinserve_loadtest.report.inputs import ReportError
 from twinserve_loadtest.report.numbers import points, rate, significant, times
 
@@ -74,11 +76,12 @@ def draw_picture(document: Document, path: Path, theme: str = "light") -> Path:
     with rc_context({"svg.fonttype": "path", "svg.hashsalt": "twinserve", "font.family": ["DejaVu Sans"]}):
         figure = _draw(document, THEMES[theme])
         metadata = {"Date": None} if path.suffix.lower() == ".svg" else None
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            figure.savefig(path, dpi=160, facecolor=THEMES[theme].paper, metadata=metadata)
-        except OSError as error:
-            raise ReportError(f"{path}: the picture cannot be written ({error.strerror})") from None
+        drawn = BytesIO()
+        figure.savefig(drawn, format=path.suffix[1:].lower(), dpi=160, facecolor=THEMES[theme].paper, metadata=metadata)
+    try:
+        write_file(path, drawn.getvalue())
+    except FileError as error:
+        raise ReportError(f"the picture cannot be written: {error}") from None
     return path
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from twinserve_client import CallError, Client, ConfigurationError
 from twinserve_client.cli.tls import PLAIN_TEXT_HINT
+from twinserve_host.http import is_loopback
 from twinserve_loadtest.record.load_results import ModelInfo, VariantInfo
 from twinserve_loadtest.target.metrics import MetricsError, read_metrics
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from twinserve_client import ModelInfo as Described
 
 READY_SECONDS = 5.0
-_LOOPBACK = ("127.", "localhost", "[::1]", "unix:")
 
 
 class TargetError(Exception):
@@ -24,7 +24,8 @@ class TargetError(Exception):
 
 def on_this_machine(target: str) -> bool:
     """Whether server and load generator share a machine, as far as the address tells."""
-    return target.startswith(_LOOPBACK)
+    host = (target.rpartition(":")[0] or target).strip("[]")
+    return target.startswith("unix:") or is_loopback(host)
 
 
 def describe_target(
@@ -61,16 +62,16 @@ def describe_target(
     return _model_info(described, wanted or served), described.max_request_images
 
 
-def with_memory(model: ModelInfo, metrics_url: str) -> ModelInfo:
-    """``model`` with what each variant weighs; unchanged when the metrics cannot be read."""
+def with_memory(model: ModelInfo, metrics_url: str) -> tuple[ModelInfo, str | None]:
+    """``model`` with what each variant weighs, and None; unchanged, and why, when the metrics cannot be read."""
     try:
         page = read_metrics(metrics_url)
-    except MetricsError:
-        return model
+    except MetricsError as error:
+        return model, f"no memory or CPU time by variant, and nothing on the server itself: {error}"
     variants = {
         name: replace(variant, memory=page.memory(model.name, name)) for name, variant in model.variants.items()
     }
-    return replace(model, variants=variants)
+    return replace(model, variants=variants), None
 
 
 def _model_info(described: Described, names: list[str]) -> ModelInfo:

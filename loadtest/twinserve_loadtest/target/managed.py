@@ -49,10 +49,14 @@ class ManagedServer:
         self._log = log or Path(self._scratch.name) / "server.log"
 
     def __enter__(self) -> Self:
-        self._log.parent.mkdir(parents=True, exist_ok=True)
         ready = Path(self._scratch.name) / "ready.json"
         flags = ["--port", "0", "--metrics-port", "0", "--ready-file", str(ready)]
-        with self._log.open("wb") as log:
+        try:
+            self._log.parent.mkdir(parents=True, exist_ok=True)
+            log = self._log.open("wb")
+        except OSError as error:
+            raise ServerStartError(f"{self._log}: the server's log cannot be written ({error.strerror})") from None
+        with log:
             self._process = subprocess.Popen(
                 [*self._command, *flags],
                 stdin=subprocess.DEVNULL,

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.error import URLError
 from urllib.parse import urlsplit
-from urllib.request import urlopen
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from twinserve_host.http import HttpError, read_url
 from twinserve_loadtest.record.load_results import Memory
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ class MetricsPage:
         """Sums by the values of ``label``."""
         sums: dict[str, float] = {}
         for sample in self._find(name, labels):
-            key = sample.labels[label]
+            key = sample.labels.get(label, "")
             sums[key] = sums.get(key, 0.0) + sample.value
         return sums
 
@@ -69,16 +68,26 @@ def read_metrics(url: str) -> MetricsPage:
         url: ``http://host:port`` with or without ``/metrics``.
 
     Raises:
-        MetricsError: the address is not HTTP, nobody answers, or the answer is no metrics page.
+        MetricsError: the address is not HTTP, nobody answers, or the answer is not the metrics of twinserve.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.netloc:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
         raise MetricsError(f"{url}: is no metrics address; expected is http://host:port")
     address = url if parts.path.rstrip("/") else f"{url.rstrip('/')}/metrics"
     try:
-        with urlopen(address, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310  # http(s) only, checked above
-            text = answer.read().decode()
-        families = list(text_string_to_metric_families(text))
-    except (URLError, OSError, ValueError) as error:
+        text = read_url(address, TIMEOUT_SECONDS).decode()
+    except (HttpError, UnicodeDecodeError) as error:
         raise MetricsError(f"{address}: the metrics could not be read ({error})") from None
-    return MetricsPage([sample for family in families for sample in family.samples])
+    try:
+        samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    except Exception:  # noqa: BLE001  # the parser raises whatever a line that is none makes it stumble over
+        samples = []
+    if not any(sample.name.startswith("twinserve_") for sample in samples):
+        raise MetricsError(
+            f"{address}: answers, but not with the metrics of twinserve; `twinserve serve` says where they are"
+        )
+    return MetricsPage(samples)

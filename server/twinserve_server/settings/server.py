@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from twinserve_server.host.cores import usable_cores
+from twinserve_host.cores import usable_cores
 from twinserve_server.settings import syntax
 from twinserve_server.transport.tls import TlsFiles
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import time
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image, ImageDraw
@@ -142,3 +144,93 @@ def test_ctrl_c_ends_quietly_with_130(server: Server, tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
     assert (process.returncode, out, err) == (130, b"", b"")
+
+
+#: Runs the command line with one command more, ``fail``, that ends as the argument says.
+FAILING = """
+import sys, typer
+from twinserve_client.cli import root
+from twinserve_client.cli.main import main
+
+app = typer.Typer()
+
+@app.command()
+def fail(what: str) -> None:
+    if what == "bug":
+        {}["a key that is [/not] there"]
+    if what == "disk":
+        raise OSError(28, "No space left on device", "/data/x")
+    if what == "exit":
+        raise SystemExit(1)
+    if what == "pipe":
+        from rich.console import Console
+        for _ in range(100_000):
+            Console().print("a line")
+    if what == "signs":
+        print("25 \\u00b5s \\u2192 \\u2212\\u2603")
+
+command = typer.main.get_command(app)
+command.name = "fail"
+known = root.Commands.__init__
+def with_one_more(self):
+    known(self)
+    self._points["fail"] = None
+    self._loaded["fail"] = command
+root.Commands.__init__ = with_one_more
+main()
+"""
+
+
+def failing(what: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run ``twinserve fail WHAT``."""
+    defaults = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "timeout": 60}
+    return subprocess.run([sys.executable, "-c", FAILING, "fail", what], check=False, **{**defaults, **options})
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("bug", "twinserve fail: unexpected end: KeyError: 'a key that is [/not] there'; details are in "),
+        ("disk", "twinserve fail: unexpected end: the system says: [Errno 28] No space left on device: '/data/x'; "),
+    ],
+)
+def test_what_nobody_expected_is_one_line_and_no_verdict(tmp_path: Path, what: str, said: str) -> None:
+    done = failing(what, env={**os.environ, "TMPDIR": str(tmp_path)})
+    assert done.returncode == 3  # of `compare`, 1 would be DO NOT SHIP
+    assert done.stderr.startswith(said)
+    assert done.stderr.count("\n") == 1
+    (kept,) = tmp_path.iterdir()
+    assert str(kept) in done.stderr
+    assert "Traceback" in kept.read_text()
+
+
+def test_a_command_that_ends_the_interpreter_has_no_verdict_either() -> None:
+    assert failing("exit").returncode == 3
+
+
+def test_a_reader_that_leaves_is_no_verdict() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = failing("pipe", stdout=write)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (3, "")
+
+
+def test_an_output_that_takes_no_more_is_said() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = failing("signs", stdout=full)
+    assert done.returncode == 3
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_output_in_ascii_shows_what_it_can() -> None:
+    done = failing("signs", env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert (done.returncode, done.stdout, done.stderr) == (0, "25 us -> -?\n", "")
+
+
+def test_compare_without_its_modules_is_no_verdict() -> None:
+    done = twinserve("compare", "fp32", "int8", missing=("scipy",))
+    assert done.returncode == 3  # 2 would be NOT ENOUGH EVIDENCE
+    assert "pip install 'twinserve[loadtest]'" in done.stderr

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from support.tiny_model import classes_of, items, make_tiny_models
 from twinserve_loadtest.commands.compare import app
-from twinserve_loadtest.compare.command import CompareOrder, run_compare
+from twinserve_loadtest.compare.command import CompareOrder, finish, run_compare
 from twinserve_loadtest.compare.exit_codes import NO_VERDICT
 from twinserve_loadtest.compare.gates import parse_gates
 from twinserve_loadtest.compare.measurements import Settings
@@ -101,6 +101,8 @@ def test_it_starts_a_server_measures_judges_and_writes(outcome: Outcome) -> None
         (["fp32", "int8", "--slo-ms", "-1"], ["--slo-ms"]),
         (["fp32", "int8", "--reuse", "none.json"], ["none.json"]),
         (["fp32", "int8", "--target", "127.0.0.1:1"], ["127.0.0.1:1"]),
+        (["fp32", "int8", "--output", "/proc/x.json"], ["/proc/x.json: cannot be written", "--output"]),
+        (["fp32", "int8", "--output", "/"], ["/: cannot be written (is a folder)", "--output"]),
         (["fp32"], ["Missing argument", "B"]),
         (["fp32", "int8", "--sloms", "3"], ["--sloms"]),
     ],
@@ -113,6 +115,25 @@ def test_what_cannot_be_done_is_said_in_a_sentence(models: Path, arguments: list
     told = " ".join(result.output.split())
     for word in words:
         assert word in told
+
+
+def test_a_result_that_cannot_be_written_in_the_end_is_kept_elsewhere(
+    outcome: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    comparison = Comparison.read(outcome.path)
+    # It can be opened, and takes nothing: a disk that is full by the time the measuring is done.
+    assert finish(comparison, Path("/dev/full"), as_json=True) == NO_VERDICT
+    told = json.loads((printed := capsys.readouterr()).out)
+    assert (told["outcome"], told["exit_code"]) == ("SHIP", NO_VERDICT)
+    assert Comparison.read(Path(told["result"])) == comparison
+    assert "/dev/full: cannot be written (No space left on device)" in printed.err
+
+
+def test_a_result_for_a_device_gets_no_page_beside_it(outcome: Outcome) -> None:
+    assert finish(Comparison.read(outcome.path), Path("/dev/null"), as_json=True) == 0
+    assert not Path("/dev/null").is_file()
+    assert not Path("/dev/null.html").exists()
 
 
 def test_an_earlier_verdict_is_given_again_here_and_refused_elsewhere(

@@ -135,6 +135,7 @@ def test_a_step_test_states_the_rate_sustained(shared_server: ServerProcess, tin
         (("--rate", "0"), "rate is 0.0: it must lie in"),
         (("--data", "nowhere.npz"), "no test set at nowhere.npz; `twinserve models build` writes one"),
         (("--batch", "2000"), "--batch is 2000; the server takes at most 1024 images a request"),
+        (("--output", "/proc/x.json"), "/proc/x.json: cannot be written (No such file or directory); name another"),
     ],
 )
 def test_what_cannot_begin_is_said_with_exit_code_2(
@@ -145,6 +146,35 @@ def test_what_cannot_begin_is_said_with_exit_code_2(
     assert text in err
     assert "Traceback" not in err
     assert not (tmp_path / "none.json").exists()
+
+
+def test_results_that_cannot_be_written_in_the_end_are_kept_elsewhere(
+    shared_server: ServerProcess, tiny_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    # It can be opened, and takes nothing: a disk that is full by the time the measuring is done.
+    code, _, err = run(shared_server.target, tiny_models, Path("/dev/full"), "--mode", "accuracy")
+    assert code == 3
+    (kept,) = tmp_path.glob("full-*")
+    assert f"/dev/full: cannot be written (No space left on device); the raw results are in {kept}" in err
+    assert load_results(kept).complete
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("port", ["grpc", "none"])
+def test_metrics_that_cannot_be_read_are_a_caveat(
+    shared_server: ServerProcess, tiny_models: Path, tmp_path: Path, port: str
+) -> None:
+    address = f"http://127.0.0.1:{shared_server.grpc_port if port == 'grpc' else 1}"
+    output = tmp_path / "results.json"
+    flags = ("--mode", "accuracy", "--metrics-url", address)
+    code, out, err = run(shared_server.target, tiny_models, output, *flags)
+    assert code == 0, err
+    (caveat,) = (line for line in load_results(output).caveats if address in line)
+    assert caveat.startswith("no memory or CPU time by variant")
+    for told in (err, out):  # the first before minutes of measuring
+        assert caveat in " ".join(told.split())
+    assert "Traceback" not in err
 
 
 def test_a_server_killed_half_way_leaves_results_that_say_what_is_missing(

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
+import sysconfig
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import psutil
 import pytest
 
-from support.server_process import wait_until
+from support.server_process import ServerProcess, wait_until
 from twinserve_client import Client
 from twinserve_loadtest.target.managed import ManagedServer, ServerStartError
 from twinserve_loadtest.target.metrics import MetricsError, read_metrics
 
+TWINSERVE = Path(sysconfig.get_path("scripts")) / "twinserve"
 SERVE = [sys.executable, "-m", "twinserve_server", "--models"]
 
 
@@ -46,7 +51,47 @@ def test_a_server_that_does_not_start_is_quoted(tmp_path: Path) -> None:
         pytest.fail("there is nothing to serve")
 
 
-@pytest.mark.parametrize(("url", "text"), [("8502", "no metrics address"), ("http://127.0.0.1:1", "could not be read")])
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        ("8502", "no metrics address"),
+        ("http://127.0.0.1:http", "no metrics address"),
+        ("http://[::1", "no metrics address"),
+        ("http://:8502", "no metrics address"),
+        ("http://127.0.0.1:1", "could not be read"),
+        ("http://127.0.0.1:99999", "no metrics address"),
+        ("http://in valid/", "could not be read"),
+    ],
+)
 def test_metrics_that_cannot_be_read_are_said_with_the_address(url: str, text: str) -> None:
     with pytest.raises(MetricsError, match=text):
         read_metrics(url)
+
+
+@pytest.mark.parametrize("page", [b"<html>[/]</html>", b"up 1\n", b'{"a": 1}', b"", b"\xff", b"a{b=\n", b'x{a="1"} y'])
+def test_a_page_of_something_else_is_told_from_one_of_ours(page: bytes) -> None:
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(page)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Page) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        with pytest.raises(MetricsError, match=r"not with the metrics of twinserve|could not be read") as told:
+            read_metrics(url)
+        server.shutdown()
+    assert str(told.value).startswith(f"{url}/metrics: ")
+    assert "\n" not in str(told.value)
+
+
+def test_top_at_the_port_of_grpc_says_so_in_a_line(tiny_models: Path, shared_server: ServerProcess) -> None:
+    url = f"http://127.0.0.1:{shared_server.grpc_port}"
+    done = subprocess.run([TWINSERVE, "top", url], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {url}/metrics: the metrics could not be read (not an HTTP answer: BadStatus")
+    assert done.stderr.count("\n") == 1

@@ -1,4 +1,4 @@
-"""The cores a server may use: never more than the affinity, and no more than its cgroups' quotas."""
+"""The cores a process may use: never more than the affinity, and no more than its cgroups' quotas."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from twinserve_server.host.cores import cpu_quota, usable_cores
+from twinserve_host.cores import cpu_quota, usable_cores
 
 
 def write(root: Path, files: dict[str, str]) -> Path:

@@ -1,0 +1,40 @@
+"""What a user is told when a command ends as it never should: one line, and where the details are."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import traceback
+from pathlib import Path
+
+from twinserve_client._channel import version
+from twinserve_host.files import FileError, rescue_file
+
+
+def explain(command: str | None, error: BaseException) -> str:
+    """One line about ``error``; its traceback is kept in a file that the line names."""
+    what = " ".join(str(error).split())
+    kind = type(error).__name__ if not isinstance(error, OSError) else "the system says"
+    details = "".join(
+        [
+            f"twinserve {version()}, command {command}, Python {platform.python_version()}, {platform.platform()}\n",
+            *traceback.format_exception(error),
+        ]
+    )
+    try:
+        where = f"details are in {rescue_file(Path('twinserve-error.txt'), details)}"
+    except FileError as unwritten:
+        where = f"the details could not be kept ({unwritten})"
+    return f"twinserve {command or ''}: unexpected end: {kind}: {what[:300] or 'no message'}; {where}"
+
+
+def release_output() -> None:
+    """Let go of a standard output that takes no more, or the interpreter stumbles over it at its end."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

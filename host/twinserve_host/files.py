@@ -1,0 +1,140 @@
+"""Files written whole or not at all; what is no regular file (a device, a pipe) is written to and stays what it is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+#: Where a name leads to something that is open already (``/dev/stdout``): never renamed over.
+_OPEN_FILES: Final = ("/dev/", "/proc/")
+#: So much a trial writes: a full disk takes an empty file and no more.
+_TRIAL_BYTES: Final = 1 << 16
+#: Bytes that the scratch file's name adds; with them a name must stay within the file system's 255.
+_NAME_BYTES: Final = 200
+
+
+class FileError(Exception):
+    """A file that cannot be written; the text names it and the reason."""
+
+
+def is_stream(path: Path) -> bool:
+    """Whether ``path`` is a device, a pipe or another name of an open file, beside which nothing should be put.
+
+    Raises:
+        OSError: it is a folder, or cannot be looked at.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return False
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(21, "is a folder")
+    return not stat.S_ISREG(mode) or f"{os.path.realpath(path.parent)}/".startswith(_OPEN_FILES)
+
+
+def write_file(path: Path, content: bytes | str) -> None:
+    """Write a file whole or not at all, and have it on disk; text as UTF-8.
+
+    A symbolic link stays one, a file that is there keeps its permissions, missing folders are made. A device or a pipe
+    is written to directly.
+
+    Raises:
+        FileError: it cannot be written; what was there before is unchanged.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    try:
+        if is_stream(path):
+            with path.open("wb") as stream:
+                stream.write(data)
+        else:
+            _replace(Path(os.path.realpath(path)), data)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def check_writable(path: Path) -> None:
+    """See whether :func:`write_file` will be able to write ``path``, by trying; nothing of that is left.
+
+    Raises:
+        FileError: it will not.
+    """
+    try:
+        if is_stream(path):
+            # Not opened: whoever reads a pipe would take the closing for the end.
+            if stat.S_ISSOCK(path.stat().st_mode) or not os.access(path, os.W_OK):
+                raise PermissionError(13, "not a file that can be written to")
+            return
+        target = Path(os.path.realpath(path))
+        missing = [folder for folder in target.parents if not folder.exists()]
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _scratch(target, bytes(_TRIAL_BYTES)).unlink()
+        finally:
+            for folder in missing:
+                with contextlib.suppress(OSError):  # somebody else may have begun to use it
+                    folder.rmdir()
+    except OSError as error:
+        raise FileError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def rescue_file(path: Path, content: bytes | str) -> Path:
+    """Write what could not be written to ``path`` into the temporary or the home folder; return where it is.
+
+    Raises:
+        FileError: nor can it be written there.
+    """
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+    name = f"{path.stem[:100]}-{stamp}-{secrets.token_hex(8)}{path.suffix}"
+    problem: FileError | None = None
+    for folder in (tempfile.gettempdir(), os.path.expanduser("~")):
+        try:
+            write_file(place := Path(folder) / name, content)
+        except FileError as error:
+            problem = problem or error
+        else:
+            return place
+    assert problem is not None
+    raise problem
+
+
+def _replace(target: Path, data: bytes) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = _scratch(target, data)
+    try:
+        scratch.replace(target)
+    except OSError:
+        scratch.unlink()
+        raise
+    with contextlib.suppress(OSError):  # the file is whole; a file system that cannot sync a folder is not our concern
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _scratch(target: Path, data: bytes) -> Path:
+    """A new file beside ``target`` that holds ``data``, on disk, with the permissions of a ``target`` that is there."""
+    name = os.fsdecode(os.fsencode(target.name)[:_NAME_BYTES])
+    scratch = target.with_name(f".{name}.{secrets.token_hex(4)}.part")
+    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        with open(descriptor, "wb") as file:
+            with contextlib.suppress(FileNotFoundError):
+                before = target.stat()
+                os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
+                if os.geteuid() == 0:
+                    os.fchown(descriptor, before.st_uid, before.st_gid)
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+    except BaseException:
+        scratch.unlink()
+        raise
+    return scratch
