@@ -20,6 +20,8 @@ Examples:
 
   twinserve serve --tls-cert server.pem --tls-key server.key --tls-client-ca clients.pem
 
+  twinserve serve --tokens tokens                    callers need a token; `twinserve token create` makes one
+
   twinserve serve --port 0 --ready-file ready.json   any free port; the file says which
 
 Every option can also be set in the environment, in the same words; several pairs are separated by blanks:
@@ -38,6 +40,9 @@ def serve(
     tls_key: Annotated[Path | None, typer.Option(help="Its private key (PEM).")] = None,
     tls_client_ca: Annotated[
         Path | None, typer.Option(help="Let in only clients with a certificate of this authority (PEM).")
+    ] = None,
+    tokens: Annotated[
+        Path | None, typer.Option(help="Ask callers for a token of this file; see `twinserve token`.")
     ] = None,
     default_model: Annotated[str | None, typer.Option(help="Answers requests that name no model.")] = None,
     variants: Annotated[str | None, typer.Option(help="Serve only these. [default: all]", metavar="A,B")] = None,
@@ -92,6 +97,7 @@ def serve(
         "tls_cert": tls_cert,
         "tls_key": tls_key,
         "tls_client_ca": tls_client_ca,
+        "tokens": tokens,
         "default_model": default_model,
         "variants": variants,
         "gateways": gateways,

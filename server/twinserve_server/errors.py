@@ -106,6 +106,18 @@ class InferenceError(TwinserveError):
     reason = "INFERENCE_FAILED"
 
 
+class UnauthenticatedError(TwinserveError):
+    """The caller shows no token, or none that is known here."""
+
+    reason = "UNAUTHENTICATED"
+
+
+class PermissionDeniedError(TwinserveError):
+    """The caller's token is known, but its role does not allow this."""
+
+    reason = "PERMISSION_DENIED"
+
+
 class ArtefactError(TwinserveError):
     """A manifest or an artefact is missing, malformed or not what its hash says."""
 

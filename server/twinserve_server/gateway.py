@@ -12,6 +12,7 @@ import gc
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -19,6 +20,9 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from twinserve.inference import open_inference_pb2
 from twinserve.v1 import admin_pb2, predict_pb2
+from twinserve_server.access.guard import Guard
+from twinserve_server.access.token_file import TokenFile
+from twinserve_server.access.tokens import HEADER, parse_tokens
 from twinserve_server.artefact.manifest import ModelVersion
 from twinserve_server.engine.batch_queue import BatchPolicy
 from twinserve_server.engine.channel import ModelChannel
@@ -29,7 +33,7 @@ from twinserve_server.engine.router import Router, ShadowPolicy, TrafficPolicy
 from twinserve_server.errors import TwinserveError
 from twinserve_server.ipc.control import SUPERVISOR_SECONDS, ControlLine
 from twinserve_server.ipc.process_config import ChannelConfig, GatewayConfig, read_config
-from twinserve_server.rpc import AccessInterceptor, ErrorInterceptor, Handler, HandlerCollector
+from twinserve_server.rpc import AccessInterceptor, AuthInterceptor, ErrorInterceptor, Handler, HandlerCollector
 from twinserve_server.rpc.callback import DirectMethod, DirectStreamMethod
 from twinserve_server.rpc.coroutine import Unary, bidirectional
 from twinserve_server.services.admin import AdminService, call_supervisor
@@ -67,6 +71,10 @@ class Gateway:
             id_prefix=f"{config.index:x}-",
         )
         self._transport: Transport | None = None
+        self._guard: Guard | None = None
+        if config.tokens_path:
+            known = parse_tokens("\n".join((HEADER, *config.tokens)), config.tokens_path)
+            self._guard = Guard(TokenFile(Path(config.tokens_path), known))
 
     async def run(self, control: Any) -> int:
         """Serve; return the exit code."""
@@ -98,11 +106,12 @@ class Gateway:
     async def _listen(self) -> Transport:
         config = self._config
         credentials = TlsFiles(**config.tls).credentials() if config.tls else None
+        auth = [AuthInterceptor(self._guard)] if self._guard is not None else []
         transport = await start_transport(
             config.transport,
-            ListenOptions(config.host, config.port, True, config.max_message_bytes, credentials),
+            ListenOptions(config.host, config.port, True, config.max_message_bytes, credentials, self._guard),
             self._handlers(),
-            [AccessInterceptor(self._recorder), *self._telemetry.interceptors, ErrorInterceptor()],
+            [AccessInterceptor(self._recorder), *auth, *self._telemetry.interceptors, ErrorInterceptor()],
             self._recorder,
         )
         for served in self._engine.models.values():
@@ -184,6 +193,8 @@ class Gateway:
         announced = False
         while True:
             self._engine.tick()
+            if self._guard is not None:
+                self._guard.refresh()
             # Once everything was there, a variant that gets no traffic of its own takes nobody else down.
             ready = self._engine.ready
             serving = ready or (announced and self._engine.routable)

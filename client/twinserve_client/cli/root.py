@@ -21,7 +21,7 @@ from twinserve_client.cli.main import INTERRUPTED, UNEXPECTED, usage_code
 GROUP: Final = "twinserve.commands"
 
 #: The order of a user's way; what is not named here comes after.
-ORDER: Final = ("demo", "models", "serve", "predict", "traffic", "loadtest", "compare", "report", "top")
+ORDER: Final = ("demo", "models", "serve", "token", "predict", "traffic", "loadtest", "compare", "report", "top")
 
 #: Which extra brings what a package needs.
 EXTRAS: Final = {

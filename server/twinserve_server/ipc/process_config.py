@@ -71,6 +71,9 @@ class GatewayConfig:
     transport: str = "aio"
     #: The fields of ``TlsFiles``; None: plain text.
     tls: dict[str, str] | None = None
+    #: Where the tokens stand, and the lines in force; an empty path: nobody is asked for one.
+    tokens_path: str = ""
+    tokens: list[str] = field(default_factory=list)
     max_request_images: int = 1024
     max_message_bytes: int = 64 << 20
     cores: list[int] = field(default_factory=list)

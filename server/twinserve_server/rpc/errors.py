@@ -9,7 +9,7 @@ import grpc
 import structlog
 from google.protobuf.message import DecodeError
 
-from twinserve_server.errors import InvalidInputError, TwinserveError
+from twinserve_server.errors import InvalidInputError, TwinserveError, UnauthenticatedError
 from twinserve_server.rpc.handler import Handler
 from twinserve_server.rpc.status import message_of, rich_status, status_of
 
@@ -19,6 +19,9 @@ log = structlog.get_logger()
 DETAILS_KEY = "grpc-status-details-bin"
 #: The metadata key that names the request an RPC made, as logs and traces name it.
 REQUEST_ID_KEY = "x-request-id"
+
+#: As HTTP says what it wants (RFC 6750): gRPC has no word of its own for it.
+CHALLENGE = ("www-authenticate", 'Bearer realm="twinserve"')
 
 Metadata = tuple[tuple[str, str | bytes], ...]
 
@@ -35,24 +38,24 @@ class ErrorInterceptor:
             try:
                 return await behaviour(_parse_all(raw, parse) if streaming else parse(raw), context)
             except TwinserveError as error:
-                await _abort(context, error)
+                await abort(context, error)
             except grpc.aio.AbortError:
                 raise
             except Exception as error:
                 log.exception("handler_failed", service=handler.service, method=handler.method)
-                await _abort(context, error)
+                await abort(context, error)
 
         async def generate(raw: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
             try:
                 async for response in behaviour(_parse_all(raw, parse) if streaming else parse(raw), context):
                     yield response
             except TwinserveError as error:
-                await _abort(context, error)
+                await abort(context, error)
             except grpc.aio.AbortError:
                 raise
             except Exception as error:
                 log.exception("handler_failed", service=handler.service, method=handler.method)
-                await _abort(context, error)
+                await abort(context, error)
 
         return handler.around(generate if handler.generates else answer)
 
@@ -83,11 +86,14 @@ def outcome_of(error: BaseException, request_id: str = "") -> tuple[grpc.StatusC
     metadata: Metadata = ((REQUEST_ID_KEY, request_id),) if request_id else ()
     if isinstance(error, TwinserveError):
         details = (DETAILS_KEY, rich_status(error).SerializeToString())
+        if isinstance(error, UnauthenticatedError):
+            metadata = (CHALLENGE, *metadata)
         return status_of(error), message_of(error), (details, *metadata)
     return grpc.StatusCode.INTERNAL, "internal error; the server's log has the cause", metadata
 
 
-async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: BaseException) -> None:
+async def abort(context: grpc.aio.ServicerContext[Any, Any], error: BaseException) -> None:
+    """End an RPC with the status of ``error``; always raises."""
     code, message, metadata = outcome_of(error)
     # What is given to abort() replaces what the handler has set: its request's name.
     await context.abort(code, message, (*(context.trailing_metadata() or ()), *metadata))

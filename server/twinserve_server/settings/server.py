@@ -35,6 +35,7 @@ class ServerSettings(BaseSettings):
     tls_cert: Path | None = Field(None, description="PEM: the server's certificate chain; turns TLS on.")
     tls_key: Path | None = Field(None, description="PEM: its private key.")
     tls_client_ca: Path | None = Field(None, description="PEM: clients need a certificate of this authority.")
+    tokens: Path | None = Field(None, description="Token file: callers need a token of it, with the role that fits.")
     gateways: int = Field(0, ge=0, le=64, description="Gateway processes; 0: by the cores, at most 2; off Linux 1.")
     replicas: Annotated[dict[str, int], NoDecode] = Field(
         {}, description="Model processes by variant; 1 where not named."

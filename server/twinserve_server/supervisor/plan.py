@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from twinserve_server.access.tokens import Token
 from twinserve_server.artefact.manifest import ModelVersion, Variant
 from twinserve_server.engine.router import ShadowPolicy, TrafficPolicy
 from twinserve_server.errors import InvalidInputError, TwinserveError
@@ -86,9 +87,9 @@ class Plan:
         )
 
     def gateway_config(
-        self, index: int, control_fd: int, port: int, policies: dict[str, TrafficPolicy]
+        self, index: int, control_fd: int, port: int, policies: dict[str, TrafficPolicy], tokens: tuple[Token, ...]
     ) -> GatewayConfig:
-        """The configuration of a gateway with the policies in force now."""
+        """The configuration of a gateway with the policies and tokens in force now."""
         settings = self.settings
         return GatewayConfig(
             name=f"gateway-{index}",
@@ -107,6 +108,8 @@ class Plan:
             policies={name: policy_values(policy) for name, policy in policies.items()},
             transport=settings.transport,
             tls=asdict(settings.tls) if settings.tls else None,
+            tokens_path="" if settings.tokens is None else str(settings.tokens),
+            tokens=[str(token) for token in tokens],
             max_request_images=settings.max_request_images,
             max_message_bytes=settings.max_message_mib << 20,
             cores=settings.pin.get("gateway", []),

@@ -14,6 +14,9 @@ from pathlib import Path
 
 import structlog
 
+from twinserve_server.access.guard import Guard
+from twinserve_server.access.token_file import TokenFile
+from twinserve_server.access.tokens import TokenError
 from twinserve_server.artefact.repository import load_repository
 from twinserve_server.metrics.exposition import ServerCollector, serve_metrics
 from twinserve_server.settings.server import ServerSettings
@@ -41,6 +44,7 @@ async def run_server(
 
     Raises:
         ArtefactError: the models are missing or wrong.
+        TokenError: the token file cannot be used.
         OptionError: an option names what the models do not have.
         StartError: a port is taken, or a process cannot start.
     """
@@ -52,9 +56,10 @@ async def run_server(
     with contextlib.ExitStack() as stack:
         run_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="twinserve-")))
         plan = make_plan(settings, versions, run_dir)
+        guard = None if settings.tokens is None else open_guard(settings.tokens)
         held = stack.enter_context(reserve_port(settings.host, settings.port))
         port = held.getsockname()[1]
-        supervisor = Supervisor(plan, port)
+        supervisor = Supervisor(plan, port, guard)
         collector = ServerCollector(lambda: supervisor.slabs, lambda: supervisor_values(supervisor))
         try:
             metrics_server, _ = serve_metrics(settings.host, settings.metrics_port, collector)
@@ -83,6 +88,18 @@ async def run_server(
             stopping.cancel()
             await supervisor.stop(settings.grace if starting.done() else 0.0)
     log.info("stopped")
+
+
+def open_guard(path: Path) -> Guard:
+    """The guard of a token file.
+
+    Raises:
+        TokenError: the file cannot be used.
+    """
+    try:
+        return Guard(TokenFile(path))
+    except TokenError as error:
+        raise TokenError(f"--tokens: {error.message}") from None
 
 
 def reserve_port(host: str, port: int) -> socket.socket:

@@ -15,6 +15,8 @@ from typing import Any
 
 import structlog
 
+from twinserve_server.access.guard import Guard
+from twinserve_server.access.tokens import Token
 from twinserve_server.engine.router import ShadowPolicy, TrafficPolicy
 from twinserve_server.errors import ConflictError, TwinserveError
 from twinserve_server.host.memory import ResidentBytes, resident_bytes
@@ -48,8 +50,15 @@ class ModelState:
 class Supervisor:
     """One server's processes."""
 
-    def __init__(self, plan: Plan, port: int) -> None:
+    def __init__(self, plan: Plan, port: int, guard: Guard | None = None) -> None:
+        """
+        Args:
+            plan: what to run.
+            port: of the gateways.
+            guard: holds the tokens that a gateway starts with; None: callers need none.
+        """
         self.plan = plan
+        self.guard = guard
         self.policies = dict(plan.policies)
         self.models: dict[str, tuple[ChildProcess, ModelState]] = {}
         self.gateways: list[ChildProcess] = []
@@ -204,7 +213,11 @@ class Supervisor:
 
     def _add_gateway(self, index: int) -> None:
         def configure(control_fd: int) -> Any:
-            return self.plan.gateway_config(index, control_fd, self._port, self.policies)
+            tokens: tuple[Token, ...] = ()
+            if self.guard is not None:
+                self.guard.refresh()
+                tokens = self.guard.tokens
+            return self.plan.gateway_config(index, control_fd, self._port, self.policies, tokens)
 
         async def serve(child: ChildProcess, sock: socket.socket) -> None:
             async def handle(method: str, params: dict[str, Any]) -> dict[str, Any] | None:

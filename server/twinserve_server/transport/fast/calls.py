@@ -19,6 +19,7 @@ from grpc._cython.cygrpc import (
 
 from twinserve_server.engine.engine import Call
 from twinserve_server.errors import DeadlineError, TwinserveError
+from twinserve_server.rpc.auth import Admit
 from twinserve_server.rpc.callback import DirectMethod, DirectStreamMethod
 from twinserve_server.rpc.counted import RpcTally
 from twinserve_server.rpc.deadlines import why_gone
@@ -47,6 +48,8 @@ class DirectRpc(Generic[Method]):
     method: Method
     tally: RpcTally
     loop: QueueLoop
+    #: Looks at the metadata of a call before its message is read; None: nothing is to be checked.
+    admit: Admit | None = None
     #: The calls that are not over, oldest first.
     open: dict[Any, None] = field(default_factory=dict)
 
@@ -76,6 +79,10 @@ class UnaryCall:
         self._code = ""
         self._watched = False
         rpc.open[self] = None
+        if rpc.admit is not None and (error := rpc.admit(event.invocation_metadata)) is not None:
+            rpc.tally.started()
+            self.refuse(error)
+            return
         self._call.start_server_batch((ReceiveMessageOperation(0),), self._on_message)
 
     def watch(self, now_ns: int) -> bool:
@@ -181,6 +188,9 @@ class StreamCall:
         rpc.open[self] = None
         rpc.tally.started()
         self._call.start_server_batch((ReceiveCloseOnServerOperation(0),), self._on_close)
+        if rpc.admit is not None and (error := rpc.admit(event.invocation_metadata)) is not None:
+            self._finish(error)
+            return
         self._read()
 
     def _read(self) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Final
 from grpc._cython import cygrpc
 
 from twinserve_server.rpc import Handler, Interceptor, wrap_all
+from twinserve_server.rpc.auth import admission
 from twinserve_server.rpc.callback import DirectMethod
 from twinserve_server.rpc.counted import RpcObserver
 from twinserve_server.transport.base import ListenOptions, PortError, channel_arguments
@@ -111,10 +112,11 @@ class FastTransport:
         if wrapped.direct is None and wrapped.direct_stream is None:
             return partial(CoroutineCall, wrapped, self._loop, self._coroutines)
         tally = observer.rpc_tally(handler.kind, handler.service, handler.method)
+        admit = admission(self._options.guard, handler.service)
         if wrapped.direct_stream is not None:
-            return partial(StreamCall, DirectRpc(wrapped.direct_stream, tally, self._loop))
+            return partial(StreamCall, DirectRpc(wrapped.direct_stream, tally, self._loop, admit))
         assert wrapped.direct is not None
-        rpc = DirectRpc(wrapped.direct, tally, self._loop)
+        rpc = DirectRpc(wrapped.direct, tally, self._loop, admit)
         self._unary.append(rpc)
         return partial(UnaryCall, rpc)
 

@@ -1,0 +1,77 @@
+"""``twinserve token``: make, list and revoke the tokens of a server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+app = typer.Typer(help="Make, list and revoke the tokens that `twinserve serve --tokens FILE` asks callers for.")
+
+#: Exit code of wrong use.
+USAGE = 2
+
+File = Annotated[Path, typer.Option("--file", envvar="TWINSERVE_TOKENS", help="The server's token file.")]
+DEFAULT_FILE = Path("tokens")
+
+CREATE_EXAMPLES = """
+Examples:
+
+  twinserve token create app --role predict > app.token
+
+  twinserve token create prometheus --role metrics --file /etc/twinserve/tokens
+
+The file holds hashes only; the token is printed this once. To rotate, create a second token, hand it out, and revoke
+the first one: a running server reads the file when it changes.
+"""
+
+
+@app.command(epilog=CREATE_EXAMPLES)
+def create(
+    name: Annotated[str, typer.Argument(help="Who will use it.")],
+    role: Annotated[list[str], typer.Option(help="predict, metrics, or admin (includes both); may be repeated.")],
+    file: File = DEFAULT_FILE,
+) -> None:
+    """Make a token, and print it once; the file keeps its hash."""
+    from twinserve_server.access.token_file import create_token
+    from twinserve_server.access.tokens import TokenError
+
+    try:
+        secret = create_token(file, name, role)
+    except TokenError as error:
+        fail("create", error.message)
+    typer.echo(secret)
+
+
+@app.command("list")
+def list_tokens(file: File = DEFAULT_FILE) -> None:
+    """Show names and roles."""
+    from twinserve_server.access.token_file import read_text
+    from twinserve_server.access.tokens import TokenError, parse_tokens
+
+    try:
+        tokens = parse_tokens(read_text(file), str(file))
+    except TokenError as error:
+        fail("list", error.message)
+    for token in tokens:
+        typer.echo(f"{token.name:24} {','.join(token.roles)}")
+
+
+@app.command()
+def revoke(name: Annotated[str, typer.Argument(help="Whose token.")], file: File = DEFAULT_FILE) -> None:
+    """Make a token invalid; running servers follow within a second."""
+    from twinserve_server.access.token_file import revoke_token
+    from twinserve_server.access.tokens import TokenError
+
+    try:
+        revoke_token(file, name)
+    except TokenError as error:
+        fail("revoke", error.message)
+    typer.echo(f"revoked {name}", err=True)
+
+
+def fail(command: str, message: str) -> NoReturn:
+    """Say on one line why it did not work, and leave."""
+    typer.echo(f"twinserve token {command}: {message}", err=True)
+    raise typer.Exit(USAGE)
