@@ -63,7 +63,6 @@ class Bench:
         for name, more in (
             ("aio", ["--transport", "aio"]),
             ("fast", ["--transport", "fast"]),
-            ("fast, no metrics", ["--transport", "fast", "--no-metrics"]),
         ):
             self.servers[name] = stack.enter_context(twinserve(self.models, *flags, *more))
             for variant in ("fp32", "int8"):
@@ -76,7 +75,6 @@ class Bench:
             *((self.unary, name, "int8", n, 1) for name in ("aio", "fast") for n in IN_FLIGHT),
             *((self.unary, name, "fp32", n, 1) for name in ("aio", "fast") for n in (1, 64)),
             *((self.unary, name, variant, 4, 64) for name in ("aio", "fast") for variant in ("fp32", "int8")),
-            (self.unary, "fast, no metrics", "int8", 64, 1),
             *((self.stream, name, "int8") for name in ("aio", "fast")),
             *((self.locust, name, "int8", n) for name in ("aio", "fast") for n in (1, 64)),
             *((self.bare, variant) for variant in ("fp32", "int8")),
@@ -201,8 +199,6 @@ class Bench:
                     figures.ratio(f"{name} fp32, 1 in flight: p50 µs", f"{name} int8, 1 in flight: p50 µs"),
                 ),
             ]
-        metrics = figures.ratio(rate("fast int8, 64 in flight"), rate("fast, no metrics int8, 64 in flight"))
-        rows.append(Target("fast: peak with metrics / without", 0.97, True, metrics))
         for name in ("aio", "fast"):
             load = f"{name} int8, Poisson at half its peak"
             ratios = figures.ratio(f"{load}: p99 µs", f"{load}: p50 µs")

@@ -12,7 +12,6 @@ import gc
 import os
 import signal
 import sys
-from pathlib import Path
 from typing import Any
 
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -22,8 +21,6 @@ from twinserve.inference import open_inference_pb2
 from twinserve.v1 import admin_pb2, predict_pb2
 from twinserve_server.access.guard import Guard
 from twinserve_server.access.token_file import TokenFile
-from twinserve_server.access.tokens import HEADER, parse_tokens
-from twinserve_server.artefact.manifest import ModelVersion
 from twinserve_server.engine.batch_queue import BatchPolicy
 from twinserve_server.engine.channel import ModelChannel
 from twinserve_server.engine.engine import Engine, ServedModel
@@ -32,7 +29,7 @@ from twinserve_server.engine.links import ModelLinks
 from twinserve_server.engine.router import Router, ShadowPolicy, TrafficPolicy
 from twinserve_server.errors import TwinserveError
 from twinserve_server.ipc.control import SUPERVISOR_SECONDS, ControlLine
-from twinserve_server.ipc.process_config import ChannelConfig, GatewayConfig, read_config
+from twinserve_server.ipc.process_config import GatewayConfig, read_config
 from twinserve_server.rpc import AccessInterceptor, AuthInterceptor, ErrorInterceptor, Handler, HandlerCollector
 from twinserve_server.rpc.callback import DirectMethod, DirectStreamMethod
 from twinserve_server.rpc.coroutine import Unary, bidirectional
@@ -72,18 +69,17 @@ class Gateway:
         )
         self._transport: Transport | None = None
         self._guard: Guard | None = None
-        if config.tokens_path:
-            known = parse_tokens("\n".join((HEADER, *config.tokens)), config.tokens_path)
-            self._guard = Guard(TokenFile(Path(config.tokens_path), known))
+        if config.settings.tokens is not None:
+            self._guard = Guard(TokenFile(config.settings.tokens, config.tokens))
 
     async def run(self, control: Any) -> int:
         """Serve; return the exit code."""
         line = asyncio.ensure_future(self._control.serve(control))
         line.add_done_callback(lambda _: self._drained.set())
         for name, channels in self._config.channels.items():
-            for variant, values in channels.items():
+            for variant, reached in channels.items():
                 channel = self._engine.models[name].channels[variant]
-                for replica, path in enumerate(ChannelConfig(**values).socket_paths):
+                for replica, path in enumerate(reached.socket_paths):
                     self._links.connect(channel, replica, path)
         await self._control.opened.wait()
         try:
@@ -104,12 +100,15 @@ class Gateway:
         return 0
 
     async def _listen(self) -> Transport:
-        config = self._config
-        credentials = TlsFiles(**config.tls).credentials() if config.tls else None
+        settings = self._config.settings
+        tls = TlsFiles.of(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
+        credentials = tls.credentials() if tls else None
         auth = [AuthInterceptor(self._guard)] if self._guard is not None else []
         transport = await start_transport(
-            config.transport,
-            ListenOptions(config.host, config.port, True, config.max_message_bytes, credentials, self._guard),
+            settings.transport,
+            ListenOptions(
+                settings.host, self._config.port, True, settings.max_message_mib << 20, credentials, self._guard
+            ),
             self._handlers(),
             [AccessInterceptor(self._recorder), *auth, *self._telemetry.interceptors, ErrorInterceptor()],
             self._recorder,
@@ -128,23 +127,23 @@ class Gateway:
         self._drained.set()
 
     def _served(self, name: str) -> ServedModel:
-        version = ModelVersion.from_json(self._config.versions[name])
+        version = self._config.versions[name]
+        settings = self._config.settings
         channels = {}
-        for variant, values in self._config.channels[name].items():
-            settings = ChannelConfig(**values)
+        for variant, reached in self._config.channels[name].items():
             policy = BatchPolicy(
-                max_batch_size=settings.max_batch_size,
+                max_batch_size=reached.max_batch_size,
                 max_queue_delay_ns=settings.max_queue_delay_us * 1000,
-                preferred_batch_sizes=tuple(settings.preferred_batch_sizes),
+                preferred_batch_sizes=tuple(sorted(settings.preferred_batch_sizes)),
                 max_queue_images=settings.max_queue_images,
                 enabled=settings.batching,
             )
             observer = self._recorder.channel_observer(version, variant)
-            channels[variant] = ModelChannel(version, variant, policy, observer, pipeline=self._config.pipeline)
-        return ServedModel(version, channels, Router(set(channels), _policy(self._config.policies[name])))
+            channels[variant] = ModelChannel(version, variant, policy, observer, pipeline=settings.pipeline)
+        return ServedModel(version, channels, Router(set(channels), self._config.policies[name]))
 
     def _handlers(self) -> list[Handler]:
-        limit = self._config.max_request_images
+        limit = self._config.settings.max_request_images
         predict = PredictService(self._engine, limit, self._judge_elsewhere)
         admin = AdminService(self._engine, self._control)
         oip = OpenInferenceService(self._engine)
@@ -256,7 +255,7 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if config.cores:
         os.sched_setaffinity(0, config.cores)
-    configure_logging(config.log_format, config.log_level, process=config.name)
+    configure_logging(config.settings.log_format, config.settings.log_level, process=config.name)
 
     async def run() -> int:
         gateway = Gateway(config)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.util
-import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
@@ -20,10 +19,12 @@ from rich.table import Table
 
 from twinserve_server.artefact.repository import find_versions
 from twinserve_server.errors import ArtefactError, TwinserveError
+from twinserve_server.settings.read import SettingsError, read_settings
 from twinserve_server.settings.server import ServerSettings
 from twinserve_server.supervisor.start import run_server
 from twinserve_server.supervisor.supervisor import Supervisor
 from twinserve_server.telemetry.logs import configure_logging
+from twinserve_server.transport.tls import TlsFiles
 
 console = Console(stderr=True)
 
@@ -35,22 +36,22 @@ INTERRUPTED: Final = 130
 INTERRUPT_SECONDS: Final = 5.0
 
 
-def run(given: dict[str, Any], ready_file: Path | None, build: bool) -> int:
-    """Serve; return the exit code.
+def run(given: Mapping[str, Any]) -> int:
+    """Serve with the settings given by flags; return the exit code.
 
     0: after a drain; 1: models that cannot be served; 2: wrong settings; what a first build ended with, if it failed.
     """
     try:
-        settings = ServerSettings(**given)
-    except ValidationError as error:
-        for problem in error.errors():
-            say_error(describe(problem, given))
+        settings = read_settings(given)
+    except SettingsError as error:
+        for line in error.message.splitlines():
+            say_error(line)
         return 2
     configure_logging(settings.log_format, settings.log_level, process="supervisor")
     try:
-        if settings.tls is not None:
-            settings.tls.check()
-        if build and not (settings.models.is_dir() and find_versions(settings.models)):
+        if (tls := tls_files(settings)) is not None:
+            tls.check()
+        if settings.build and not (settings.models.is_dir() and find_versions(settings.models)):
             code = build_models(settings.models)
             if code:
                 return code
@@ -63,20 +64,20 @@ def run(given: dict[str, Any], ready_file: Path | None, build: bool) -> int:
                 status.stop()
                 announce(supervisor, port, metrics_port)
 
-            asyncio.run(run_server(settings, ready_file=ready_file, on_progress=progress, on_ready=ready))
+            asyncio.run(run_server(settings, on_progress=progress, on_ready=ready))
     except TwinserveError as error:
         say_error(error.message)
         return 1 if isinstance(error, ArtefactError) else 2
     return 0
 
 
-def describe(problem: Any, given: dict[str, Any]) -> str:
-    """A problem of the settings: which flag or variable, what is wrong, what was given."""
-    field = str(problem["loc"][0]) if problem["loc"] else ""
-    where = f"--{field.replace('_', '-')}" if field in given else f"TWINSERVE_{field.upper()}"
-    value = given[field] if field in given else os.environ.get(where, problem["input"])
-    shown = repr(" ".join(map(str, value)) if isinstance(value, list) else value)
-    return f"{where}: {problem['msg'].removeprefix('Value error, ')} (given: {shown})"
+def tls_files(settings: ServerSettings) -> TlsFiles | None:
+    """The files of a server that speaks TLS.
+
+    Raises:
+        TlsError: one is missing.
+    """
+    return TlsFiles.of(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
 
 
 def say_error(message: str) -> None:
@@ -127,7 +128,7 @@ def announce(supervisor: Supervisor, port: int, metrics_port: int) -> None:
                 f"sha256 {variant.sha256[:12]}",
                 f"{shares.get(variant.name, 0):.0%} of unnamed requests",
             )
-    tls = "" if settings.tls is None else " (mutual TLS)" if settings.tls.client_ca else " (TLS)"
+    tls = "" if (files := tls_files(settings)) is None else " (mutual TLS)" if files.client_ca else " (TLS)"
     where = f"gRPC {settings.host}:{port}{tls}   metrics http://{settings.host}:{metrics_port}/metrics"
     processes = f"{len(supervisor.gateways)} gateways, {len(supervisor.models)} model processes"
     console.print(Panel(table, title=f"twinserve: {where}", subtitle=f"{processes}; Ctrl-C drains and stops"))

@@ -18,7 +18,6 @@ from twinserve_server.metrics.cells import Cell
 from twinserve_server.metrics.exemplars import ExemplarBook
 from twinserve_server.metrics.recorder import Recorder
 from twinserve_server.metrics.settlement import settle
-from twinserve_server.metrics.silent import SilentRecorder
 from twinserve_server.metrics.slab import CELLS, Slab
 from twinserve_server.telemetry.observers import SLOW_LINES_A_SECOND, SlowRequests
 
@@ -121,9 +120,11 @@ def test_an_exemplar_caught_in_the_middle_of_a_write_is_passed_over(tmp_path: Pa
     assert book.get(3) is None
 
 
-def test_overload_does_not_become_a_flood_of_slow_lines(version: ModelVersion) -> None:
+def test_overload_does_not_become_a_flood_of_slow_lines(tmp_path: Path, version: ModelVersion) -> None:
     structlog.reset_defaults()
-    observer = SlowRequests(SilentRecorder(), 1_000_000)
+    recorder = Recorder(Slab(tmp_path / "slab"), "gateway-0")
+    recorder.channel_observer(version, "int8")
+    observer = SlowRequests(recorder, 1_000_000)
     with capture_logs() as lines:
         observer.on_answered(answered(version, total_ns=900_000))
         assert lines == []

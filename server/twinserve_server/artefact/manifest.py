@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -52,23 +52,6 @@ class ModelVersion:
     dataset: dict[str, Any] = field(default_factory=dict)
     runtime: dict[str, Any] = field(default_factory=dict)
     manifest_json: str = "{}"
-
-    def to_json(self) -> dict[str, Any]:
-        """This version as JSON values, for the processes that serve it."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> ModelVersion:
-        """The inverse of :meth:`to_json`."""
-        return cls(
-            **{
-                **values,
-                "item_shape": tuple(values["item_shape"]),
-                "datatypes": tuple(values["datatypes"]),
-                "labels": tuple(values["labels"]),
-                "variants": {name: Variant(**entry) for name, entry in values["variants"].items()},
-            }
-        )
 
     @property
     def item_elements(self) -> int:

@@ -16,16 +16,14 @@ import sys
 import time
 from collections import deque
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
-from twinserve_server.artefact.manifest import DataType, ModelVersion
+from twinserve_server.artefact.manifest import DataType
 from twinserve_server.engine import frames
 from twinserve_server.engine.job import Buffer
 from twinserve_server.errors import ArtefactError, InferenceError
 from twinserve_server.ipc.process_config import ModelProcessConfig, read_config
 from twinserve_server.metrics.cells import BatchRecorder
-from twinserve_server.metrics.silent import SilentTally
 from twinserve_server.metrics.slab import Slab
 from twinserve_server.model.torchscript import Answers, Forward
 
@@ -60,7 +58,7 @@ class BatchServer:
         listener: socket.socket,
         control: socket.socket,
         merge_limit: int,
-        recorder: BatchRecorder | SilentTally,
+        recorder: BatchRecorder,
     ) -> None:
         """``merge_limit``: frames share a forward pass up to so many images; 0: each has one of its own."""
         self._forward = forward
@@ -206,13 +204,12 @@ class BatchServer:
 
 def load(config: ModelProcessConfig) -> Forward:
     """The artefact that ``config`` names, loaded and warm."""
-    version = ModelVersion.from_json(config.version)
     return Forward(
-        version,
-        version.variants[config.variant],
-        config.threads,
+        config.version,
+        config.version.variants[config.variant],
+        config.settings.threads,
         config.max_batch_size,
-        config.preferred_batch_sizes,
+        config.settings.preferred_batch_sizes,
     )
 
 
@@ -234,10 +231,9 @@ def main() -> int:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(config.socket_path)
     listener.listen(64)
-    version = config.version
-    labels = (version["model"], version["version"], config.variant)
-    recorder = BatchRecorder(Slab(Path(config.slab_path)), labels) if config.metrics else SilentTally()
-    server = BatchServer(forward, listener, control, config.max_batch_size if config.batching else 0, recorder)
+    labels = (config.version.model, config.version.version, config.variant)
+    recorder = BatchRecorder(Slab(config.slab_path), labels)
+    server = BatchServer(forward, listener, control, config.max_batch_size if config.settings.batching else 0, recorder)
     signal.signal(signal.SIGTERM, lambda *_: server.stop())
     report("ready", facts=asdict(forward.facts))
     server.run()

@@ -1,158 +1,112 @@
 """What `twinserve serve` can be told: by flags, else by environment (`TWINSERVE_PORT=...`), else these defaults.
 
-Values with several parts are written alike in both, see ``setting_syntax``.
+A setting is a field here and a use elsewhere, nothing else: the command line, the variables, `docs/settings.md` and
+what each process is handed follow from the field. Values with several parts are written alike everywhere, see
+``syntax``.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from typing import Annotated, Literal
 
 from twinserve_host.cores import usable_cores
-from twinserve_server.settings import syntax
-from twinserve_server.transport.tls import TlsFiles
+from twinserve_server.settings import checks, syntax
+from twinserve_server.settings.declaration import Check, Read, setting
+
+Names = Annotated[list[str], Read(syntax.names)]
+Counts = Annotated[list[int], Read(syntax.counts)]
+Replicas = Annotated[dict[str, int], Read(syntax.replicas), Check(checks.possible_replicas)]
+Pins = Annotated[dict[str, list[int]], Read(syntax.pins), Check(checks.usable)]
+Shares = Annotated[dict[str, float], Read(syntax.shares), Check(checks.at_most_all)]
+
+MODELS = "Models"
+NETWORK = "Network"
+PROCESSES = "Processes"
+BATCHING = "Batching and limits"
+TRAFFIC = "Traffic"
+LIFE = "Start and stop"
+LOGS = "Logs and traces"
 
 
-class ServerSettings(BaseSettings):
-    """Validated settings of a server; immutable."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """Settings of a server, valid when they come from ``read_settings``; immutable."""
 
-    model_config = SettingsConfigDict(env_prefix="TWINSERVE_", env_ignore_empty=True, frozen=True, extra="forbid")
-
-    models: Path = Field(Path("models"), description="Model repository: <models>/<model>/<version>/manifest.json.")
-    default_model: str = Field(
-        "", description="Answers requests that name no model; empty: the only one, or the first."
+    models: Path = setting(Path("models"), "Model folder: <models>/<model>/<version>/manifest.json.", panel=MODELS)
+    default_model: str = setting(
+        "", "Answers requests that name no model.", shown="the only one, or the first", panel=MODELS
     )
-    variants: Annotated[list[str], NoDecode] = Field([], description="Serve only these variants; empty: all.")
-    host: str = Field("127.0.0.1", description="Address to listen on.")
-    port: int = Field(8500, ge=0, le=65535, description="gRPC port; 0: any free one.")
-    metrics_port: int = Field(8502, ge=0, le=65535, description="Port of /metrics; 0: any free one.")
-    tls_cert: Path | None = Field(None, description="PEM: the server's certificate chain; turns TLS on.")
-    tls_key: Path | None = Field(None, description="PEM: its private key.")
-    tls_client_ca: Path | None = Field(None, description="PEM: clients need a certificate of this authority.")
-    tokens: Path | None = Field(None, description="Token file: callers need a token of it, with the role that fits.")
-    gateways: int = Field(0, ge=0, le=64, description="Gateway processes; 0: by the cores, at most 2; off Linux 1.")
-    replicas: Annotated[dict[str, int], NoDecode] = Field(
-        {}, description="Model processes by variant; 1 where not named."
+    variants: Names = setting([], "Serve only these variants.", shown="all", metavar="A,B", panel=MODELS)
+    build: bool = setting(True, "Build the MNIST models when there are none.", panel=MODELS)
+
+    host: str = setting("127.0.0.1", "Address to listen on.", panel=NETWORK)
+    port: int = setting(8500, "gRPC port; 0: any free one.", ge=0, le=65535, panel=NETWORK)
+    metrics_port: int = setting(8502, "Port of /metrics; 0: any free one.", ge=0, le=65535, panel=NETWORK)
+    tls_cert: Path | None = setting(None, "Certificate chain (PEM); turns TLS on.", panel=NETWORK)
+    tls_key: Path | None = setting(None, "Its private key (PEM).", panel=NETWORK)
+    tls_client_ca: Path | None = setting(
+        None, "Let in only clients with a certificate of this authority (PEM).", panel=NETWORK
     )
-    threads: int = Field(1, ge=1, le=256, description="Intra-op threads of a model process.")
-    pin: Annotated[dict[str, list[int]], NoDecode] = Field(
-        {}, description="Cores by process role: a variant's name, or 'gateway'."
+    tokens: Path | None = setting(None, "Ask callers for a token of this file; see `twinserve token`.", panel=NETWORK)
+    transport: Literal["auto", "aio", "fast"] = setting("auto", "gRPC transport: auto, aio or fast.", panel=NETWORK)
+
+    gateways: Annotated[int, Check(checks.one_gateway_off_linux)] = setting(
+        0, "Gateway processes.", ge=0, le=64, shown="one a core, at most 2; off Linux 1", panel=PROCESSES
     )
-    transport: Literal["auto", "aio", "fast"] = Field("auto", description="gRPC transport.")
-    batching: bool = Field(True, description="Dynamic batching.")
-    max_batch_size: int = Field(0, ge=0, le=4096, description="Images a forward pass; 0: what the manifest says.")
-    max_queue_delay_us: int = Field(0, ge=0, le=1_000_000, description="How long a request may wait for company.")
-    preferred_batch_sizes: Annotated[list[int], NoDecode] = Field(
-        [], description="With a delay: sizes at which a batch goes early."
+    replicas: Replicas = setting({}, "Model processes of a variant.", shown="1", metavar="V=N", panel=PROCESSES)
+    threads: int = setting(1, "Threads of a forward pass.", ge=1, le=256, panel=PROCESSES)
+    pin: Pins = setting({}, "Cores of a variant or of 'gateway'.", shown="any", metavar="V=0,1", panel=PROCESSES)
+    pipeline: int = setting(1, "Batches in flight from one gateway to one model process.", ge=1, le=8, panel=PROCESSES)
+
+    batching: bool = setting(True, "Dynamic batching.", panel=BATCHING)
+    max_batch_size: int = setting(
+        0, "Images a forward pass may take.", ge=0, le=4096, shown="what the manifest says", panel=BATCHING
     )
-    max_queue_images: int = Field(4096, ge=1, description="Images waiting for one variant before requests are refused.")
-    max_request_images: int = Field(1024, ge=1, le=65536, description="Images one request may carry.")
-    max_message_mib: int = Field(64, ge=1, le=1024, description="Largest gRPC message.")
-    split: Annotated[dict[str, float], NoDecode] = Field(
-        {}, description="Share of the unnamed requests by variant; the rest: the default."
+    max_queue_delay_us: int = setting(
+        0, "How long a request may wait for company, in µs.", ge=0, le=1_000_000, panel=BATCHING
     )
-    shadow: Annotated[dict[str, float], NoDecode] = Field(
-        {}, description="Share of the requests that also runs on a variant."
+    preferred_batch_sizes: Counts = setting(
+        [], "With a delay: sizes at which a batch goes early.", shown="none", metavar="N,M", panel=BATCHING
     )
-    grace: float = Field(10.0, ge=0, le=3600, description="Seconds a drain may take.")
-    pipeline: int = Field(1, ge=1, le=8, description="Batches in flight from one gateway to one model process.")
-    metrics: bool = Field(True, description="Count and time requests; off only to measure what that costs.")
-    log_format: Literal["console", "json"] = Field("console", description="Form of the log.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
-    access_log_share: float = Field(
-        1.0, ge=0, le=1, description="At log level debug: the share of the good RPCs that get a line; others always do."
+    max_queue_images: int = setting(
+        4096, "Images that may wait for a variant before requests are refused.", ge=1, panel=BATCHING
     )
-    slow_request_ms: float = Field(
-        1000.0, ge=0, description="A request that takes longer is logged with its stage split; 0: none is."
+    max_request_images: int = setting(1024, "Images a request may carry.", ge=1, le=65536, panel=BATCHING)
+    max_message_mib: int = setting(64, "Largest gRPC message, in MiB.", ge=1, le=1024, panel=BATCHING)
+
+    split: Shares = setting(
+        {},
+        "Share of the requests that name no variant; what is left goes to the first variant not named here.",
+        shown="all to the first variant",
+        metavar="V=SHARE",
+        panel=TRAFFIC,
     )
-    tracing: Literal["off", "console", "otlp"] = Field(
-        "off", description="Where spans go; for otlp, OTEL_EXPORTER_OTLP_ENDPOINT says to whom."
-    )
-    trace_share: float = Field(
-        1.0, ge=0, le=1, description="Share of the traces that begin here; one that a client began follows the client."
+    shadow: Shares = setting(
+        {}, "Share of the requests that also runs on a variant.", shown="none", metavar="V=SHARE", panel=TRAFFIC
     )
 
-    @field_validator("variants", mode="before")
-    @classmethod
-    def _read_names(cls, value: Any) -> list[str]:
-        return syntax.names(value)
+    grace: float = setting(10.0, "Seconds a drain may take.", ge=0, le=3600, panel=LIFE)
+    ready_file: Path | None = setting(None, "Written once ready: ports and pid, as JSON.", panel=LIFE)
 
-    @field_validator("preferred_batch_sizes", mode="before")
-    @classmethod
-    def _read_counts(cls, value: Any) -> list[int]:
-        return syntax.counts(value)
-
-    @field_validator("replicas", mode="before")
-    @classmethod
-    def _read_replicas(cls, value: Any) -> dict[str, int]:
-        return syntax.pairs(value, syntax.whole, "int8=2")
-
-    @field_validator("pin", mode="before")
-    @classmethod
-    def _read_cores(cls, value: Any) -> dict[str, list[int]]:
-        return syntax.pairs(value, syntax.cores, "int8=0,1")
-
-    @field_validator("split", "shadow", mode="before")
-    @classmethod
-    def _read_shares(cls, value: Any) -> dict[str, float]:
-        return syntax.pairs(value, syntax.share, "int8=0.1")
-
-    @field_validator("tracing")
-    @classmethod
-    def _check_tracing(cls, value: str) -> str:
-        if value != "off" and importlib.util.find_spec("opentelemetry.sdk") is None:
-            raise ValueError("OpenTelemetry is not installed: pip install 'twinserve[tracing]'")
-        return value
-
-    @field_validator("replicas")
-    @classmethod
-    def _check_replicas(cls, value: dict[str, int]) -> dict[str, int]:
-        for variant, count in value.items():
-            if not 1 <= count <= 64:
-                raise ValueError(f"{variant}={count}: 1..64 replicas are possible")
-        return value
-
-    @field_validator("gateways")
-    @classmethod
-    def _check_gateways(cls, value: int) -> int:
-        # Elsewhere SO_REUSEPORT lets several listen, but one of them gets every connection.
-        if value > 1 and sys.platform != "linux":
-            raise ValueError(f"{value} gateways can share a port on Linux only, this is {sys.platform}; give 1")
-        return value
-
-    @field_validator("split", "shadow")
-    @classmethod
-    def _check_shares(cls, value: dict[str, float]) -> dict[str, float]:
-        if sum(value.values()) > 1:
-            raise ValueError(f"the shares sum to {sum(value.values()):g}; at most 1 is possible")
-        return value
-
-    @field_validator("pin")
-    @classmethod
-    def _check_cores(cls, value: dict[str, list[int]]) -> dict[str, list[int]]:
-        if value and not hasattr(os, "sched_getaffinity"):
-            raise ValueError(f"processes can be pinned on Linux only, this is {sys.platform}")
-        for role, cores in value.items():
-            usable = os.sched_getaffinity(0)
-            if not usable.issuperset(cores):
-                there = ",".join(map(str, sorted(usable)))
-                raise ValueError(f"{role}={','.join(map(str, cores))}: the server may use the cores {there}")
-        return value
-
-    @property
-    def tls(self) -> TlsFiles | None:
-        """The files of a server that speaks TLS.
-
-        Raises:
-            TlsError: one is missing.
-        """
-        return TlsFiles.of(self.tls_cert, self.tls_key, self.tls_client_ca)
+    log_format: Literal["console", "json"] = setting("console", "Form of the log: console or json.", panel=LOGS)
+    log_level: Literal["debug", "info", "warning", "error"] = setting(
+        "info", "Least level logged: debug, info, warning or error.", panel=LOGS
+    )
+    access_log_share: float = setting(
+        1.0, "At debug: the share of the good RPCs that get a line; others always do.", ge=0, le=1, panel=LOGS
+    )
+    slow_request_ms: float = setting(
+        1000.0, "Requests that take longer are logged with their stage split; 0: none.", ge=0, panel=LOGS
+    )
+    tracing: Annotated[Literal["off", "console", "otlp"], Check(checks.tracing_is_installed)] = setting(
+        "off", "OpenTelemetry traces: off, console or otlp (to OTEL_EXPORTER_OTLP_ENDPOINT).", panel=LOGS
+    )
+    trace_share: float = setting(
+        1.0, "Share of the traces that begin here; one that a client began follows the client.", ge=0, le=1, panel=LOGS
+    )
 
     @property
     def gateway_count(self) -> int:

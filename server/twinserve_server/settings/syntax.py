@@ -57,21 +57,29 @@ def pairs(given: Any, convert: Callable[[Any], Value], example: str) -> dict[str
     return found
 
 
-def whole(value: Any) -> int:
-    """A whole number."""
-    return _number(value, None)
+def replicas(given: Any) -> dict[str, int]:
+    """``"int8=2 fp32=1"``: numbers by name."""
+    return pairs(given, lambda value: _number(value, None), "int8=2")
 
 
-def cores(value: Any) -> list[int]:
-    """``"0,1"`` as the numbers of cores."""
+def pins(given: Any) -> dict[str, list[int]]:
+    """``"int8=0,1"``: cores by name."""
+    return pairs(given, _cores, "int8=0,1")
+
+
+def shares(given: Any) -> dict[str, float]:
+    """``"int8=0.1"``: shares of 0 to 1 by name."""
+    return pairs(given, _share, "int8=0.1")
+
+
+def _cores(value: Any) -> list[int]:
     numbers = [_number(part, 0) for part in _parts(value if isinstance(value, list) else str(value))]
     if not numbers:
         raise ValueError("no core is named")
     return numbers
 
 
-def share(value: Any) -> float:
-    """A share of 0 to 1."""
+def _share(value: Any) -> float:
     try:
         number = float(value)
     except (TypeError, ValueError):

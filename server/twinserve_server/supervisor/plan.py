@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,70 +73,44 @@ class Plan:
         version = self.versions[replica.model]
         return ModelProcessConfig(
             name=replica.name,
-            version=version.to_json(),
+            settings=self.settings,
+            version=version,
             variant=replica.variant,
+            max_batch_size=self.batch_limit(version.variants[replica.variant]),
             socket_path=self.socket_path(replica),
             control_fd=control_fd,
-            slab_path=str(self.slab_path(replica.name)),
-            threads=self.settings.threads,
-            max_batch_size=self.batch_limit(version.variants[replica.variant]),
-            preferred_batch_sizes=self.settings.preferred_batch_sizes,
-            batching=self.settings.batching,
-            cores=self.settings.pin.get(replica.variant, []),
-            metrics=self.settings.metrics,
+            slab_path=self.slab_path(replica.name),
         )
 
     def gateway_config(
         self, index: int, control_fd: int, port: int, policies: dict[str, TrafficPolicy], tokens: tuple[Token, ...]
     ) -> GatewayConfig:
         """The configuration of a gateway with the policies and tokens in force now."""
-        settings = self.settings
         return GatewayConfig(
             name=f"gateway-{index}",
             index=index,
-            host=settings.host,
+            settings=self.settings,
             port=port,
             control_fd=control_fd,
-            slab_path=str(self.slab_path(f"gateway-{index}")),
-            exemplars_path=str(self.exemplars_path(f"gateway-{index}")),
+            slab_path=self.slab_path(f"gateway-{index}"),
+            exemplars_path=self.exemplars_path(f"gateway-{index}"),
             default_model=self.default_model,
-            versions={name: version.to_json() for name, version in self.versions.items()},
+            versions=self.versions,
             channels={
-                name: {variant: asdict(self._channel(name, variant)) for variant in version.variants}
+                name: {variant: self._channel(name, variant) for variant in version.variants}
                 for name, version in self.versions.items()
             },
-            policies={name: policy_values(policy) for name, policy in policies.items()},
-            transport=settings.transport,
-            tls=asdict(settings.tls) if settings.tls else None,
-            tokens_path="" if settings.tokens is None else str(settings.tokens),
-            tokens=[str(token) for token in tokens],
-            max_request_images=settings.max_request_images,
-            max_message_bytes=settings.max_message_mib << 20,
-            cores=settings.pin.get("gateway", []),
-            log_format=settings.log_format,
-            log_level=settings.log_level,
-            access_log_share=settings.access_log_share,
-            slow_request_ms=settings.slow_request_ms,
-            tracing=settings.tracing,
-            trace_share=settings.trace_share,
-            metrics=settings.metrics,
-            pipeline=settings.pipeline,
+            policies=policies,
+            tokens=tokens,
         )
 
     def _channel(self, model: str, variant: str) -> ChannelConfig:
-        settings = self.settings
-        return ChannelConfig(
-            socket_paths=[
-                self.socket_path(replica)
-                for replica in self.replicas()
-                if replica.model == model and replica.variant == variant
-            ],
-            max_batch_size=self.batch_limit(self.versions[model].variants[variant]),
-            max_queue_delay_us=settings.max_queue_delay_us,
-            preferred_batch_sizes=sorted(settings.preferred_batch_sizes),
-            max_queue_images=settings.max_queue_images,
-            batching=settings.batching,
-        )
+        paths = [
+            self.socket_path(replica)
+            for replica in self.replicas()
+            if replica.model == model and replica.variant == variant
+        ]
+        return ChannelConfig(paths, self.batch_limit(self.versions[model].variants[variant]))
 
 
 def make_plan(settings: ServerSettings, versions: dict[str, ModelVersion], run_dir: Path) -> Plan:

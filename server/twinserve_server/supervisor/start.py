@@ -30,7 +30,6 @@ log = structlog.get_logger()
 async def run_server(
     settings: ServerSettings,
     *,
-    ready_file: Path | None = None,
     on_progress: Callable[[int, int], None] = lambda *_: None,
     on_ready: Callable[[Supervisor, int, int], None] = lambda *_: None,
 ) -> None:
@@ -38,7 +37,6 @@ async def run_server(
 
     Args:
         settings: see there.
-        ready_file: is written once everything is ready: {"grpc_port", "metrics_port", "pid"}.
         on_progress: told how many of how many processes are ready.
         on_ready: told the supervisor, the gRPC port and the metrics port.
 
@@ -77,9 +75,9 @@ async def run_server(
             if starting.done():
                 starting.result()
                 metrics_port = int(metrics_server.server_port)
-                if ready_file is not None:
-                    announce(ready_file, port, metrics_port)
-                    stack.callback(ready_file.unlink, missing_ok=True)
+                if settings.ready_file is not None:
+                    announce(settings.ready_file, port, metrics_port)
+                    stack.callback(settings.ready_file.unlink, missing_ok=True)
                 on_ready(supervisor, port, metrics_port)
                 await stopping
                 log.info("draining", grace_seconds=settings.grace)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twinserve_server.engine.engine import EngineObserver
 from twinserve_server.ipc.process_config import GatewayConfig
 from twinserve_server.metrics.exemplars import ExemplarBook
 from twinserve_server.metrics.recorder import Recorder
-from twinserve_server.metrics.silent import SilentRecorder
 from twinserve_server.metrics.slab import Slab
 from twinserve_server.rpc.handler import Interceptor
 from twinserve_server.telemetry.journal import JournalInterceptor, RpcListener
@@ -30,24 +28,23 @@ class Telemetry:
     """
 
     def __init__(self, config: GatewayConfig) -> None:
-        book = ExemplarBook(Path(config.exemplars_path)) if config.tracing != "off" else None
-        self.recorder: Recorder | SilentRecorder = (
-            Recorder(Slab(Path(config.slab_path)), config.name, book) if config.metrics else SilentRecorder()
-        )
+        settings = config.settings
+        book = ExemplarBook(config.exemplars_path) if settings.tracing != "off" else None
+        self.recorder = Recorder(Slab(config.slab_path), config.name, book)
         self.observer: EngineObserver = self.recorder
         self.interceptors: list[Interceptor] = []
         self._tracing: Tracing | None = None
         listeners: list[RpcListener] = []
-        if config.tracing != "off":
+        if settings.tracing != "off":
             # OpenTelemetry is an extra, and a gateway without it is smaller.
             from twinserve_server.telemetry.tracing import Tracing  # noqa: PLC0415
 
-            self._tracing = Tracing(config.tracing, config.trace_share, config.name, self.recorder)
+            self._tracing = Tracing(settings.tracing, settings.trace_share, config.name, self.recorder)
             listeners.append(self._tracing)
-        if config.log_level == "debug":
-            listeners.append(AccessLog(config.access_log_share))
-        if config.slow_request_ms:
-            self.observer = SlowRequests(self.observer, int(config.slow_request_ms * 1e6))
+        if settings.log_level == "debug":
+            listeners.append(AccessLog(settings.access_log_share))
+        if settings.slow_request_ms:
+            self.observer = SlowRequests(self.observer, int(settings.slow_request_ms * 1e6))
         if listeners:
             self.observer = JournalObserver(self.observer, listeners)
             self.interceptors.append(JournalInterceptor(listeners))

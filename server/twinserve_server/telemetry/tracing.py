@@ -19,7 +19,6 @@ from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
 from twinserve_server.engine.engine import Call
 from twinserve_server.metrics.recorder import Recorder
-from twinserve_server.metrics.silent import SilentRecorder
 from twinserve_server.telemetry.journal import RpcRecord
 
 #: The statuses that are the server's fault, by OpenTelemetry's conventions for gRPC servers.
@@ -31,7 +30,7 @@ _SERVER_ERRORS: Final = frozenset(
 class Tracing:
     """Listens to RPCs and makes their spans."""
 
-    def __init__(self, exporter: str, share: float, process: str, recorder: Recorder | SilentRecorder) -> None:
+    def __init__(self, exporter: str, share: float, process: str, recorder: Recorder) -> None:
         """
         Args:
             exporter: ``console`` (one line of JSON a span, on standard output) or ``otlp`` (protobuf over HTTP; where

@@ -13,6 +13,7 @@ import pytest
 from twinserve_server.artefact.manifest import ModelVersion, read_manifest, verify_artefact
 from twinserve_server.artefact.repository import load_repository
 from twinserve_server.errors import ArtefactError
+from twinserve_server.ipc.codec import decode, encode
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def test_a_manifest_states_what_the_server_needs(folder: Path) -> None:
 
 def test_a_version_survives_the_way_to_another_process(folder: Path) -> None:
     version = read_manifest(folder)
-    assert ModelVersion.from_json(json.loads(json.dumps(version.to_json()))) == version
+    assert decode(encode(version), ModelVersion) == version
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
 from twinserve_server.serve import run
+from twinserve_server.settings.read import SettingsError, read_settings
 from twinserve_server.settings.server import ServerSettings
 
 #: Setting, text, and what it means.
@@ -32,7 +32,7 @@ SEVERAL_VALUES = [
 
 
 def settings(**given: Any) -> ServerSettings:
-    return ServerSettings(**given)
+    return read_settings(given)
 
 
 @pytest.fixture(autouse=True)
@@ -88,7 +88,7 @@ def test_a_wrong_variable_ends_with_one_line_that_names_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], setting: str, text: str, message: str
 ) -> None:
     monkeypatch.setenv(f"TWINSERVE_{setting.upper()}", text)
-    assert run({}, None, build=False) == 2
+    assert run({"build": False}) == 2
     assert capsys.readouterr().err == f"error: TWINSERVE_{setting.upper()}: {message}\n"
 
 
@@ -96,7 +96,7 @@ def test_a_wrong_variable_ends_with_one_line_that_names_it(
 def test_a_wrong_flag_ends_with_one_line_that_names_it(
     capsys: pytest.CaptureFixture[str], setting: str, text: str, message: str
 ) -> None:
-    assert run({setting: text}, None, build=False) == 2
+    assert run({setting: text, "build": False}) == 2
     assert capsys.readouterr().err == f"error: --{setting.replace('_', '-')}: {message}\n"
 
 
@@ -116,5 +116,5 @@ class TestGateways:
         monkeypatch.setattr("sys.platform", "darwin")
         assert settings().gateway_count == 1
         assert settings(gateways=1).gateway_count == 1
-        with pytest.raises(ValidationError, match=r"2 gateways can share a port on Linux only, this is darwin; give 1"):
+        with pytest.raises(SettingsError, match=r"2 gateways can share a port on Linux only, this is darwin; give 1"):
             settings(gateways=2)

@@ -115,7 +115,7 @@ class TestFilesThatCannotBeUsed:
     @pytest.fixture
     def refused(self, tiny_models: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
         def start(**given: Path) -> str:
-            assert run({"models": tiny_models, **given}, None, build=False) == 2
+            assert run({"models": tiny_models, **given, "build": False}) == 2
             return capsys.readouterr().err.strip()
 
         return start

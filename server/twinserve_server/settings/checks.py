@@ -1,0 +1,44 @@
+"""What a value of the right type may still get wrong on this machine."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+
+
+def one_gateway_off_linux(count: int) -> None:
+    """Elsewhere SO_REUSEPORT lets several listen, but one of them gets every connection."""
+    if count > 1 and sys.platform != "linux":
+        raise ValueError(f"{count} gateways can share a port on Linux only, this is {sys.platform}; give 1")
+
+
+def possible_replicas(replicas: dict[str, int]) -> None:
+    """1 to 64 of each variant."""
+    for variant, count in replicas.items():
+        if not 1 <= count <= 64:
+            raise ValueError(f"{variant}={count}: 1..64 replicas are possible")
+
+
+def at_most_all(shares: dict[str, float]) -> None:
+    """Shares sum to at most 1."""
+    if sum(shares.values()) > 1:
+        raise ValueError(f"the shares sum to {sum(shares.values()):g}; at most 1 is possible")
+
+
+def usable(pins: dict[str, list[int]]) -> None:
+    """Cores that this process may use."""
+    if pins and not hasattr(os, "sched_getaffinity"):
+        raise ValueError(f"processes can be pinned on Linux only, this is {sys.platform}")
+    for role, cores in pins.items():
+        there = os.sched_getaffinity(0)
+        if not there.issuperset(cores):
+            raise ValueError(
+                f"{role}={','.join(map(str, cores))}: the server may use the cores {','.join(map(str, sorted(there)))}"
+            )
+
+
+def tracing_is_installed(tracing: str) -> None:
+    """OpenTelemetry is an extra."""
+    if tracing != "off" and importlib.util.find_spec("opentelemetry.sdk") is None:
+        raise ValueError("OpenTelemetry is not installed: pip install 'twinserve[tracing]'")

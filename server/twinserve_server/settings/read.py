@@ -1,0 +1,56 @@
+"""Settings from flags and environment, or the words for what is wrong with them."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from twinserve_server.errors import TwinserveError
+from twinserve_server.settings.declaration import Declared, declared
+from twinserve_server.settings.server import ServerSettings
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+
+class SettingsError(TwinserveError):
+    """Settings that cannot be; a line for each says which flag or variable, what is wrong, and what was given."""
+
+    reason = "SETTINGS"
+
+
+def read_settings(given: Mapping[str, Any]) -> ServerSettings:
+    """The settings of a server.
+
+    Args:
+        given: by name, on the command line; it precedes the environment, where an empty variable is none.
+
+    Raises:
+        SettingsError: some are wrong.
+    """
+    from pydantic import ValidationError  # noqa: PLC0415  (not for --help)
+
+    known = {entry.name: entry for entry in declared(ServerSettings)}
+    variables = {name: os.environ.get(entry.variable) for name, entry in known.items()}
+    values = {**{name: text for name, text in variables.items() if text}, **given}
+    try:
+        return _adapter().validate_python(values)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_line(problem, known, given) for problem in error.errors())) from None
+
+
+@functools.cache
+def _adapter() -> TypeAdapter[ServerSettings]:
+    from pydantic import TypeAdapter  # noqa: PLC0415
+
+    return TypeAdapter(ServerSettings)
+
+
+def _line(problem: Any, known: dict[str, Declared], given: Mapping[str, Any]) -> str:
+    entry = known[str(problem["loc"][0])]
+    where = entry.flag if entry.name in given else entry.variable
+    value = given[entry.name] if entry.name in given else os.environ[entry.variable]
+    shown = " ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return f"{where}: {problem['msg'].removeprefix('Value error, ')} (given: {shown!r})"
