@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from twinserve_host.files import check_writable
 from twinserve_models.artefacts import make_artefacts
+from twinserve_models.budget import fit, seconds_a_step
 from twinserve_models.data import Dataset, DatasetInfo, load_dataset
 from twinserve_models.export import new_version, remove_leftovers, write_version
 from twinserve_models.testset import TESTSET_NAME, write_testset
@@ -47,6 +48,7 @@ def build_models(
     version: str = VERSION,
     force: bool = True,
     recipe: Recipe | None = None,
+    seconds: float | None = None,
 ) -> Path:
     """Train, quantise and write ``folder/mnist/<version>`` and ``folder/mnist/testset.npz``; return the version's path.
 
@@ -58,6 +60,8 @@ def build_models(
         version: The version to write.
         force: Build even when the version is there, and replace it.
         recipe: How to train.
+        seconds: About how long training may take: on a machine that is too slow for all of it, fewer epochs and images
+            are used, which the manifest tells. None: however long it takes.
 
     Raises:
         DataError: the images cannot be had.
@@ -73,10 +77,17 @@ def build_models(
         with console.status("looking for MNIST …"):
             dataset = load_dataset(data)
         console.print(dataset_panel(dataset.info))
+        recipe, reduced = recipe or Recipe(), None
+        if seconds is not None:
+            dataset, recipe, reduced = fit(dataset, recipe, seconds, seconds_a_step(dataset, recipe), seed)
+            if reduced:
+                console.print(
+                    Panel(str(reduced), title="NOT ALL OF THE TRAINING", border_style="bold red", expand=False)
+                )
         training = _train(dataset, seed, recipe, console)
         with console.status("quantising and evaluating …"), new_version(folder / MODEL, version) as scratch:
             artefacts = make_artefacts(training.net, dataset)
-            write_version(scratch, MODEL, artefacts, training, dataset.info)
+            write_version(scratch, MODEL, artefacts, training, dataset.info, reduced)
             write_testset(folder / MODEL, dataset.test_images, dataset.test_labels, dataset.info)
     return target
 
@@ -90,7 +101,7 @@ def dataset_panel(info: DatasetInfo) -> Panel:
     return Panel(text, title="data set: NOT THE FULL MNIST", border_style="bold red", expand=False)
 
 
-def _train(dataset: Dataset, seed: int, recipe: Recipe | None, console: Console) -> Training:
+def _train(dataset: Dataset, seed: int, recipe: Recipe, console: Console) -> Training:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

@@ -21,6 +21,8 @@ Examples:
   twinserve models build --data ~/mnist            a folder that holds MNIST (or set MNIST_ROOT)
 
   twinserve models build --force --seed 7          build anew
+
+  twinserve models build --full                    train on everything, however slow the machine is
 """
 )
 def build(
@@ -28,11 +30,15 @@ def build(
     data: Annotated[Path | None, typer.Option(help="Folder that holds MNIST.")] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order, shifts and dropout.")] = 0,
     force: Annotated[bool, typer.Option(help="Replace a version that is there.")] = False,
+    full: Annotated[
+        bool,
+        typer.Option("--full", help="All images and epochs. [default: what this machine trains in about four minutes]"),
+    ] = False,
 ) -> None:
     """Train the network once and write its three variants: fp32, int8, int8-dynamic."""
     from twinserve_models.commands import build as run
 
-    raise typer.Exit(run(models, data, seed, force))
+    raise typer.Exit(run(models, data, seed, force, full=full))
 
 
 @app.command(name="list")

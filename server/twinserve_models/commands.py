@@ -12,6 +12,7 @@ from rich.table import Table
 
 from twinserve_host.files import FileError, check_writable, write_file
 from twinserve_models.bench import PUBLISHED_ROWS, Bench, bench_models, read_testset, steps
+from twinserve_models.budget import TRAINING_SECONDS, Reduction
 from twinserve_models.build import build_models
 from twinserve_models.mnist_files import DataError
 from twinserve_models.plots import dataset_line, draw_plots
@@ -23,10 +24,10 @@ console = Console()
 errors = Console(stderr=True)
 
 
-def build(models: Path, data: Path | None, seed: int, force: bool) -> int:
+def build(models: Path, data: Path | None, seed: int, force: bool, *, full: bool) -> int:
     """0: built, or there already; 1: the data are wrong, or the folder is."""
     try:
-        folder = build_models(models, data=data, seed=seed, force=force)
+        folder = build_models(models, data=data, seed=seed, force=force, seconds=None if full else TRAINING_SECONDS)
     except DataError as error:
         return _fail(str(error))
     except FileError as error:
@@ -78,6 +79,8 @@ def show(models: Path, model: str, as_json: bool) -> int:
     if training:
         losses = ", ".join(f"{loss:.4f}" for loss in training["losses"])
         console.print(f"trained: {training['epochs']} epochs, seed {training['seed']}; loss by epoch {losses}")
+    if reduced := training.get("reduced"):
+        console.print(str(Reduction(**reduced)), style="yellow", highlight=False)
     if runtime:
         console.print(f"made with torch {runtime.get('torch')} on {runtime.get('cpu')} ({runtime.get('isa')})")
     table = Table("", *version.variants, title=f"input {list(version.item_shape)} of {' or '.join(version.datatypes)}")

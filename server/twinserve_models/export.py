@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from twinserve_host.files import write_file
+from twinserve_models.budget import Reduction
 from twinserve_models.data import DatasetInfo
 from twinserve_models.machine import cpu_name, isa
 from twinserve_models.net import MEAN, PARAMETERS, STD
@@ -64,7 +65,12 @@ def remove_leftovers(model_folder: Path) -> None:
 
 
 def write_version(
-    folder: Path, model: str, artefacts: list[Artefact], training: Training, info: DatasetInfo
+    folder: Path,
+    model: str,
+    artefacts: list[Artefact],
+    training: Training,
+    info: DatasetInfo,
+    reduced: Reduction | None = None,
 ) -> dict[str, Any]:
     """Write the artefacts and ``manifest.json`` into ``folder``, whose name is the version; return the manifest.
 
@@ -111,6 +117,7 @@ def write_version(
             "losses": training.losses,
             "seconds": round(training.seconds, 1),
             "recipe": training.recipe.to_json(),
+            **({"reduced": reduced.to_json()} if reduced else {}),
         },
         "runtime": {
             "torch": str(torch.__version__),

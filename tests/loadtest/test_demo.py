@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -22,8 +23,13 @@ TWINSERVE = Path(sysconfig.get_path("scripts")) / "twinserve"
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model folder that need not be built."""
-    return make_tiny_models(tmp_path_factory.mktemp("models"), model="mnist")
+    """A model folder that need not be built, by a machine that was too slow for all of the training."""
+    root = make_tiny_models(tmp_path_factory.mktemp("models"), model="mnist")
+    path = root / "mnist" / "1" / "manifest.json"
+    reduced = {"images": 4_000, "of_images": 60_000, "epochs": 2, "of_epochs": 3}
+    training = {"epochs": 2, "seed": 0, "losses": [0.5, 0.25], "reduced": reduced}
+    path.write_text(json.dumps({**json.loads(path.read_text()), "training": training}))
+    return root
 
 
 def start(models: Path, reports: Path, *flags: str) -> subprocess.Popen[str]:
@@ -51,6 +57,17 @@ def test_it_leaves_results_a_page_and_a_sentence_and_no_process(models: Path, tm
     assert "64 images of tiny (NOT the full test set; made by a test)" in " ".join(out.split())
     for name in ("bench.json", "report.html", "server.log"):
         assert (reports / name).stat().st_size > 0, name
+    assert "trained on 4,000 of 60,000 images for 2 of 3 epochs" in (reports / "report.html").read_text("utf-8")
+    assert "Traceback" not in out
+
+
+def test_reports_that_could_not_be_written_are_said_before_anything_is_done(models: Path) -> None:
+    process = start(models, Path("/proc/reports"))
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "/proc/reports/bench.json: cannot be written (" in out
+    assert "--reports" in out
+    assert "1 of 5" not in out
     assert "Traceback" not in out
 
 

@@ -17,6 +17,8 @@ Examples:
   MNIST_ROOT=/data/mnist twinserve demo          with MNIST that lies there
 
   twinserve demo --duration 20                   longer blocks, steadier figures
+
+  twinserve demo --full                          all of the training, on a slow machine too
 """
 
 
@@ -27,8 +29,12 @@ def demo(
     data: Annotated[Path | None, typer.Option(help="Folder that holds MNIST. [default: MNIST_ROOT]")] = None,
     duration: Annotated[float | None, typer.Option(help="Seconds of load per scenario and variant.")] = None,
     seed: Annotated[int, typer.Option(help="Draws arrivals and the order of images.")] = 1,
+    full: Annotated[
+        bool,
+        typer.Option("--full", help="Train on everything, however slow the machine. [default: ten minutes in all]"),
+    ] = False,
 ) -> None:
     """Exit code 0: done; 1: a part failed or is incomplete; 2: it could not begin; 130: Ctrl-C."""
     from twinserve_loadtest.demo import Demo
 
-    raise typer.Exit(Demo(models, reports, data, duration, seed).run())
+    raise typer.Exit(Demo(models, reports, data, duration, seed, full).run())

@@ -28,7 +28,13 @@ from twinserve_loadtest.record.findings import Remark
 from twinserve_loadtest.record.stamp import cpu_times, steal_between
 from twinserve_loadtest.record.testset import TestSetError, load_test_set
 from twinserve_loadtest.report import ReportError, read_document, write_document
-from twinserve_loadtest.target.describe import TargetError, describe_target, on_this_machine, with_memory
+from twinserve_loadtest.target.describe import (
+    TargetError,
+    describe_target,
+    on_this_machine,
+    training_caveat,
+    with_memory,
+)
 from twinserve_loadtest.target.local import LocalServer
 from twinserve_loadtest.target.managed import ServerStartError
 from twinserve_loadtest.target.stamp import cpu_clock, serving_stamp
@@ -179,8 +185,9 @@ def _compare(order: CompareOrder, stack: ExitStack, err: Console) -> Comparison:
         model, unread = with_memory(model, metrics_url)
     stamp = serving_stamp(model, metrics_url, same_machine=same_machine, steal=steal_between(ticks, cpu_times()))
     comparison = assemble(found, _surroundings(order, model, test_set, runner, stamp, same_machine=same_machine))
-    if unread:
-        comparison.caveats.append(Remark("metrics", f"{unread[0].upper()}{unread[1:]}."))
+    for code, caveat in (("metrics", unread), ("training_reduced", training_caveat(model))):
+        if caveat:
+            comparison.caveats.append(Remark(code, f"{caveat[0].upper()}{caveat[1:]}."))
     return comparison
 
 

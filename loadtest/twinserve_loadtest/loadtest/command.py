@@ -16,7 +16,13 @@ from twinserve_loadtest.loadtest.closing import closing_sentence, closing_table,
 from twinserve_loadtest.loadtest.runner import LoadTest
 from twinserve_loadtest.record.results_file import encode_results, save_results
 from twinserve_loadtest.record.testset import TestSetError, load_test_set
-from twinserve_loadtest.target.describe import TargetError, describe_target, on_this_machine, with_memory
+from twinserve_loadtest.target.describe import (
+    TargetError,
+    describe_target,
+    on_this_machine,
+    training_caveat,
+    with_memory,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,7 +119,7 @@ def run_load_test(order: Order, err: Console) -> Results:
         model=model,
         metrics_url=order.metrics_url,
         same_machine=on_this_machine(order.target),
-        caveats=[unread] if unread else [],
+        caveats=[caveat for caveat in (unread, training_caveat(model)) if caveat],
     )
     _save(results, order.output)
     return results

@@ -74,6 +74,18 @@ def with_memory(model: ModelInfo, metrics_url: str) -> tuple[ModelInfo, str | No
     return replace(model, variants=variants), None
 
 
+def training_caveat(model: ModelInfo) -> str | None:
+    """That the manifest says of fewer images or epochs than there are; None: it says nothing of the kind."""
+    reduced = model.manifest.get("training", {}).get("reduced")
+    if not reduced:
+        return None
+    return (
+        f"the models were trained on {reduced['images']:,} of {reduced['of_images']:,} images for "
+        f"{reduced['epochs']} of {reduced['of_epochs']} epochs, to be done in time on a slow machine; "
+        "with all of them they are more accurate"
+    )
+
+
 def _model_info(described: Described, names: list[str]) -> ModelInfo:
     manifest = described.manifest if described.manifest_json else {}
     entries = manifest.get("variants", {})
