@@ -29,6 +29,7 @@ EXTRAS: Final = {
     "twinserve_server": "server",
     "twinserve_models": "models",
     "twinserve_loadtest": "loadtest",
+    "twinserve_rest": "rest",
 }
 
 #: How a command ends of its own accord: an exit code, or click's errors of wrong use.

@@ -1,0 +1,245 @@
+"""The routes of the Open Inference Protocol over HTTP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import version as package_version
+from typing import Any, Final
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+
+from twinserve_client import AsyncClient, Prediction, TwinserveError
+from twinserve_rest.errors import RequestError, message_of, status_of
+from twinserve_rest.messages import (
+    Failure,
+    IndexEntry,
+    InferenceRequest,
+    InferenceResponse,
+    ModelMetadata,
+    ModelState,
+    ServerMetadata,
+    ServerState,
+    TensorMetadata,
+)
+from twinserve_rest.models import Addressed, Models
+from twinserve_rest.tensors import CLASSES, INPUT, PROBABILITIES, input_array, output_tensors, wanted_outputs
+
+HEADER_LENGTH: Final = "Inference-Header-Content-Length"
+#: A request may be so large; as the server's own limit by default.
+MAX_BODY_BYTES: Final = 64 << 20
+_FAILURES: Final[dict[int | str, dict[str, Any]]] = {
+    status: {"model": Failure} for status in (400, 401, 403, 404, 413, 429, 500, 503, 504)
+}
+#: The body is read by hand, since binary tensors may follow the JSON; its schema stands in the document all the same.
+_REF: Final = "#/components/schemas/{model}"
+_INFERENCE_BODY: Final = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": _REF.format(model=InferenceRequest.__name__)}}},
+    }
+}
+
+
+def make_app(connect: Callable[[str | None], AsyncClient], max_body_bytes: int = MAX_BODY_BYTES) -> FastAPI:
+    """The application; ``connect`` makes a client for a model's name (None: the default model)."""
+    models = Models(connect)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await models.close()
+
+    app = FastAPI(
+        title="twinserve: Open Inference Protocol",
+        version=package_version("twinserve"),
+        lifespan=lifespan,
+        responses=_FAILURES,
+    )
+    app.openapi = _with_request_schemas(app.openapi)  # type: ignore[method-assign]
+    _map_errors(app)
+    _add_health(app, models)
+    _add_models(app, models)
+    _add_inference(app, models, max_body_bytes)
+    return app
+
+
+def _with_request_schemas(openapi: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+    def document() -> dict[str, Any]:
+        found = openapi()
+        schema = InferenceRequest.model_json_schema(ref_template=_REF)
+        found["components"]["schemas"].update({**schema.pop("$defs"), InferenceRequest.__name__: schema})
+        return found
+
+    return document
+
+
+def _map_errors(app: FastAPI) -> None:
+    def failure(status: int, message: str) -> JSONResponse:
+        return JSONResponse({"error": message}, status)
+
+    @app.exception_handler(TwinserveError)
+    async def sdk(_: Request, error: TwinserveError) -> JSONResponse:
+        return failure(status_of(error), message_of(error))
+
+    @app.exception_handler(RequestError)
+    async def request(_: Request, error: RequestError) -> JSONResponse:
+        return failure(error.status, error.message)
+
+    @app.exception_handler(HTTPException)
+    async def http(_: Request, error: HTTPException) -> JSONResponse:
+        response = failure(error.status_code, str(error.detail))
+        response.headers.update(error.headers or {})
+        return response
+
+    @app.exception_handler(RequestValidationError)
+    async def validation(_: Request, error: RequestValidationError) -> JSONResponse:
+        return failure(400, _first_problem(error.errors()))
+
+
+def _add_health(app: FastAPI, models: Models) -> None:
+    @app.get("/v2", summary="Name, version and extensions of the server")
+    async def server() -> ServerMetadata:
+        return ServerMetadata(
+            name="twinserve",
+            version=package_version("twinserve"),
+            extensions=["binary_tensor_data", "model_repository"],
+        )
+
+    @app.get("/v2/health/live", summary="Is this process there?", response_model_exclude_none=True)
+    async def live() -> ServerState:
+        return ServerState(live=True)
+
+    @app.get("/v2/health/ready", summary="Would every model with traffic answer?", response_model_exclude_none=True)
+    async def ready(response: Response) -> ServerState:
+        all_ready = all(one.ready for one in await models.read() if one.variant is None)
+        response.status_code = 200 if all_ready else 503
+        return ServerState(ready=all_ready)
+
+    @app.post("/v2/repository/index", summary="Every name that a request may use")
+    async def index() -> list[IndexEntry]:
+        return [
+            IndexEntry(
+                name=one.name,
+                version=one.info.version,
+                state="READY" if one.ready else "UNAVAILABLE",
+                reason="" if one.ready else "its model process is not ready",
+            )
+            for one in await models.read()
+        ]
+
+
+def _add_models(app: FastAPI, models: Models) -> None:
+    @app.get("/v2/models/{name}", summary="Inputs and outputs of a model")
+    @app.get("/v2/models/{name}/versions/{version}", summary="Inputs and outputs of a model")
+    async def metadata(name: str, version: str = "") -> ModelMetadata:
+        info = (await models.find(name, version, fresh=True)).info
+        return ModelMetadata(
+            name=name,
+            versions=[info.version],
+            platform="pytorch_libtorch",
+            inputs=[TensorMetadata(name=INPUT, datatype=info.datatypes[0], shape=[-1, *info.item_shape])],
+            outputs=[
+                TensorMetadata(name=PROBABILITIES, datatype="FP32", shape=[-1, len(info.labels)]),
+                TensorMetadata(name=CLASSES, datatype="UINT32", shape=[-1, 1]),
+            ],
+        )
+
+    @app.get("/v2/models/{name}/ready", summary="Would this model answer?")
+    @app.get("/v2/models/{name}/versions/{version}/ready", summary="Would this model answer?")
+    async def ready(response: Response, name: str, version: str = "") -> ModelState:
+        is_ready = (await models.find(name, version, fresh=True)).ready
+        response.status_code = 200 if is_ready else 503
+        return ModelState(name=name, ready=is_ready)
+
+
+def _add_inference(app: FastAPI, models: Models, max_body_bytes: int) -> None:
+    @app.post("/v2/models/{name}/infer", openapi_extra=_INFERENCE_BODY, response_model=InferenceResponse)
+    @app.post(
+        "/v2/models/{name}/versions/{version}/infer", openapi_extra=_INFERENCE_BODY, response_model=InferenceResponse
+    )
+    async def infer(request: Request, name: str, version: str = "") -> Response:
+        """Infer; tensors as JSON or, with ``Inference-Header-Content-Length``, in binary after it."""
+        body = await _read_body(request, max_body_bytes)
+        asked, binary = _split(body, request.headers.get(HEADER_LENGTH))
+        wanted = wanted_outputs(asked)
+        array = input_array(asked, binary)
+        addressed = await models.find(name, version)
+        named = _text(asked, "variant")
+        if named and addressed.variant not in (None, named):
+            raise RequestError(f"parameters.variant: is {named!r}, but the model name means {addressed.variant!r}")
+        prediction = await models.client(addressed.info.model).predict(
+            array,
+            variant=addressed.variant or named,
+            routing_key=_text(asked, "routing_key"),
+            request_id=asked.id or None,
+        )
+        return _answer(addressed, prediction, wanted)
+
+
+def _answer(addressed: Addressed, prediction: Prediction, wanted: list[tuple[str, bool]]) -> Response:
+    outputs, tail = output_tensors(prediction, wanted)
+    timing = prediction.timing
+    times = ("queue", "transfer", "preprocess", "inference", "postprocess", "total")
+    response = InferenceResponse(
+        model_name=addressed.name,
+        model_version=prediction.version,
+        id=prediction.request_id,
+        parameters={
+            "variant": prediction.variant,
+            "route": prediction.route,
+            "sha256": prediction.sha256,
+            **{f"{stage}_ns": round(getattr(timing, stage) * 1e9) for stage in times},
+            "batch_size": timing.batch_size,
+        },
+        outputs=outputs,
+    )
+    header = response.model_dump_json(exclude_none=True).encode()
+    if not tail:
+        return Response(header, media_type="application/json")
+    return Response(header + tail, media_type="application/octet-stream", headers={HEADER_LENGTH: str(len(header))})
+
+
+async def _read_body(request: Request, limit: int) -> bytes:
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise RequestError(f"the body holds more than {limit} bytes", 413)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _split(body: bytes, header_length: str | None) -> tuple[InferenceRequest, bytes]:
+    """The JSON of a body, checked, and what follows it."""
+    end = len(body)
+    if header_length is not None:
+        if not (header_length.isascii() and header_length.isdigit() and len(header_length) < 20):
+            raise RequestError(f"{HEADER_LENGTH}: {header_length[:40]!r} is not a number of bytes")
+        end = int(header_length)
+        if end > len(body):
+            raise RequestError(f"{HEADER_LENGTH}: is {end}, but the body holds {len(body)} bytes")
+    try:
+        return InferenceRequest.model_validate(json.loads(body[:end])), body[end:]
+    except ValidationError as error:
+        raise RequestError(_first_problem(error.errors())) from None
+    except (ValueError, RecursionError):
+        raise RequestError("the body is not JSON; binary tensors need the header " + HEADER_LENGTH) from None
+
+
+def _first_problem(problems: Any) -> str:
+    problem = problems[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    return f"{where}: {problem['msg']}" if where else str(problem["msg"])
+
+
+def _text(request: InferenceRequest, name: str) -> str | None:
+    value = request.parameters.get(name)
+    if value is not None and not isinstance(value, str):
+        raise RequestError(f"parameters.{name}: must be a string")
+    return value or None

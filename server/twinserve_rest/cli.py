@@ -1,0 +1,50 @@
+"""``twinserve rest``: the Open Inference Protocol over HTTP, in front of a server."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from twinserve_client.cli.tls import TlsCa, TlsCert, TlsKey, tls_of
+
+app = typer.Typer()
+
+EXAMPLES = """
+Examples:
+
+  twinserve rest                                     in front of the server on 127.0.0.1:8500
+
+  curl -s localhost:8080/v2/models/mnist_int8        what it takes and gives
+
+  curl -s localhost:8080/docs                        every call, with its schema
+"""
+
+
+@app.command(epilog=EXAMPLES)
+def rest(
+    target: Annotated[str, typer.Option(envvar="TWINSERVE_TARGET", help="host:port of the server.")] = "127.0.0.1:8500",
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="HTTP port; 0: any free one.", min=0, max=65535)] = 8080,
+    timeout: Annotated[float, typer.Option(help="Seconds that one inference may take.", min=0.001)] = 30.0,
+    token: Annotated[str | None, typer.Option(envvar="TWINSERVE_TOKEN", help="Bearer token for the server.")] = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+) -> None:
+    """Speak the Open Inference Protocol over HTTP (JSON and binary tensors) in front of a running server.
+
+    A process of its own, for curl, browsers and clients without gRPC. It speaks
+    plain HTTP: put a proxy with TLS before it where others can reach it.
+    """
+    import uvicorn
+
+    from twinserve_client import AsyncClient
+    from twinserve_rest.app import make_app
+
+    tls = tls_of(tls_ca, tls_cert, tls_key)
+
+    def connect(model: str | None) -> AsyncClient:
+        return AsyncClient(target, model=model, timeout=timeout, tls=tls, token=token)
+
+    uvicorn.run(make_app(connect), host=host, port=port, log_level="info", access_log=False)

@@ -1,0 +1,34 @@
+"""Sends images through ``tritonclient.http``, each a request; prints the probabilities' bytes as JSON of hex.
+
+usage: triton_http_client.py HOST:PORT MODEL, with the images (uint8) as JSON on standard input. A script, since
+tritonclient's protobuf symbols and ours cannot share a process.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import tritonclient.http as triton
+
+
+def main() -> None:
+    """Classify what comes on standard input."""
+    target, model = sys.argv[1:]
+    found = []
+    with triton.InferenceServerClient(target) as client:
+        assert client.is_server_ready()
+        assert client.is_model_ready(model)
+        for pixels in json.load(sys.stdin):
+            image = np.asarray([pixels], np.uint8)
+            tensor = triton.InferInput("input", list(image.shape), "UINT8")
+            tensor.set_data_from_numpy(image)
+            wanted = [triton.InferRequestedOutput(name) for name in ("probabilities", "classes")]
+            result = client.infer(model, [tensor], outputs=wanted)
+            found.append(result.as_numpy("probabilities").tobytes().hex())
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
