@@ -8,31 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import grpc
-import numpy as np
 import numpy.typing as npt
 from google.protobuf.message import Message
 
 from twinserve.v1 import admin_pb2, admin_pb2_grpc, predict_pb2, predict_pb2_grpc
-from twinserve_client import types
-from twinserve_client._tensor import encode_tensor
+from twinserve_client import _answers, types
+from twinserve_client._arguments import shares, text, texts, whole
+from twinserve_client._tensor import encode_labels, encode_tensor, out_of_range
 from twinserve_client.errors import (
     CallError,
+    ConfigurationError,
     DeadlineExceededError,
-    InternalError,
     InvalidInputError,
     OverloadedError,
     UnavailableError,
 )
 
 T_co = TypeVar("T_co", covariant=True)
-
-_NS: Final = 1e-9
-_FP32: Final = np.dtype("<f4")
-_DATATYPES: Final = {predict_pb2.DATA_TYPE_UINT8: "UINT8", predict_pb2.DATA_TYPE_FP32: "FP32"}
-_ROUTES: Final[dict[int, types.Route]] = {predict_pb2.ROUTE_NAMED: "named", predict_pb2.ROUTE_SPLIT: "split"}
 
 
 @dataclass(slots=True)
@@ -52,11 +47,18 @@ def bind(channel: grpc.Channel | grpc.aio.Channel) -> dict[str, Callable[..., An
     return {**vars(predict), **vars(admin)}
 
 
+class DescribeFirst(Exception):  # noqa: N818  (a request of this module, not an error)
+    """The call cannot be built before the model is described (anew)."""
+
+
 class Calls:
     """Builds the calls of one client and decodes their answers."""
 
     def __init__(self, model: str | None) -> None:
-        self._model = model or ""
+        self._model = text("model", model, ConfigurationError)
+        #: The last description; None: there was none, or it is in doubt.
+        self._info: types.ModelInfo | None = None
+        self._range: tuple[float, float] | None = None
         #: Filled by every DescribeModel answer; shared with the predictions.
         self._names: types.ClassNames = {}
 
@@ -66,65 +68,67 @@ class Calls:
         variant: str | None = None,
         routing_key: str | None = None,
         request_id: str | None = None,
+        described: bool = False,
     ) -> Call[types.Prediction]:
         """One request with one or many images.
 
+        Args:
+            described: the model was described just now, as far as the server does that.
+
         Raises:
-            InvalidInputError: the images cannot be sent.
+            InvalidInputError: an argument cannot be sent.
+            DescribeFirst: the images cannot be judged before the model is described; never with ``described``.
         """
+        name = text("request_id", request_id)
         request = predict_pb2.PredictRequest(
-            input=encode_tensor(images),
-            variant=variant or "",
+            input=self._tensor(images, described),
+            variant=text("variant", variant),
             model=self._model,
-            routing_key=routing_key or "",
-            request_id=request_id or "",
+            routing_key=text("routing_key", routing_key),
+            request_id=name,
         )
-        return Call("Predict", request, self.prediction, request_id or "")
+        return Call("Predict", request, self.prediction, name)
 
     def stream_request(
         self, variant: str | None, routing_key: str | None
-    ) -> Callable[[npt.ArrayLike], predict_pb2.PredictRequest]:
-        """What makes each request of a stream from its images; raises as ``predict`` does."""
+    ) -> Callable[[npt.ArrayLike, bool], predict_pb2.PredictRequest]:
+        """What makes each request of a stream from its images; both raise as ``predict`` does."""
+        variant, routing_key = text("variant", variant), text("routing_key", routing_key)
 
-        def encode(images: npt.ArrayLike) -> predict_pb2.PredictRequest:
+        def encode(images: npt.ArrayLike, described: bool) -> predict_pb2.PredictRequest:
             return predict_pb2.PredictRequest(
-                input=encode_tensor(images),
-                variant=variant or "",
+                input=self._tensor(images, described),
+                variant=variant,
                 model=self._model,
-                routing_key=routing_key or "",
+                routing_key=routing_key,
             )
 
         return encode
 
     def compare(
-        self, images: npt.ArrayLike, variants: Sequence[str] | None, request_id: str | None
+        self, images: npt.ArrayLike, variants: Sequence[str] | None, request_id: str | None, described: bool = False
     ) -> Call[dict[str, types.Prediction]]:
-        """One input through several variants.
-
-        Raises:
-            InvalidInputError: the images cannot be sent, or ``variants`` is one text instead of a list.
-        """
-        if isinstance(variants, str):
-            raise InvalidInputError.of("variants", f"is the text {variants!r}; give a list of names")
+        """One input through several variants; raises as ``predict`` does."""
+        name = text("request_id", request_id)
         request = predict_pb2.CompareRequest(
-            input=encode_tensor(images),
-            variants=variants or (),
+            input=self._tensor(images, described),
+            variants=texts("variants", variants),
             model=self._model,
-            request_id=request_id or "",
+            request_id=name,
         )
-        return Call("Compare", request, self._comparison, request_id or "")
+        return Call("Compare", request, self._comparison, name)
 
     def send_feedback(self, request_id: str, labels: npt.ArrayLike) -> Call[types.Feedback]:
         """The true classes of an earlier request.
 
         Raises:
-            InvalidInputError: the labels are no class numbers.
+            InvalidInputError: the labels are no class numbers, or the id is no text.
         """
-        numbers = np.atleast_1d(np.asarray(labels))
-        if numbers.dtype.kind not in "iu" or numbers.ndim != 1 or (numbers < 0).any():
-            raise InvalidInputError.of("labels", f"{labels!r} are no class numbers (integers from 0, one an image)")
-        request = predict_pb2.SendFeedbackRequest(request_id=request_id, labels=numbers.tolist())
-        return Call("SendFeedback", request, _feedback, request_id)
+        name = text("request_id", request_id)
+        if not name:
+            raise InvalidInputError.of("request_id", "is empty; give the request_id of a Prediction")
+        request = predict_pb2.SendFeedbackRequest(request_id=name, labels=encode_labels(labels))
+        return Call("SendFeedback", request, _answers.feedback, name)
 
     def describe_model(self) -> Call[types.ModelInfo]:
         """What is served."""
@@ -132,25 +136,50 @@ class Calls:
 
     def get_traffic(self) -> Call[types.Traffic]:
         """The traffic policy in force."""
-        return Call("GetTraffic", admin_pb2.GetTrafficRequest(model=self._model), _traffic)
+        return Call("GetTraffic", admin_pb2.GetTrafficRequest(model=self._model), _answers.traffic)
 
     def set_traffic(
         self, weights: Mapping[str, float], shadows: Mapping[str, float] | None, if_generation: int | None
     ) -> Call[types.Traffic]:
-        """Replace the traffic policy."""
+        """Replace the traffic policy.
+
+        Raises:
+            InvalidInputError: an argument has the wrong type.
+        """
+        shadowed = shares("shadows", shadows).items()
         request = admin_pb2.SetTrafficRequest(
             traffic=admin_pb2.Traffic(
                 model=self._model,
-                weights=weights,
-                shadows=[admin_pb2.Shadow(variant=name, share=share) for name, share in (shadows or {}).items()],
+                weights=shares("weights", weights),
+                shadows=[admin_pb2.Shadow(variant=name, share=share) for name, share in shadowed],
             ),
-            if_generation=if_generation,
+            if_generation=None if if_generation is None else whole("if_generation", if_generation, 0, 2**64 - 1),
         )
-        return Call("SetTraffic", request, _traffic)
+        return Call("SetTraffic", request, _answers.traffic)
 
     def get_status(self) -> Call[types.ServerStatus]:
         """The processes of the server."""
-        return Call("GetStatus", admin_pb2.GetStatusRequest(), _status)
+        return Call("GetStatus", admin_pb2.GetStatusRequest(), _answers.status)
+
+    def doubt(self) -> None:
+        """The server refused an input: it may be another one by now, which takes something else."""
+        self._info = None
+
+    def _tensor(self, images: object, described: bool) -> predict_pb2.Tensor:
+        """The images as a tensor whose values lie in the range that the manifest states.
+
+        Raises:
+            InvalidInputError: they cannot be sent, or lie outside.
+            DescribeFirst: the range is not known, or they lie outside and the server may be another one by now.
+        """
+        tensor = encode_tensor(images)
+        if tensor.datatype == predict_pb2.DATA_TYPE_FP32:
+            # A server that does not describe its model must judge itself.
+            if self._info is None and not described:
+                raise DescribeFirst
+            if self._info is not None and self._range is not None and (error := out_of_range(tensor, self._range)):
+                raise error if described else DescribeFirst
+        return tensor
 
     def lacks_names(self, prediction: types.Prediction) -> bool:
         """Whether the model's description is needed for the class names of ``prediction``."""
@@ -162,107 +191,14 @@ class Calls:
             self._names.setdefault(prediction.manifest_key, ())
 
     def prediction(self, response: predict_pb2.PredictResponse) -> types.Prediction:
-        """A PredictResponse as arrays.
-
-        Raises:
-            InternalError: its parts contradict each other.
-        """
-        count, class_count = len(response.classes), response.class_count
-        raw = response.probabilities
-        if len(raw) != 4 * count * class_count:
-            raise InternalError(
-                f"the answer holds {len(raw)} bytes of probabilities; "
-                f"{count} images of {class_count} classes need {4 * count * class_count}",
-                code=grpc.StatusCode.DATA_LOSS,
-                request_id=response.request_id,
-            )
-        served = response.served_by
-        return types.Prediction(
-            np.fromiter(response.classes, np.int64, count),
-            np.frombuffer(raw, _FP32).reshape(count, class_count),
-            served.model,
-            served.version,
-            served.variant,
-            served.sha256,
-            _timing(response.timing),
-            response.request_id,
-            _ROUTES.get(response.route, "unspecified"),
-            self._names,
-            served.manifest_digest,
-        )
+        """A PredictResponse as arrays; raises InternalError when its parts contradict each other."""
+        return _answers.prediction(response, self._names)
 
     def _comparison(self, response: predict_pb2.CompareResponse) -> dict[str, types.Prediction]:
         return {answer.served_by.variant: self.prediction(answer) for answer in response.responses}
 
     def _model_info(self, response: predict_pb2.DescribeModelResponse) -> types.ModelInfo:
-        info = types.ModelInfo(
-            model=response.model,
-            version=response.version,
-            item_shape=tuple(response.item_shape),
-            datatypes=tuple(_DATATYPES.get(datatype, str(datatype)) for datatype in response.datatypes),
-            labels=tuple(response.labels),
-            max_request_images=response.max_request_images,
-            variants=tuple(
-                types.VariantInfo(
-                    name=variant.name,
-                    sha256=variant.sha256,
-                    artefact_bytes=variant.artefact_bytes,
-                    ready=variant.ready,
-                    weight=variant.weight,
-                    max_batch_size=variant.max_batch_size,
-                )
-                for variant in response.variants
-            ),
-            models=tuple(response.models),
-            manifest_json=response.manifest_json,
-        )
+        info = _answers.model_info(response)
         self._names[info.model, info.version, response.manifest_digest] = info.labels
+        self._info, self._range = info, info.value_range
         return info
-
-
-def _timing(timing: predict_pb2.Timing) -> types.Timing:
-    return types.Timing(
-        timing.queue_ns * _NS,
-        timing.transfer_ns * _NS,
-        timing.preprocess_ns * _NS,
-        timing.inference_ns * _NS,
-        timing.postprocess_ns * _NS,
-        timing.total_ns * _NS,
-        timing.batch_size,
-    )
-
-
-def _feedback(response: predict_pb2.SendFeedbackResponse) -> types.Feedback:
-    return types.Feedback(response.variant, response.correct, response.total)
-
-
-def _traffic(response: admin_pb2.GetTrafficResponse | admin_pb2.SetTrafficResponse) -> types.Traffic:
-    """The policy in force."""
-    policy = response.traffic
-    return types.Traffic(
-        model=policy.model,
-        weights=dict(policy.weights),
-        shadows={shadow.variant: shadow.share for shadow in policy.shadows},
-        generation=policy.generation,
-    )
-
-
-def _status(response: admin_pb2.GetStatusResponse) -> types.ServerStatus:
-    """Every process and how it fares."""
-    return types.ServerStatus(
-        version=response.version,
-        uptime_seconds=response.uptime_seconds,
-        processes=tuple(
-            types.ProcessStatus(
-                name=process.name,
-                role=process.role,
-                pid=process.pid,
-                ready=process.ready,
-                restarts=process.restarts,
-                variant=process.variant,
-                pss_bytes=process.pss_bytes,
-                cpu_seconds=process.cpu_seconds,
-            )
-            for process in response.processes
-        ),
-    )

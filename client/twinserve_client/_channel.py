@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,14 +14,17 @@ from typing import Any, Final
 
 import grpc
 
+from twinserve_client import _arguments
 from twinserve_client._retry import RetryPolicy, retry_policy, service_config
+from twinserve_client._target import Target
 from twinserve_client._tensor import MAX_MESSAGE_BYTES
 from twinserve_client.errors import ConfigurationError
 
 Option = tuple[str, Any]
 Metadata = tuple[tuple[str, str], ...]
 
-_LOCAL_HOSTS: Final = ("127.", "localhost", "[::1]", "unix:")
+#: What gRPC allows in the name of a header.
+_HEADER: Final = re.compile(r"(?!grpc-)[0-9a-z_.-]+(?<!-bin)")
 
 #: Sane for one machine and for a data centre; the caller's ``channel_options`` come after and win.
 _DEFAULTS: Final[tuple[Option, ...]] = (
@@ -57,10 +61,11 @@ class TLS:
         """The files, read.
 
         Raises:
-            ConfigurationError: a file cannot be read or is no PEM file, or only one of ``cert`` and ``key`` is given.
+            ConfigurationError: a file cannot be read or is not PEM, or only one of ``cert`` and ``key`` is given.
         """
         if (self.cert is None) != (self.key is None):
             raise ConfigurationError("tls: cert and key belong together; give both or neither")
+        _arguments.text("tls.server_name", self.server_name, ConfigurationError)
         return grpc.ssl_channel_credentials(
             root_certificates=_read("tls.ca", self.ca),
             private_key=_read("tls.key", self.key),
@@ -72,7 +77,7 @@ class TLS:
 class Connection:
     """What a channel is made of; see ``Client`` for the meaning of the arguments."""
 
-    target: str
+    target: Target
     options: tuple[Option, ...]
     credentials: grpc.ChannelCredentials | None
     metadata: Metadata | None
@@ -80,7 +85,7 @@ class Connection:
     @classmethod
     def of(
         cls,
-        target: str,
+        target: str | None,
         *,
         retries: RetryPolicy | int | None,
         tls: TLS | None,
@@ -94,40 +99,92 @@ class Connection:
         Raises:
             ConfigurationError: names the argument and what is wrong with it.
         """
-        if not target or target != target.strip():
-            raise ConfigurationError(f"target: {target!r} is no address; give host:port, for example 127.0.0.1:8500")
-        if token and tls is None and not target.startswith(_LOCAL_HOSTS):
+        parsed = Target.parse(target)
+        tls = _tls(parsed, tls)
+        if token is not None and not _printable(token):
+            raise ConfigurationError("token: give printable ASCII text, without a line's end")
+        if token and tls is None and not parsed.loopback:
             warnings.warn(
-                f"the token goes to {target} unencrypted; give tls=TLS(...) unless the network is trusted",
-                stacklevel=4,
+                f"the token goes to {parsed.text} unencrypted; give tls=TLS(...) unless the network is trusted",
+                stacklevel=3,
             )
-        headers = {key.lower(): value for key, value in (metadata or {}).items()}
+        headers = _headers(metadata)
         if token:
             headers["authorization"] = f"Bearer {token}"
         return cls(
-            target,
-            _options(retry_policy(retries), tls, isolated, channel_options),
+            parsed,
+            _options(parsed, retry_policy(retries), tls, isolated, channel_options),
             tls.credentials() if tls is not None else None,
             tuple(headers.items()) or None,
         )
 
     def open(self) -> grpc.Channel:
-        """A channel for threads (and greenlets)."""
-        if self.credentials is not None:
-            return grpc.secure_channel(self.target, self.credentials, options=self.options)
-        return grpc.insecure_channel(self.target, options=self.options)
+        """A channel for threads (and greenlets).
+
+        Raises:
+            ConfigurationError: gRPC does not take ``channel_options``, or no host of the target is known.
+        """
+        channel: grpc.Channel = self._open(grpc)
+        return channel
 
     def open_async(self) -> grpc.aio.Channel:
-        """A channel for the running event loop."""
-        if self.credentials is not None:
-            return grpc.aio.secure_channel(self.target, self.credentials, options=self.options)
-        return grpc.aio.insecure_channel(self.target, options=self.options)
+        """A channel for the running event loop; raises as :meth:`open` does."""
+        channel: grpc.aio.Channel = self._open(grpc.aio)
+        return channel
+
+    def _open(self, face: Any) -> Any:
+        address = self.target.address()
+        try:
+            if self.credentials is not None:
+                return face.secure_channel(address, self.credentials, options=self.options)
+            return face.insecure_channel(address, options=self.options)
+        except (TypeError, ValueError, OverflowError, AttributeError) as error:
+            raise ConfigurationError(f"channel_options: gRPC does not take them ({error})") from None
+
+
+def _tls(target: Target, given: TLS | None) -> TLS | None:
+    """What the argument or the URL says."""
+    if given is not None and not isinstance(given, TLS):
+        raise ConfigurationError(f"tls: is {_arguments.shown(given)}; give a TLS(...), or None for plain text")
+    options = {name: value for name, value in target.options.items() if name != "tls"}
+    if given is not None and target.options:
+        raise ConfigurationError("tls: is said by the target's URL and by the argument; give one of them")
+    if options or target.options.get("tls") == "on":
+        given = TLS(**options)
+    if given is not None and len(target.hosts) > 1 and given.server_name is None:
+        raise ConfigurationError(
+            "tls: several hosts need a server_name: the name that stands in the certificate of each of them"
+        )
+    return given
+
+
+def _headers(metadata: Mapping[str, str] | None) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for key, value in () if metadata is None else _arguments.pairs("metadata", metadata, ConfigurationError):
+        if not isinstance(key, str) or not _HEADER.fullmatch(key.lower()):
+            raise ConfigurationError(
+                f"metadata: {_arguments.shown(key)} cannot name a header; give letters, digits and -_., "
+                "without grpc- in front or -bin at the end"
+            )
+        if not _printable(value):
+            raise ConfigurationError(f"metadata[{key}]: is {_arguments.shown(value)}; give printable ASCII text")
+        headers[key.lower()] = value
+    return headers
+
+
+def _printable(value: object) -> bool:
+    return isinstance(value, str) and value.isascii() and value.isprintable()
 
 
 def _options(
-    policy: RetryPolicy | None, tls: TLS | None, isolated: bool, extra: Sequence[Option]
+    target: Target, policy: RetryPolicy | None, tls: TLS | None, isolated: bool, extra: Sequence[Option]
 ) -> tuple[Option, ...]:
+    if not isinstance(isolated, bool):
+        raise ConfigurationError(f"isolated: is {_arguments.shown(isolated)}; give True or False")
     options: dict[str, Any] = dict(_DEFAULTS)
+    if target.loopback or len(target.hosts) > 1:
+        # A proxy (https_proxy, grpc_proxy, …) cannot reach our own loopback, nor take a list of addresses.
+        options["grpc.enable_http_proxy"] = 0
     options["grpc.primary_user_agent"] = f"twinserve-client/{version()}"
     # Without this, all channels of a process to one target share one TCP connection.
     options["grpc.use_local_subchannel_pool"] = int(isolated)
@@ -137,7 +194,12 @@ def _options(
         options["grpc.service_config"] = service_config(policy)
     if tls is not None and tls.server_name is not None:
         options["grpc.ssl_target_name_override"] = tls.server_name
-    options.update(extra)
+    try:
+        options.update(extra)
+    except Exception as error:  # whatever was passed can fail in any way
+        raise ConfigurationError(
+            f"channel_options: is {_arguments.shown(extra)}; give pairs of a name and a value"
+        ) from error
     return tuple(options.items())
 
 
@@ -148,9 +210,11 @@ def _read(name: str, path: str | PathLike[str] | None) -> bytes | None:
         content = Path(path).read_bytes()
     except OSError as error:
         raise ConfigurationError(f"{name}: {path} cannot be read ({error.strerror})") from None
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"{name}: {_arguments.shown(path)} is not a path ({error})") from None
     # gRPC would say so in its log only, and then reach nobody.
     if b"-----BEGIN " not in content:
-        raise ConfigurationError(f"{name}: {path} is no PEM file")
+        raise ConfigurationError(f"{name}: {path} is not a PEM file")
     return content
 
 

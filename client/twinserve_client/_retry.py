@@ -12,6 +12,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final
 
+from twinserve_client._arguments import number, shown
 from twinserve_client.errors import ConfigurationError
 
 #: Methods that may run twice without harm, by service.
@@ -54,22 +55,20 @@ class RetryPolicy:
         Raises:
             ConfigurationError: names the field, its value and the limits.
         """
-        _within("max_attempts", self.max_attempts, 2, MOST_ATTEMPTS)
+        _within("max_attempts", self.max_attempts, 2, MOST_ATTEMPTS, whole=True)
         _within("initial_backoff", self.initial_backoff, LEAST_BACKOFF, 3600)
-        _within("max_backoff", self.max_backoff, self.initial_backoff, 3600)
+        _within("max_backoff", self.max_backoff, float(self.initial_backoff), 3600)
         _within("backoff_multiplier", self.backoff_multiplier, 1, 100)
-        _within("throttle_tokens", self.throttle_tokens, 1, 1000)
+        _within("throttle_tokens", self.throttle_tokens, 1, 1000, whole=True)
         _within("throttle_ratio", self.throttle_ratio, 0.001, 1000)
 
 
 def retry_policy(retries: RetryPolicy | int | None) -> RetryPolicy | None:
     """``retries`` as a policy: a number counts the attempts after the first; 0 and None turn retries off."""
-    if retries is None or retries == 0:
-        return None
-    if isinstance(retries, RetryPolicy):
+    if retries is None or isinstance(retries, RetryPolicy):
         return retries
-    _within("retries", retries, 0, MOST_ATTEMPTS - 1)
-    return RetryPolicy(max_attempts=retries + 1)
+    _within("retries", retries, 0, MOST_ATTEMPTS - 1, whole=True)
+    return RetryPolicy(max_attempts=int(retries) + 1) if retries else None
 
 
 def service_config(policy: RetryPolicy) -> str:
@@ -83,26 +82,28 @@ def service_config(policy: RetryPolicy) -> str:
                     for method in methods
                 ],
                 "retryPolicy": {
-                    "maxAttempts": policy.max_attempts,
+                    "maxAttempts": int(policy.max_attempts),
                     "initialBackoff": _seconds(policy.initial_backoff),
                     "maxBackoff": _seconds(policy.max_backoff),
-                    "backoffMultiplier": policy.backoff_multiplier,
+                    "backoffMultiplier": float(policy.backoff_multiplier),
                     "retryableStatusCodes": ["UNAVAILABLE"],
                 },
             }
         ],
         "retryThrottling": {
-            "maxTokens": policy.throttle_tokens,
-            "tokenRatio": policy.throttle_ratio,
+            "maxTokens": int(policy.throttle_tokens),
+            "tokenRatio": float(policy.throttle_ratio),
         },
     }
     return json.dumps(config)
 
 
 def _seconds(value: float) -> str:
-    return f"{value:.9f}s"
+    return f"{float(value):.9f}s"
 
 
-def _within(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise ConfigurationError(f"{name}: {value} is not within {low:g}..{high:g}")
+def _within(name: str, value: object, low: float, high: float, *, whole: bool = False) -> None:
+    found = number(value)
+    if found is None or not low <= found <= high or (whole and not found.is_integer()):
+        kind = "a whole number " if whole else ""
+        raise ConfigurationError(f"{name}: {shown(value)} is not {kind}within {low:g}..{high:g}")

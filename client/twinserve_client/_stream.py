@@ -10,13 +10,24 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+)
+from contextlib import suppress
 from typing import Any, Final, Literal
 
 import grpc
 import numpy.typing as npt
 
 from twinserve.v1 import predict_pb2
+from twinserve_client._arguments import shown, whole
 from twinserve_client._status import error_of_code, error_of_rpc
 from twinserve_client._waiting import Deadline
 from twinserve_client.errors import (
@@ -31,6 +42,7 @@ from twinserve_client.types import Prediction
 
 OnError = Literal["raise", "return"]
 Encode = Callable[[npt.ArrayLike], predict_pb2.PredictRequest]
+AsyncEncode = Callable[[npt.ArrayLike], Awaitable[predict_pb2.PredictRequest]]
 Decode = Callable[[predict_pb2.PredictResponse], Prediction]
 Outcome = Prediction | CallError
 
@@ -44,6 +56,9 @@ class _Broken:
         self.error = error
 
 
+#: More is no stream any more: every request in flight is kept.
+MOST_IN_FLIGHT: Final = 1_000_000
+
 _SENT: Final = "sent"
 _END: Final = "end"
 #: What a queue of outcomes holds: a request is on its way, one could not be sent, the images are at an end.
@@ -53,16 +68,23 @@ _CUT_SHORT: Final = "the server ended the stream before it had answered every re
 _TOO_MANY: Final = "the server sent more answers than there were requests"
 
 
-def check_arguments(max_in_flight: int, on_error: str) -> None:
-    """Check the options of a stream.
+def check_arguments(images: Any, max_in_flight: object, on_error: object, *, asynchronous: bool = False) -> Any:
+    """Check what a stream is given; the iterator over ``images``.
 
     Raises:
-        ConfigurationError: names the option, its value and what is allowed.
+        ConfigurationError: names the argument, its value and what is allowed.
+        InvalidInputError: ``images`` cannot be iterated over.
     """
-    if max_in_flight < 1:
-        raise ConfigurationError(f"max_in_flight: {max_in_flight} is less than 1")
-    if on_error not in ("raise", "return"):
-        raise ConfigurationError(f'on_error: {on_error!r} is neither "raise" nor "return"')
+    whole("max_in_flight", max_in_flight, 1, MOST_IN_FLIGHT, ConfigurationError)
+    if not isinstance(on_error, str) or on_error not in ("raise", "return"):
+        raise ConfigurationError(f'on_error: is {shown(on_error)}; give "raise" or "return"')
+    if asynchronous and isinstance(images, AsyncIterable):
+        return images
+    if isinstance(images, Iterable):
+        with suppress(TypeError):
+            return iter(images)
+    hint = "; AsyncClient takes asynchronous iterables" if isinstance(images, AsyncIterable) else ""
+    raise InvalidInputError.of("images", f"is {shown(images)}; give an iterable of images{hint}")
 
 
 def outcome_of(message: predict_pb2.PredictStreamResponse, decode: Decode) -> Outcome:
@@ -137,7 +159,7 @@ class AsyncFeed:
     """The same for an event loop."""
 
     def __init__(
-        self, images: Iterable[npt.ArrayLike] | AsyncIterable[npt.ArrayLike], max_in_flight: int, encode: Encode
+        self, images: Iterable[npt.ArrayLike] | AsyncIterable[npt.ArrayLike], max_in_flight: int, encode: AsyncEncode
     ) -> None:
         self._images = images
         self._encode = encode
@@ -150,7 +172,7 @@ class AsyncFeed:
             images = aiter(_as_async(self._images))
             while await self._room.acquire():
                 try:
-                    request = self._encode(await anext(images))
+                    request = await self._encode(await anext(images))
                 except StopAsyncIteration:
                     break
                 except InvalidInputError as error:

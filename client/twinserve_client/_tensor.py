@@ -2,39 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Final
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
 
+import grpc
 import numpy as np
 import numpy.typing as npt
 
 from twinserve.v1 import predict_pb2
-from twinserve_client.errors import InvalidInputError
+from twinserve_client.errors import FieldViolation, InvalidInputError
 
 #: The most that one message may hold, both ways; the server has the same limit.
 MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
+#: Rounding may carry a value so far beyond its range, as a part of the range.
+RANGE_SLACK: Final = 1e-5
+#: The greatest label that the contract can carry.
+MAX_LABEL: Final = 2**32 - 1
 
 _UINT8: Final = np.dtype(np.uint8)
 _FP32: Final = np.dtype("<f4")
+_LARGEST: Final = float(np.finfo(np.float32).max)
 
 
-def encode_tensor(images: npt.ArrayLike) -> predict_pb2.Tensor:
+def encode_tensor(images: object) -> predict_pb2.Tensor:
     """``images`` as a Tensor: uint8 as it is, any floating point type as FP32.
 
     Args:
-        images: one image of the model's item shape, or N of them along a first axis.
+        images: one image of the model's item shape, or N of them along a first axis: an array, nested lists, or a
+            torch tensor (or a list of them), on any device and with or without gradients.
 
     Raises:
-        InvalidInputError: not an array of numbers, no axis, no element, an integer type other than uint8, or more
-            bytes than a message may hold. Whether the shape suits the model only the server knows.
+        InvalidInputError: not an array of numbers, no axis, no element, an integer type other than uint8, masked or
+            too large values, or more bytes than a message may hold. Whether the shape suits the model only the server
+            knows.
     """
-    array = _as_array(images)
+    array = images if type(images) is np.ndarray else as_array("input", images)
     dtype = array.dtype
     if dtype == _UINT8:
         datatype = predict_pb2.DATA_TYPE_UINT8
     elif dtype.kind == "f":
         datatype = predict_pb2.DATA_TYPE_FP32
         if dtype != _FP32:
-            array = array.astype(_FP32)
+            array = _as_fp32(array)
     else:
         raise InvalidInputError.of(
             "input.datatype",
@@ -53,8 +63,73 @@ def encode_tensor(images: npt.ArrayLike) -> predict_pb2.Tensor:
     return predict_pb2.Tensor(datatype=datatype, shape=array.shape, data=array.tobytes())
 
 
-def _as_array(images: npt.ArrayLike) -> npt.NDArray[np.generic]:
+def encode_labels(labels: object) -> list[int]:
+    """Class numbers, one an image.
+
+    Raises:
+        InvalidInputError: they are no list of whole numbers from 0 to ``MAX_LABEL``.
+    """
+    array = np.atleast_1d(as_array("labels", labels))
+    if array.dtype.kind not in "iu" or array.ndim != 1 or array.size == 0:
+        found = f"are of type {array.dtype} and shape {list(array.shape)}"
+        raise InvalidInputError.of("labels", f"{found}: no class numbers (integers from 0, one an image)")
+    low, high = int(array.min()), int(array.max())
+    if low < 0 or high > MAX_LABEL:
+        raise InvalidInputError.of("labels", f"hold {low if low < 0 else high}: no class numbers (integers from 0)")
+    numbers: list[int] = array.tolist()
+    return numbers
+
+
+def out_of_range(tensor: predict_pb2.Tensor, bounds: tuple[float, float]) -> InvalidInputError | None:
+    """What is wrong with the values of an FP32 tensor that must lie within ``bounds``; None: nothing."""
+    values = np.frombuffer(tensor.data, _FP32)
+    low, high = values.min(), values.max()
+    slack = RANGE_SLACK * (bounds[1] - bounds[0])
+    if bounds[0] - slack <= low and high <= bounds[1] + slack:
+        return None
+    if not np.isfinite(values).all():
+        return InvalidInputError.of("input.data", "holds NaN or infinity; every value must be finite")
+    hint = "; divide pixels of 0..255 by 255, or send them as uint8" if bounds[1] <= 1 and high > 16 else ""
+    problem = f"lies within {low:g}..{high:g}; the model takes {bounds[0]:g}..{bounds[1]:g}{hint}"
+    violation = FieldViolation("input.data", problem)
+    return InvalidInputError(
+        f"input.data: {problem}", code=grpc.StatusCode.OUT_OF_RANGE, violations=(violation,), reason="OUT_OF_RANGE"
+    )
+
+
+def as_array(name: str, value: object) -> npt.NDArray[Any]:
+    """What numpy makes of ``value``, torch tensors included.
+
+    Raises:
+        InvalidInputError: nothing can be made of it; the message has numpy's (or the value's own) reason.
+    """
     try:
-        return np.asarray(images)
-    except (TypeError, ValueError) as error:
-        raise InvalidInputError.of("input", f"cannot be made an array ({error})") from None
+        array = np.asanyarray(_without_torch(value))
+    except Exception as error:  # objects that numpy asks for their content can fail in any way
+        raise InvalidInputError.of(name, f"cannot be made an array ({error})") from error
+    if isinstance(array, np.ma.MaskedArray):
+        if np.ma.is_masked(array):
+            raise InvalidInputError.of(name, "holds masked values; fill them first, for example images.filled(0)")
+        return np.asarray(array)
+    return np.asarray(array)
+
+
+def _without_torch(value: object) -> object:
+    """Torch tensors as arrays, also in a list. torch is not imported: who has a tensor has imported it."""
+    torch: Any = sys.modules.get("torch")
+    if torch is None:
+        return value
+    if isinstance(value, torch.Tensor):
+        plain = value.detach().cpu().resolve_neg()
+        return (plain.float() if plain.dtype == torch.bfloat16 else plain).numpy()
+    if isinstance(value, Sequence) and any(isinstance(item, torch.Tensor) for item in value):
+        return [_without_torch(item) for item in value]
+    return value
+
+
+def _as_fp32(array: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    with np.errstate(over="ignore", invalid="ignore"):
+        converted = array.astype(_FP32)
+    if array.dtype.itemsize > 4 and np.isinf(converted).any() and not np.isinf(array).any():
+        raise InvalidInputError.of("input.data", f"holds values beyond FP32, which ends at {_LARGEST:.3g}")
+    return converted

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from twinserve_client._channel import Metadata, version
+from twinserve_client._target import Target
 from twinserve_client.errors import CallError
 
 _ADMIN: Final = frozenset({"GetTraffic", "SetTraffic", "GetStatus"})
@@ -20,16 +21,15 @@ _ADMIN: Final = frozenset({"GetTraffic", "SetTraffic", "GetStatus"})
 class Tracing:
     """Makes client spans for the calls to one target."""
 
-    def __init__(self, api: Any, target: str) -> None:
+    def __init__(self, api: Any, target: Target) -> None:
         self._api = api
         self._tracer = api.trace.get_tracer("twinserve_client", version())
-        host, _, port = target.rpartition(":")
-        self._peer = (
-            {"server.address": host, "server.port": int(port)} if port.isdecimal() else {"server.address": target}
-        )
+        self._peer: dict[str, str | int] = {"server.address": target.text}
+        if len(target.hosts) == 1:
+            self._peer = {"server.address": target.hosts[0].name, "server.port": target.hosts[0].port}
 
     @classmethod
-    def of(cls, target: str) -> Tracing | None:
+    def of(cls, target: Target) -> Tracing | None:
         """Tracing for ``target``; None when the program does not trace."""
         if "opentelemetry.trace" not in sys.modules:
             return None

@@ -34,7 +34,7 @@ class Deadline:
 class Readiness:
     """Decides how long ``wait_until_ready`` goes on; the clients only ask and sleep."""
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, timeout: float | None) -> None:
         self._timeout = timeout
         self._deadline = Deadline(timeout)
         self._missing = "no answer"
@@ -47,12 +47,16 @@ class Readiness:
     @property
     def attempt_seconds(self) -> float:
         """The timeout of the next attempt."""
-        return min(_ATTEMPT_SECONDS, self._deadline.left() or 0.0)
+        return self._at_most(_ATTEMPT_SECONDS)
 
     @property
     def pause_seconds(self) -> float:
         """The wait between two attempts."""
-        return min(_PAUSE_SECONDS, self._deadline.left() or 0.0)
+        return self._at_most(_PAUSE_SECONDS)
+
+    def _at_most(self, seconds: float) -> float:
+        left = self._deadline.left()
+        return seconds if left is None else min(seconds, left)
 
     def failed(self, error: CallError) -> None:
         """Note why an attempt failed.

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from functools import partial
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar, overload
+from typing import Literal, Self, TypeVar, overload
 
-import grpc
 import numpy.typing as npt
 
 from twinserve_client import _stream
-from twinserve_client._calls import Call, Calls, bind
-from twinserve_client._channel import TLS, Connection, Metadata, Option
+from twinserve_client._arguments import seconds
+from twinserve_client._calls import Call, Calls
+from twinserve_client._channel import TLS, Connection, Option
 from twinserve_client._retry import RetryPolicy
-from twinserve_client._status import error_of_rpc
-from twinserve_client._tracing import Tracing
+from twinserve_client._session import Session
 from twinserve_client._waiting import Deadline, Readiness
-from twinserve_client.errors import CallError, ClientClosedError
+from twinserve_client.errors import CallError, ConfigurationError
 from twinserve_client.types import Feedback, ModelInfo, Prediction, ServerStatus, Traffic
 
 T = TypeVar("T")
-
-DEFAULT_TARGET = "127.0.0.1:8500"
 
 
 class Client:
@@ -47,7 +43,7 @@ class Client:
 
     def __init__(
         self,
-        target: str = DEFAULT_TARGET,
+        target: str | None = None,
         *,
         model: str | None = None,
         timeout: float | None = 5.0,
@@ -67,13 +63,9 @@ class Client:
             isolated=isolated,
             channel_options=channel_options,
         )
-        self._metadata = self._connection.metadata
-        self._timeout = timeout
+        self._timeout = seconds("timeout", timeout, ConfigurationError)
         self._calls = Calls(model)
-        self._tracing = Tracing.of(target)
-        self._naming = threading.Lock()
-        self._channel = self._connection.open()
-        self._methods = bind(self._channel)
+        self._session = Session(self._connection, self._calls, self._timeout)
 
     def predict(
         self,
@@ -100,9 +92,10 @@ class Client:
             NotFoundError: no such model or variant.
             CallError: any other failure, by the table in ``errors``.
         """
-        deadline = Deadline(self._timeout if timeout is None else timeout)
-        prediction = self._run(self._calls.predict(images, variant, routing_key, request_id), deadline.seconds)
-        self._learn_names(prediction, deadline)
+        deadline = self._deadline(timeout)
+        make = partial(self._calls.predict, images, variant, routing_key, request_id)
+        prediction = self._session.ask(make, deadline)
+        self._session.learn_names(prediction, deadline)
         return prediction
 
     @overload
@@ -152,9 +145,9 @@ class Client:
             ConfigurationError: an option is wrong (at once).
             CallError: an item failed, or the stream as a whole (while iterating).
         """
-        _stream.check_arguments(max_in_flight, on_error)
+        images = _stream.check_arguments(images, max_in_flight, on_error)
         encode = self._calls.stream_request(variant, routing_key)
-        return self._stream(_stream.Feed(images, max_in_flight, encode), on_error, timeout)
+        return self._session.stream(images, encode, max_in_flight, on_error, seconds("timeout", timeout))
 
     def compare(
         self,
@@ -174,10 +167,11 @@ class Client:
             NotFoundError: no such model or variant.
             CallError: any other failure, by the table in ``errors``.
         """
-        deadline = Deadline(self._timeout if timeout is None else timeout)
-        predictions = self._run(self._calls.compare(images, variants, request_id), deadline.seconds)
+        deadline = self._deadline(timeout)
+        make = partial(self._calls.compare, images, variants, request_id)
+        predictions = self._session.ask(make, deadline)
         for prediction in predictions.values():
-            self._learn_names(prediction, deadline)
+            self._session.learn_names(prediction, deadline)
         return predictions
 
     def send_feedback(self, request_id: str, labels: npt.ArrayLike, *, timeout: float | None = None) -> Feedback:
@@ -207,17 +201,17 @@ class Client:
             DeadlineExceededError: it was not so within ``timeout`` seconds; the message says what was missing.
             CallError: the server answers, but waiting cannot help (no such model, not allowed, …).
         """
-        readiness = Readiness(timeout)
+        readiness = Readiness(seconds("timeout", timeout))
         while readiness.waiting():
             try:
-                info = self._run(self._calls.describe_model(), readiness.attempt_seconds, wait_for_ready=True)
+                info = self._session.run(self._calls.describe_model(), readiness.attempt_seconds, wait_for_ready=True)
             except CallError as error:
                 readiness.failed(error)
             else:
                 if readiness.described(info):
                     return info
             time.sleep(readiness.pause_seconds)
-        raise readiness.timed_out(self._connection.target)
+        raise readiness.timed_out(self._connection.target.text)
 
     def get_traffic(self, *, timeout: float | None = None) -> Traffic:
         """How requests that name no variant are shared."""
@@ -252,8 +246,7 @@ class Client:
 
     def close(self) -> None:
         """Close the connection; calls in flight are cancelled."""
-        self._methods = {}
-        self._channel.close()
+        self._session.close()
 
     def __enter__(self) -> Self:
         return self
@@ -264,52 +257,7 @@ class Client:
         self.close()
 
     def _call(self, call: Call[T], timeout: float | None) -> T:
-        return self._run(call, self._timeout if timeout is None else timeout)
+        return self._session.run(call, self._deadline(timeout).seconds)
 
-    def _run(self, call: Call[T], seconds: float | None, *, wait_for_ready: bool | None = None) -> T:
-        if self._tracing is None:
-            return self._send(call, seconds, self._metadata, wait_for_ready)
-        with self._traced(call.method) as metadata:
-            return self._send(call, seconds, metadata, wait_for_ready)
-
-    def _send(self, call: Call[T], seconds: float | None, metadata: Metadata | None, wait_for_ready: bool | None) -> T:
-        try:
-            response = self._method(call.method)(call.request, seconds, metadata, None, wait_for_ready)
-        except grpc.RpcError as error:
-            raise error_of_rpc(error, call.request_id) from error
-        return call.decode(response)
-
-    def _method(self, name: str) -> Any:
-        try:
-            return self._methods[name]
-        except KeyError:
-            raise ClientClosedError("the client is closed; make a new one") from None
-
-    def _stream(
-        self, feed: _stream.Feed, on_error: _stream.OnError, timeout: float | None
-    ) -> Iterator[Prediction | CallError]:
-        with self._traced("PredictStream") as metadata:
-            rpc = self._method("PredictStream")(feed.requests(), timeout, metadata)
-            with closing(feed.outcomes(rpc, self._calls.prediction)) as outcomes:
-                for outcome in outcomes:
-                    if isinstance(outcome, Prediction):
-                        self._learn_names(outcome, Deadline(self._timeout))
-                    elif on_error == "raise":
-                        raise outcome
-                    yield outcome
-
-    def _traced(self, method: str) -> AbstractContextManager[Metadata | None]:
-        if self._tracing is None:
-            return nullcontext(self._metadata)
-        return self._tracing.span(method, self._metadata)
-
-    def _learn_names(self, prediction: Prediction, deadline: Deadline) -> None:
-        """Ask for the class names of the manifest that answered; a failure does not spoil the answer."""
-        if not self._calls.lacks_names(prediction):
-            return
-        with self._naming:
-            if self._calls.lacks_names(prediction) and (left := deadline.left()) != 0:
-                try:
-                    self._run(self._calls.describe_model(), left)
-                except CallError as error:
-                    self._calls.keeps_names_secret(prediction, error)
+    def _deadline(self, timeout: float | None) -> Deadline:
+        return Deadline(self._timeout if timeout is None else seconds("timeout", timeout))

@@ -159,6 +159,15 @@ class ModelInfo:
         decoded: dict[str, Any] = json.loads(self.manifest_json)
         return decoded
 
+    @property
+    def value_range(self) -> tuple[float, float] | None:
+        """The least and the greatest value of an FP32 input; None: the manifest does not say."""
+        try:
+            low, high = self.manifest["input"]["ranges"]["FP32"]
+            return float(low), float(high)
+        except (KeyError, TypeError, ValueError):
+            return None
+
     def variant(self, name: str) -> VariantInfo:
         """The variant of that name.
 

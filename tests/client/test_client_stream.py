@@ -169,8 +169,8 @@ def test_a_stream_of_a_closed_client_says_so(face: Face, client: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"max_in_flight": 0}, "max_in_flight: 0 is less than 1"),
-        ({"on_error": "ignore"}, "on_error: 'ignore' is neither"),
+        ({"max_in_flight": 0}, "max_in_flight: is 0; give a whole number from 1"),
+        ({"on_error": "ignore"}, "on_error: is 'ignore'; give"),
     ],
 )
 def test_wrong_options_are_refused_at_once(client: Any, options: dict[str, Any], message: str) -> None:

@@ -102,5 +102,5 @@ def test_a_program_that_does_not_trace_sends_no_context(
     monkeypatch.delitem(sys.modules, "opentelemetry.trace")
     client: Any = face.open(server.target)
     face.run(client.predict(digits))
-    assert client._tracing is None
+    assert client._session._tracing is None
     assert "traceparent" not in server.behaviour.seen["Predict"]

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,14 +56,16 @@ def traced(twin_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     # Every request is a slow one.
     flags = ["--gateways", "1", "--tracing", "otlp", "--log-level", "debug", "--log-format", "json"]
     flags += ["--slow-request-ms", "0.001"]
-    with TraceCollector() as collector, pytest.MonkeyPatch.context() as environment:
-        environment.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
-        environment.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
-        with (
-            ServerProcess(twin_models, tmp_path_factory.mktemp("traced"), *flags) as server,
-            Client(server.target) as client,
-        ):
-            yield Traced(server, collector, client, memory)
+    with ExitStack() as stack:
+        collector = stack.enter_context(TraceCollector())
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
+            environment.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
+            # A collector on this machine is reached past any proxy; nobody listens at this one.
+            environment.setenv("http_proxy", "http://127.0.0.1:1")
+            server = stack.enter_context(ServerProcess(twin_models, tmp_path_factory.mktemp("traced"), *flags))
+        client = stack.enter_context(Client(server.target))
+        yield Traced(server, collector, client, memory)
 
 
 def test_a_request_is_one_trace_from_the_client_through_the_stages(traced: Traced) -> None:

@@ -93,6 +93,7 @@ class Behaviour:
     stream_ended: threading.Event = field(default_factory=threading.Event)
     stream_cut_after: int | None = None
     labels: tuple[str, ...] = LABELS
+    manifest_json: str = MANIFEST
     #: Changes with the manifest; empty: a server that does not tell.
     manifest_digest: bytes = b"manifest"
 
@@ -193,7 +194,7 @@ class PredictServicer(predict_pb2_grpc.PredictServiceServicer):
                 for name in VARIANTS
             ],
             models=["digits"],
-            manifest_json=MANIFEST,
+            manifest_json=self._do.manifest_json,
             manifest_digest=self._do.manifest_digest,
         )
 

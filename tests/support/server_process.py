@@ -76,7 +76,7 @@ class ServerProcess:
 
     def connect(self) -> grpc.Channel:
         """A connection of its own, so that it may meet another gateway."""
-        options = [("grpc.use_local_subchannel_pool", 1)]
+        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
         if self._credentials is not None:
             return grpc.secure_channel(self.target, self._credentials, options)
         return grpc.insecure_channel(self.target, options)

@@ -75,4 +75,4 @@ def test_a_file_that_is_no_pem_file_is_exit_code_2(run: Run, tmp_path: Path) -> 
     (tmp_path / "ca.txt").write_text("hello")
     result = run("--tls-ca", str(tmp_path / "ca.txt"))
     assert result.exit_code == 2
-    assert f"tls.ca: {tmp_path}/ca.txt is no PEM file" in result.stderr
+    assert f"tls.ca: {tmp_path}/ca.txt is not a PEM file" in result.stderr

@@ -1,0 +1,121 @@
+"""The answers of the contract as what the SDK returns. Pure functions."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import grpc
+import numpy as np
+
+from twinserve.v1 import admin_pb2, predict_pb2
+from twinserve_client import types
+from twinserve_client.errors import InternalError
+
+_NS: Final = 1e-9
+_FP32: Final = np.dtype("<f4")
+_DATATYPES: Final = {predict_pb2.DATA_TYPE_UINT8: "UINT8", predict_pb2.DATA_TYPE_FP32: "FP32"}
+_ROUTES: Final[dict[int, types.Route]] = {predict_pb2.ROUTE_NAMED: "named", predict_pb2.ROUTE_SPLIT: "split"}
+
+
+def prediction(response: predict_pb2.PredictResponse, names: types.ClassNames) -> types.Prediction:
+    """A PredictResponse as arrays.
+
+    Raises:
+        InternalError: its parts contradict each other.
+    """
+    count, class_count = len(response.classes), response.class_count
+    raw = response.probabilities
+    if len(raw) != 4 * count * class_count:
+        raise InternalError(
+            f"the answer holds {len(raw)} bytes of probabilities; "
+            f"{count} images of {class_count} classes need {4 * count * class_count}",
+            code=grpc.StatusCode.DATA_LOSS,
+            request_id=response.request_id,
+        )
+    served = response.served_by
+    return types.Prediction(
+        np.fromiter(response.classes, np.int64, count),
+        np.frombuffer(raw, _FP32).reshape(count, class_count),
+        served.model,
+        served.version,
+        served.variant,
+        served.sha256,
+        _timing(response.timing),
+        response.request_id,
+        _ROUTES.get(response.route, "unspecified"),
+        names,
+        served.manifest_digest,
+    )
+
+
+def model_info(response: predict_pb2.DescribeModelResponse) -> types.ModelInfo:
+    """The description of a model."""
+    return types.ModelInfo(
+        model=response.model,
+        version=response.version,
+        item_shape=tuple(response.item_shape),
+        datatypes=tuple(_DATATYPES.get(datatype, str(datatype)) for datatype in response.datatypes),
+        labels=tuple(response.labels),
+        max_request_images=response.max_request_images,
+        variants=tuple(
+            types.VariantInfo(
+                name=variant.name,
+                sha256=variant.sha256,
+                artefact_bytes=variant.artefact_bytes,
+                ready=variant.ready,
+                weight=variant.weight,
+                max_batch_size=variant.max_batch_size,
+            )
+            for variant in response.variants
+        ),
+        models=tuple(response.models),
+        manifest_json=response.manifest_json,
+    )
+
+
+def _timing(timing: predict_pb2.Timing) -> types.Timing:
+    return types.Timing(
+        timing.queue_ns * _NS,
+        timing.transfer_ns * _NS,
+        timing.preprocess_ns * _NS,
+        timing.inference_ns * _NS,
+        timing.postprocess_ns * _NS,
+        timing.total_ns * _NS,
+        timing.batch_size,
+    )
+
+
+def feedback(response: predict_pb2.SendFeedbackResponse) -> types.Feedback:
+    return types.Feedback(response.variant, response.correct, response.total)
+
+
+def traffic(response: admin_pb2.GetTrafficResponse | admin_pb2.SetTrafficResponse) -> types.Traffic:
+    """The policy in force."""
+    policy = response.traffic
+    return types.Traffic(
+        model=policy.model,
+        weights=dict(policy.weights),
+        shadows={shadow.variant: shadow.share for shadow in policy.shadows},
+        generation=policy.generation,
+    )
+
+
+def status(response: admin_pb2.GetStatusResponse) -> types.ServerStatus:
+    """Every process and how it fares."""
+    return types.ServerStatus(
+        version=response.version,
+        uptime_seconds=response.uptime_seconds,
+        processes=tuple(
+            types.ProcessStatus(
+                name=process.name,
+                role=process.role,
+                pid=process.pid,
+                ready=process.ready,
+                restarts=process.restarts,
+                variant=process.variant,
+                pss_bytes=process.pss_bytes,
+                cpu_seconds=process.cpu_seconds,
+            )
+            for process in response.processes
+        ),
+    )

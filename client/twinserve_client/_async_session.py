@@ -1,0 +1,159 @@
+"""How ``AsyncClient`` sends its calls: as ``_session`` does, for one event loop at a time."""
+
+# ruff: noqa: ASYNC109  (a timeout here is gRPC's deadline, which the server sees too; asyncio.timeout is not)
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractContextManager, aclosing, nullcontext, suppress
+from typing import Any, TypeVar
+
+import grpc
+
+from twinserve_client import _stream
+from twinserve_client._calls import Call, Calls, DescribeFirst, bind
+from twinserve_client._channel import Connection, Metadata
+from twinserve_client._status import error_of_rpc
+from twinserve_client._tracing import Tracing
+from twinserve_client._waiting import Deadline
+from twinserve_client.errors import CallError, ClientClosedError, ConfigurationError, InvalidInputError
+from twinserve_client.types import Prediction
+
+T = TypeVar("T")
+
+
+class AsyncSession:
+    """One connection, for the event loop that uses it."""
+
+    def __init__(self, connection: Connection, calls: Calls, timeout: float | None) -> None:
+        """``timeout``: seconds for the calls that nobody asked for, such as learning class names in a stream."""
+        self._connection = connection
+        self._metadata = connection.metadata
+        self._calls = calls
+        self._timeout = timeout
+        self._tracing = Tracing.of(connection.target)
+        self._closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._naming = asyncio.Lock()
+        self._channel: grpc.aio.Channel | None = None
+        self._methods: dict[str, Any] = {}
+
+    async def run(self, call: Call[T], seconds: float | None, *, wait_for_ready: bool | None = None) -> T:
+        """Send one call; its decoded answer. See :meth:`Session.run`."""
+        if self._tracing is None:
+            return await self._send(call, seconds, self._metadata, wait_for_ready)
+        with self._traced(call.method) as metadata:
+            return await self._send(call, seconds, metadata, wait_for_ready)
+
+    async def ask(self, make: Callable[[bool], Call[T]], deadline: Deadline) -> T:
+        """See :meth:`Session.ask`."""
+        try:
+            call = make(False)
+        except DescribeFirst:
+            with suppress(CallError):
+                await self.run(self._calls.describe_model(), deadline.left())
+            call = make(True)
+        try:
+            return await self.run(call, deadline.left())
+        except InvalidInputError:
+            self._calls.doubt()
+            raise
+
+    async def stream(
+        self,
+        images: Any,
+        encode: Callable[[Any, bool], Any],
+        max_in_flight: int,
+        on_error: _stream.OnError,
+        timeout: float | None,
+    ) -> AsyncGenerator[Prediction | CallError, None]:
+        """See :meth:`Session.stream`."""
+
+        async def prepared(item: Any) -> Any:
+            try:
+                return encode(item, False)
+            except DescribeFirst:
+                with suppress(CallError):
+                    await self.run(self._calls.describe_model(), self._timeout)
+                return encode(item, True)
+
+        feed = _stream.AsyncFeed(images, max_in_flight, prepared)
+        with self._traced("PredictStream") as metadata:
+            rpc = self._method("PredictStream")(timeout=timeout, metadata=metadata)
+            async with aclosing(feed.outcomes(rpc, self._calls.prediction, Deadline(timeout))) as outcomes:
+                async for outcome in outcomes:
+                    if isinstance(outcome, Prediction):
+                        await self.learn_names(outcome, Deadline(self._timeout))
+                    elif on_error == "raise":
+                        raise outcome
+                    yield outcome
+
+    async def learn_names(self, prediction: Prediction, deadline: Deadline) -> None:
+        """See :meth:`Session.learn_names`."""
+        if not self._calls.lacks_names(prediction):
+            return
+        async with self._naming:
+            if self._calls.lacks_names(prediction) and (left := deadline.left()) != 0:
+                try:
+                    await self.run(self._calls.describe_model(), left)
+                except CallError as error:
+                    self._calls.keeps_names_secret(prediction, error)
+
+    async def close(self) -> None:
+        """Close the connection; calls in flight are cancelled."""
+        self._closed = True
+        self._methods = {}
+        channel, self._channel = self._channel, None
+        # The channel of a loop that has ended went with it.
+        if channel is not None and self._loop is asyncio.get_running_loop():
+            await channel.close()
+
+    async def _send(
+        self, call: Call[T], seconds: float | None, metadata: Metadata | None, wait_for_ready: bool | None
+    ) -> T:
+        method = self._method(call.method)
+        try:
+            response = await method(call.request, timeout=seconds, metadata=metadata, wait_for_ready=wait_for_ready)
+        except grpc.RpcError as error:
+            raise error_of_rpc(error, call.request_id) from error
+        except (asyncio.CancelledError, grpc.aio.UsageError):
+            # Closing cancels what is in flight, which is not to look like the cancellation of the caller's task.
+            task = asyncio.current_task()
+            if not self._closed or (task is not None and task.cancelling()):
+                raise
+            raise _closed() from None
+        return call.decode(response)
+
+    def _method(self, name: str) -> Any:
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._belong_to(loop)
+        if not self._methods:
+            if self._closed:
+                raise _closed()
+            # Not sooner: a channel belongs to the event loop that is running.
+            self._channel = self._connection.open_async()
+            self._methods = bind(self._channel)
+        return self._methods[name]
+
+    def _belong_to(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Start anew in ``loop`` when the one before has ended.
+
+        Raises:
+            ConfigurationError: the one before goes on.
+        """
+        if self._loop is not None and not self._loop.is_closed() and self._methods:
+            raise ConfigurationError(
+                "this AsyncClient belongs to another event loop, which is still open; make one client for each loop"
+            )
+        self._loop, self._channel, self._methods, self._naming = loop, None, {}, asyncio.Lock()
+
+    def _traced(self, method: str) -> AbstractContextManager[Metadata | None]:
+        if self._tracing is None:
+            return nullcontext(self._metadata)
+        return self._tracing.span(method, self._metadata)
+
+
+def _closed() -> ClientClosedError:
+    return ClientClosedError("the client is closed; make a new one")
