@@ -38,11 +38,12 @@ from twinserve_server.services.open_inference.infer import ModelInferMethod, Mod
 from twinserve_server.services.open_inference.service import SERVICE as OPEN_INFERENCE_SERVICE
 from twinserve_server.services.open_inference.service import OpenInferenceService
 from twinserve_server.services.predict import PredictService
+from twinserve_server.settings.exposure import tls_files
 from twinserve_server.telemetry.logs import configure_logging
 from twinserve_server.telemetry.telemetry import Telemetry
 from twinserve_server.transport.base import ListenOptions, Transport
+from twinserve_server.transport.certificates import Certificates
 from twinserve_server.transport.choice import start_transport
-from twinserve_server.transport.tls import TlsFiles
 
 TICK_SECONDS = 0.1
 PREDICT_SERVICE = "twinserve.v1.PredictService"
@@ -68,6 +69,9 @@ class Gateway:
             id_prefix=f"{config.index:x}-",
         )
         self._transport: Transport | None = None
+        self._certificates: Certificates | None = None
+        if (files := tls_files(config.settings)) is not None and config.pem is not None:
+            self._certificates = Certificates(files, config.pem)
         self._guard: Guard | None = None
         if config.settings.tokens is not None:
             self._guard = Guard(TokenFile(config.settings.tokens, config.tokens))
@@ -101,8 +105,7 @@ class Gateway:
 
     async def _listen(self) -> Transport:
         settings = self._config.settings
-        tls = TlsFiles.of(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
-        credentials = tls.credentials() if tls else None
+        credentials = self._certificates.credentials() if self._certificates is not None else None
         auth = [AuthInterceptor(self._guard)] if self._guard is not None else []
         transport = await start_transport(
             settings.transport,
@@ -194,6 +197,8 @@ class Gateway:
             self._engine.tick()
             if self._guard is not None:
                 self._guard.refresh()
+            if self._certificates is not None:
+                self._certificates.refresh()
             # Once everything was there, a variant that gets no traffic of its own takes nobody else down.
             ready = self._engine.ready
             serving = ready or (announced and self._engine.routable)

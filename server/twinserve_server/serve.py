@@ -19,12 +19,11 @@ from rich.table import Table
 
 from twinserve_server.artefact.repository import find_versions
 from twinserve_server.errors import ArtefactError, TwinserveError
+from twinserve_server.settings.exposure import listening, tls_files
 from twinserve_server.settings.read import SettingsError, read_settings
-from twinserve_server.settings.server import ServerSettings
 from twinserve_server.supervisor.start import run_server
 from twinserve_server.supervisor.supervisor import Supervisor
 from twinserve_server.telemetry.logs import configure_logging
-from twinserve_server.transport.tls import TlsFiles
 
 console = Console(stderr=True)
 
@@ -49,6 +48,7 @@ def run(given: Mapping[str, Any]) -> int:
         return 2
     configure_logging(settings.log_format, settings.log_level, process="supervisor")
     try:
+        listening(settings)
         if (tls := tls_files(settings)) is not None:
             tls.check()
         if settings.build and not (settings.models.is_dir() and find_versions(settings.models)):
@@ -69,15 +69,6 @@ def run(given: Mapping[str, Any]) -> int:
         say_error(error.message)
         return 1 if isinstance(error, ArtefactError) else 2
     return 0
-
-
-def tls_files(settings: ServerSettings) -> TlsFiles | None:
-    """The files of a server that speaks TLS.
-
-    Raises:
-        TlsError: one is missing.
-    """
-    return TlsFiles.of(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
 
 
 def say_error(message: str) -> None:
@@ -129,6 +120,8 @@ def announce(supervisor: Supervisor, port: int, metrics_port: int) -> None:
                 f"{shares.get(variant.name, 0):.0%} of unnamed requests",
             )
     tls = "" if (files := tls_files(settings)) is None else " (mutual TLS)" if files.client_ca else " (TLS)"
-    where = f"gRPC {settings.host}:{port}{tls}   metrics http://{settings.host}:{metrics_port}/metrics"
+    beside = listening(settings)
+    scheme = "https" if beside.metrics_tls else "http"
+    where = f"gRPC {settings.host}:{port}{tls}   metrics {scheme}://{beside.metrics_host}:{metrics_port}/metrics"
     processes = f"{len(supervisor.gateways)} gateways, {len(supervisor.models)} model processes"
     console.print(Panel(table, title=f"twinserve: {where}", subtitle=f"{processes}; Ctrl-C drains and stops"))

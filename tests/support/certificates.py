@@ -10,7 +10,7 @@ NAMES = "subjectAltName=DNS:digits.test,DNS:localhost,IP:127.0.0.1\n"
 
 
 def make_certificates(folder: Path) -> Path:
-    """Write ``ca``, ``server`` and ``client``, each as ``.pem`` and ``.key``, into ``folder``; return it."""
+    """Write ``ca``, ``server``, ``client``, ``expired``, each as ``.pem`` and ``.key``, into ``folder``; return it."""
 
     def openssl(*arguments: str) -> None:
         subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
@@ -18,10 +18,10 @@ def make_certificates(folder: Path) -> Path:
     curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
     openssl("req", "-x509", *curve, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=test authority")
     (folder / "names").write_text(NAMES)
-    for name in ("server", "client"):
+    for name, days in (("server", "30"), ("client", "30"), ("expired", "-1")):
         openssl("req", *curve, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
         openssl(
             "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
-            "-out", f"{name}.pem", "-extfile", "names",
+            "-out", f"{name}.pem", "-extfile", "names", "-days", days,
         )  # fmt: skip
     return folder

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import grpc
 from prometheus_client.parser import text_string_to_metric_families
@@ -46,6 +46,8 @@ class ServerProcess:
             self._credentials = grpc.ssl_channel_credentials((certificates / "ca.pem").read_bytes())
         self.grpc_port = 0
         self.metrics_port = 0
+        #: For the metrics, where they want a token.
+        self.headers: dict[str, str] = {}
         #: The transport asked for, where a test runs over several.
         self.transport = ""
 
@@ -117,7 +119,8 @@ class ServerProcess:
 
     def scrape(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
         """Every sample of /metrics by (name, labels)."""
-        text = urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5).read().decode()
+        page = Request(f"http://127.0.0.1:{self.metrics_port}/metrics", headers=self.headers)
+        text = urlopen(page, timeout=5).read().decode()
         return {
             (sample.name, frozenset(sample.labels.items())): sample.value
             for family in text_string_to_metric_families(text)

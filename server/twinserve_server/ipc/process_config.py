@@ -18,6 +18,7 @@ from twinserve_server.engine.router import TrafficPolicy
 from twinserve_server.ipc.codec import decode, encode
 from twinserve_server.settings.server import ServerSettings
 from twinserve_server.transport.fast import support
+from twinserve_server.transport.tls import Pem
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,8 @@ class GatewayConfig:
     policies: dict[str, TrafficPolicy]
     #: Those in force now; the file that the settings name is followed from here on.
     tokens: tuple[Token, ...] = ()
+    #: What the TLS files held when they could last be used; None: plain text.
+    pem: Pem | None = None
 
     @property
     def cores(self) -> list[int]:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
-from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -101,15 +98,3 @@ def _bucket(bound: str, count: float, found: Exemplar | None) -> Bucket:
         return bound, count
     where = {"trace_id": found.trace_id, "span_id": found.span_id}
     return bound, count, OpenMetricsExemplar(where, found.value, found.timestamp)
-
-
-def serve_metrics(host: str, port: int, collector: Collector) -> tuple[WSGIServer, threading.Thread]:
-    """Serve ``collector`` in a thread; a port of 0 takes a free one (``server.server_port``).
-
-    Raises:
-        OSError: the address is in use.
-    """
-    registry = CollectorRegistry()
-    registry.register(collector)
-    server, thread = start_http_server(port, host, registry)
-    return server, thread

@@ -44,7 +44,9 @@ class ServerSettings:
 
     host: str = setting("127.0.0.1", "Address to listen on.", panel=NETWORK)
     port: int = setting(8500, "gRPC port; 0: any free one.", ge=0, le=65535, panel=NETWORK)
+    metrics_host: str = setting("", "Address of /metrics.", shown="that of gRPC", panel=NETWORK)
     metrics_port: int = setting(8502, "Port of /metrics; 0: any free one.", ge=0, le=65535, panel=NETWORK)
+    insecure: bool = setting(False, "Let other machines in though nothing is encrypted.", panel=NETWORK)
     tls_cert: Path | None = setting(None, "Certificate chain (PEM); turns TLS on.", panel=NETWORK)
     tls_key: Path | None = setting(None, "Its private key (PEM).", panel=NETWORK)
     tls_client_ca: Path | None = setting(

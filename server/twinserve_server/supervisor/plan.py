@@ -13,6 +13,7 @@ from twinserve_server.engine.router import ShadowPolicy, TrafficPolicy
 from twinserve_server.errors import InvalidInputError, TwinserveError
 from twinserve_server.ipc.process_config import ChannelConfig, GatewayConfig, ModelProcessConfig
 from twinserve_server.settings.server import ServerSettings
+from twinserve_server.transport.tls import Pem
 
 
 class OptionError(TwinserveError):
@@ -83,9 +84,15 @@ class Plan:
         )
 
     def gateway_config(
-        self, index: int, control_fd: int, port: int, policies: dict[str, TrafficPolicy], tokens: tuple[Token, ...]
+        self,
+        index: int,
+        control_fd: int,
+        port: int,
+        policies: dict[str, TrafficPolicy],
+        tokens: tuple[Token, ...],
+        pem: Pem | None,
     ) -> GatewayConfig:
-        """The configuration of a gateway with the policies and tokens in force now."""
+        """The configuration of a gateway with the policies, tokens and certificates in force now."""
         return GatewayConfig(
             name=f"gateway-{index}",
             index=index,
@@ -102,6 +109,7 @@ class Plan:
             },
             policies=policies,
             tokens=tokens,
+            pem=pem,
         )
 
     def _channel(self, model: str, variant: str) -> ChannelConfig:

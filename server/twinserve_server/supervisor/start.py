@@ -18,11 +18,14 @@ from twinserve_server.access.guard import Guard
 from twinserve_server.access.token_file import TokenFile
 from twinserve_server.access.tokens import TokenError
 from twinserve_server.artefact.repository import load_repository
-from twinserve_server.metrics.exposition import ServerCollector, serve_metrics
+from twinserve_server.metrics.exposition import ServerCollector
+from twinserve_server.metrics.http import serve_metrics
+from twinserve_server.settings.exposure import is_private, listening, tls_files
 from twinserve_server.settings.server import ServerSettings
 from twinserve_server.supervisor.metrics import supervisor_values
 from twinserve_server.supervisor.plan import make_plan
 from twinserve_server.supervisor.supervisor import StartError, Supervisor
+from twinserve_server.transport.certificates import Certificates
 
 log = structlog.get_logger()
 
@@ -42,6 +45,8 @@ async def run_server(
 
     Raises:
         ArtefactError: the models are missing or wrong.
+        ExposureError: other machines could reach a port in plain text, and nobody said that this is meant.
+        TlsError: the TLS files cannot be used.
         TokenError: the token file cannot be used.
         OptionError: an option names what the models do not have.
         StartError: a port is taken, or a process cannot start.
@@ -54,16 +59,27 @@ async def run_server(
     with contextlib.ExitStack() as stack:
         run_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="twinserve-")))
         plan = make_plan(settings, versions, run_dir)
+        beside = listening(settings)
+        if settings.insecure and settings.tls_cert is None and not is_private(settings.host):
+            log.warning("plain_text", host=settings.host, tokens="travel unencrypted" if settings.tokens else "none")
         guard = None if settings.tokens is None else open_guard(settings.tokens)
         held = stack.enter_context(reserve_port(settings.host, settings.port))
         port = held.getsockname()[1]
-        supervisor = Supervisor(plan, port, guard)
+        files = tls_files(settings)
+        certificates = None if files is None else Certificates(files)
+        supervisor = Supervisor(plan, port, guard, certificates)
         collector = ServerCollector(lambda: supervisor.slabs, lambda: supervisor_values(supervisor))
         try:
-            metrics_server, _ = serve_metrics(settings.host, settings.metrics_port, collector)
+            metrics_server = serve_metrics(
+                beside.metrics_host,
+                settings.metrics_port,
+                collector,
+                certificates if beside.metrics_tls else None,
+                guard,
+            )
         except OSError as error:
             raise StartError(
-                f"--metrics-port: cannot listen on {settings.host}:{settings.metrics_port} ({error.strerror}); "
+                f"--metrics-port: cannot listen on {beside.metrics_host}:{settings.metrics_port} ({error.strerror}); "
                 "choose another one, or 0 for any"
             ) from None
         stack.callback(metrics_server.server_close)

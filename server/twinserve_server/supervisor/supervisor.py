@@ -26,6 +26,7 @@ from twinserve_server.metrics.settlement import settle
 from twinserve_server.metrics.slab import Slab
 from twinserve_server.supervisor.child import ChildProcess
 from twinserve_server.supervisor.plan import Plan, Replica, policy_values
+from twinserve_server.transport.certificates import Certificates
 
 log = structlog.get_logger()
 
@@ -50,15 +51,19 @@ class ModelState:
 class Supervisor:
     """One server's processes."""
 
-    def __init__(self, plan: Plan, port: int, guard: Guard | None = None) -> None:
+    def __init__(
+        self, plan: Plan, port: int, guard: Guard | None = None, certificates: Certificates | None = None
+    ) -> None:
         """
         Args:
             plan: what to run.
             port: of the gateways.
             guard: holds the tokens that a gateway starts with; None: callers need none.
+            certificates: those that a gateway starts with; None: gRPC is plain text.
         """
         self.plan = plan
         self.guard = guard
+        self.certificates = certificates
         self.policies = dict(plan.policies)
         self.models: dict[str, tuple[ChildProcess, ModelState]] = {}
         self.gateways: list[ChildProcess] = []
@@ -217,7 +222,11 @@ class Supervisor:
             if self.guard is not None:
                 self.guard.refresh()
                 tokens = self.guard.tokens
-            return self.plan.gateway_config(index, control_fd, self._port, self.policies, tokens)
+            pem = None
+            if self.certificates is not None:
+                self.certificates.refresh()
+                pem = self.certificates.pem
+            return self.plan.gateway_config(index, control_fd, self._port, self.policies, tokens, pem)
 
         async def serve(child: ChildProcess, sock: socket.socket) -> None:
             async def handle(method: str, params: dict[str, Any]) -> dict[str, Any] | None:

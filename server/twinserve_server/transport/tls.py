@@ -1,17 +1,15 @@
-"""The TLS files of a server: checked once by the supervisor, read by each gateway when it starts."""
+"""The TLS files of a server: what they must be, and what is said of those that are not."""
 
 from __future__ import annotations
 
+import os
 import re
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from twinserve_server.errors import TwinserveError
-
-if TYPE_CHECKING:
-    import grpc
 
 _CERTIFICATE: Final = re.compile(rb"-----BEGIN CERTIFICATE-----")
 _KEY: Final = re.compile(rb"-----BEGIN ([A-Z]+ )?PRIVATE KEY-----")
@@ -21,6 +19,15 @@ class TlsError(TwinserveError):
     """A TLS file cannot be used; the message names the option and the file."""
 
     reason = "TLS"
+
+
+@dataclass(frozen=True, slots=True)
+class Pem:
+    """The content of the files; ``client_ca`` is empty where there is none."""
+
+    cert: bytes
+    key: bytes
+    client_ca: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +61,15 @@ class TlsFiles:
             raise TlsError(f"--tls-cert {cert}: needs --tls-key as well")
         return cls(str(cert), str(key), "" if client_ca is None else str(client_ca))
 
-    def check(self) -> None:
-        """See that gRPC will take them.
+    def check(self) -> ssl.SSLContext:
+        """See that they can be used; a context that does.
 
         Raises:
             TlsError: a file cannot be read, is no PEM file, or the key is that of another certificate.
         """
-        self._read()
+        self.read()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
         try:
             # The empty password keeps OpenSSL from asking the terminal for one.
             context.load_cert_chain(self.cert, self.key, password=lambda: "")
@@ -77,24 +85,32 @@ class TlsFiles:
                 context.load_verify_locations(self.client_ca)
             except ssl.SSLError as error:
                 raise TlsError(f"--tls-client-ca: {self.client_ca} cannot be used ({error.reason or error})") from None
+            context.verify_mode = ssl.CERT_REQUIRED
+        return context
 
-    def credentials(self) -> grpc.ServerCredentials:
-        """The files as they are now, for gRPC.
+    def read(self) -> Pem:
+        """What they hold now.
 
         Raises:
             TlsError: a file cannot be read or is no PEM file.
         """
-        import grpc  # noqa: PLC0415  (the supervisor, which checks, does without)
+        return Pem(
+            _read("--tls-cert", self.cert, _CERTIFICATE, "certificate"),
+            _read("--tls-key", self.key, _KEY, "private key"),
+            _read("--tls-client-ca", self.client_ca, _CERTIFICATE, "certificate") if self.client_ca else b"",
+        )
 
-        cert, key, client_ca = self._read()
-        return grpc.ssl_server_credentials([(key, cert)], client_ca, require_client_auth=client_ca is not None)
+    def stamp(self) -> object:
+        """Equal as long as no file is another one or has changed."""
+        return tuple(_stamp(path) for path in (self.cert, self.key, self.client_ca) if path)
 
-    def _read(self) -> tuple[bytes, bytes, bytes | None]:
-        cert = _read("--tls-cert", self.cert, _CERTIFICATE, "certificate")
-        key = _read("--tls-key", self.key, _KEY, "private key")
-        if not self.client_ca:
-            return cert, key, None
-        return cert, key, _read("--tls-client-ca", self.client_ca, _CERTIFICATE, "certificate")
+
+def _stamp(path: str) -> tuple[int, ...] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _read(option: str, path: str, begins: re.Pattern[bytes], what: str) -> bytes:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import ssl
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,9 +14,9 @@ import numpy as np
 import pytest
 
 from support.certificates import make_certificates
-from support.server_process import TRANSPORTS, ServerProcess
+from support.server_process import TRANSPORTS, ServerProcess, wait_until
 from support.tiny_model import classes_of, items
-from twinserve_client import TLS, Client, InvalidInputError, UnavailableError
+from twinserve_client import TLS, CallError, Client, InvalidInputError, UnavailableError
 from twinserve_server.serve import run
 
 
@@ -95,18 +97,135 @@ class TestWithAnAuthorityForClients:
             client.predict(items(1), timeout=30)
 
 
-def test_a_gateway_reads_the_files_when_it_starts(tiny_models: Path, certificates: Path, tmp_path: Path) -> None:
-    """Renewed files are served by the gateways that start after that, without a restart of the server."""
-    folder = tmp_path / "tls"
-    shutil.copytree(certificates, folder)
-    with ServerProcess(tiny_models, tmp_path / "server", "--gateways", "1", certificates=folder) as server:
-        address = ("127.0.0.1", server.grpc_port)
-        assert ssl.get_server_certificate(address) == (certificates / "server.pem").read_text()
-        shutil.copy(folder / "client.pem", folder / "server.pem")
-        shutil.copy(folder / "client.key", folder / "server.key")
+class TestRenewedFiles:
+    """They are for the connections that come; no request fails, also while certificate and key do not fit together."""
+
+    @pytest.fixture
+    def folder(self, certificates: Path, tmp_path: Path) -> Path:
+        return Path(shutil.copytree(certificates, tmp_path / "tls"))
+
+    @pytest.fixture(params=TRANSPORTS)
+    def server(
+        self, request: pytest.FixtureRequest, tiny_models: Path, folder: Path, tmp_path: Path
+    ) -> Iterator[ServerProcess]:
+        options = ("--transport", request.param, "--gateways", "1")
+        with ServerProcess(tiny_models, tmp_path / "server", *options, certificates=folder) as process:
+            yield process
+
+    def test_are_served_under_load_without_a_failure(self, server: ServerProcess, folder: Path) -> None:
+        pairs = {name: [(folder / f"{name}.{part}").read_text() for part in ("pem", "key")] for name in PAIRS}
+        failures, answered, stop = list[BaseException](), [0], threading.Event()
+
+        def load() -> None:
+            while not stop.is_set():
+                # A connection for each few requests: each is one more handshake, in whatever state the files are.
+                with Client(server.target, tls=TLS(ca=folder / "ca.pem"), retries=0) as client:
+                    for _ in range(3):
+                        try:
+                            client.predict(items(1), timeout=30)
+                            answered[0] += 1
+                        except CallError as error:
+                            failures.append(error)
+
+        threads = [threading.Thread(target=load) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        try:
+            for count, name in enumerate(("client", "server") * 3, 1):
+                cert, key = pairs[name]
+                replace(folder / "server.pem", cert)
+                wait_until(lambda count=count: server.log().count("tls_files_not_read") == count, 30, server.log)
+                replace(folder / "server.key", key)
+                wait_until(lambda cert=cert: served(server) == cert, 30, server.log)
+                mark = answered[0]
+                wait_until(lambda mark=mark: answered[0] > mark + 9 or failures, 60)
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+        assert not failures
+        assert answered[0] >= 60
+
+    def test_that_cannot_be_used_do_not_keep_a_gateway_from_starting(self, server: ServerProcess, folder: Path) -> None:
+        before = served(server)
+        replace(folder / "server.key", "half a ke")
         server.kill("gateway-0")
         server.wait_restarted("gateway-0")
-        assert ssl.get_server_certificate(address) == (certificates / "client.pem").read_text()
+        assert served(server) == before
+        assert "--tls-key: " in server.log()
+
+
+PAIRS = ("server", "client")
+
+
+def replace(path: Path, text: str) -> None:
+    """As whoever renews certificates does it: whole or not at all."""
+    partial = path.with_suffix(".new")
+    partial.write_text(text)
+    partial.replace(path)
+
+
+def served(server: ServerProcess) -> str:
+    """The certificate that a new connection meets."""
+    return ssl.get_server_certificate(("127.0.0.1", server.grpc_port))
+
+
+class TestVersionsOfTls:
+    @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
+    @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1")
+    def test_older_than_1_2_are_refused(self, server: ServerProcess, version: ssl.TLSVersion) -> None:
+        context = client_context(version)
+        with pytest.raises((ssl.SSLError, ConnectionError)) as caught:
+            handshake(server, context)
+        # It is the server that refuses: the client had something to offer.
+        assert "NO_PROTOCOLS_AVAILABLE" not in str(caught.value)
+        assert "NO_CIPHERS_AVAILABLE" not in str(caught.value)
+
+    @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+    def test_from_1_2_on_are_spoken(self, server: ServerProcess, version: ssl.TLSVersion) -> None:
+        assert handshake(server, client_context(version)) == version.name.replace("_", ".")
+
+
+def client_context(version: ssl.TLSVersion) -> ssl.SSLContext:
+    """A client of this version alone, with whatever ciphers it had in its time."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.set_alpn_protocols(["h2"])
+    context.minimum_version = context.maximum_version = version
+    return context
+
+
+def handshake(server: ServerProcess, context: ssl.SSLContext) -> str | None:
+    """The version agreed upon."""
+    with (
+        socket.create_connection(("127.0.0.1", server.grpc_port), timeout=30) as plain,
+        context.wrap_socket(plain) as wrapped,
+    ):
+        return wrapped.version()
+
+
+class TestACertificateThatIsNoGood:
+    def test_of_another_authority(self, server: ServerProcess, tmp_path: Path) -> None:
+        strangers = make_certificates(tmp_path)
+        tls = TLS(ca=strangers / "ca.pem")
+        with Client(server.target, tls=tls, retries=0) as client, pytest.raises(UnavailableError):
+            client.predict(items(1), timeout=30)
+
+    def test_that_has_expired(self, tiny_models: Path, certificates: Path, tmp_path: Path) -> None:
+        folder = Path(shutil.copytree(certificates, tmp_path / "tls"))
+        for part in ("pem", "key"):
+            shutil.copy(folder / f"expired.{part}", folder / f"server.{part}")
+        with ServerProcess(tiny_models, tmp_path / "server", "--gateways", "1", certificates=folder) as expired:
+            tls = TLS(ca=folder / "ca.pem")
+            with Client(expired.target, tls=tls, retries=0) as client, pytest.raises(UnavailableError) as caught:
+                client.predict(items(1), timeout=30)
+        assert "CERTIFICATE_VERIFY_FAILED" in caught.value.message
+
+    def test_of_a_client_that_has_expired(self, mutual_server: ServerProcess, certificates: Path) -> None:
+        tls = TLS(ca=certificates / "ca.pem", cert=certificates / "expired.pem", key=certificates / "expired.key")
+        with Client(mutual_server.target, tls=tls, retries=0) as client, pytest.raises(UnavailableError):
+            client.predict(items(1), timeout=30)
 
 
 class TestFilesThatCannotBeUsed:

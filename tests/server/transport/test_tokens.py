@@ -45,6 +45,7 @@ def server(
 ) -> Iterator[ServerProcess]:
     flags = ("--transport", request.param, "--gateways", "1", "--tokens", str(tokens.path))
     with ServerProcess(tiny_models, tmp_path_factory.mktemp("server"), *flags) as process:
+        process.headers = dict(tokens.metadata("metrics"))
         yield process
 
 

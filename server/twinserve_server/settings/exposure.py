@@ -1,0 +1,85 @@
+"""Who can reach a port: only this machine, or whoever the network lets through; and what the latter needs."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from dataclasses import dataclass
+
+from twinserve_server.errors import TwinserveError
+from twinserve_server.settings.server import ServerSettings
+from twinserve_server.transport.tls import TlsFiles
+
+
+class ExposureError(TwinserveError):
+    """The server would listen for others in plain text, and nobody said that this is meant."""
+
+    reason = "EXPOSED"
+
+
+def is_private(host: str) -> bool:
+    """Whether a port on ``host`` can be reached from this machine only."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        pass
+    try:
+        found = {str(info[4][0]) for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
+    except OSError:
+        return False  # to listen there will fail, and say so
+    return all(ipaddress.ip_address(address.partition("%")[0]).is_loopback for address in found)
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where a server listens beside its gRPC port.
+
+    Attributes:
+        metrics_host: of ``/metrics``.
+        metrics_tls: whether it speaks HTTPS: when the server has certificates and others can reach it.
+    """
+
+    metrics_host: str
+    metrics_tls: bool
+
+
+def tls_files(settings: ServerSettings) -> TlsFiles | None:
+    """The files of a server that speaks TLS; None: plain text.
+
+    Raises:
+        TlsError: one is missing.
+    """
+    return TlsFiles.of(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
+
+
+def listening(settings: ServerSettings) -> Listening:
+    """What follows from ``settings``.
+
+    Raises:
+        ExposureError: other machines could reach a port in plain text, and nobody said that this is meant.
+        TlsError: one of the TLS files is missing.
+    """
+    encrypted = tls_files(settings) is not None
+    metrics_host = settings.metrics_host or settings.host
+    for option, host in (("--host", settings.host), ("--metrics-host", metrics_host)):
+        check_exposed(option, host, encrypted=encrypted, insecure=settings.insecure)
+    return Listening(metrics_host, encrypted and not is_private(metrics_host))
+
+
+def check_exposed(option: str, host: str, *, encrypted: bool, insecure: bool) -> None:
+    """See that what leaves this machine is encrypted, or is meant not to be.
+
+    Args:
+        option: names the setting in the message.
+        host: where to listen.
+        encrypted: whether the port speaks TLS.
+        insecure: whether plain text is meant.
+
+    Raises:
+        ExposureError: neither.
+    """
+    if not (encrypted or insecure or is_private(host)):
+        raise ExposureError(
+            f"{option} {host}: other machines could reach this port, and it would speak plain text; give --tls-cert "
+            f"and --tls-key, or {option} 127.0.0.1, or --insecure when the network itself is trusted"
+        )
