@@ -186,6 +186,22 @@ def _queues(found: dashboard.Dashboard) -> dashboard.Dashboard:
                 ),
             )
         )
+        .with_panel(
+            lines(
+                "Failed batches",
+                "Forward passes that failed, and what became of their images, which are run one by one then: rescued, "
+                "poisoned (failed alone, too) or not run.",
+                units.Short,
+                query(
+                    f"sum by (variant) (rate(twinserve_failed_batches_total{{{VARIANT}}}{WINDOW}))",
+                    "{{variant}} batches/s",
+                ),
+                query(
+                    f"sum by (variant, outcome) (rate(twinserve_failed_batch_images_total{{{VARIANT}}}{WINDOW}))",
+                    "{{variant}} {{outcome}} images/s",
+                ),
+            )
+        )
     )
 
 

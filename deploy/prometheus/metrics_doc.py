@@ -17,7 +17,13 @@ PAGE = ROOT / "docs" / "metrics.md"
 TOPICS = {
     "RPCs": ("grpc_server_",),
     "Requests": ("twinserve_request", "twinserve_refused", "twinserve_routed", "twinserve_traffic"),
-    "Batches and stages": ("twinserve_stage", "twinserve_batch", "twinserve_queue", "twinserve_in_flight"),
+    "Batches and stages": (
+        "twinserve_stage",
+        "twinserve_batch",
+        "twinserve_failed_batch",
+        "twinserve_queue",
+        "twinserve_in_flight",
+    ),
     "Answers": ("twinserve_predictions", "twinserve_shadow", "twinserve_feedback"),
     "Models": ("twinserve_model",),
     "Processes": ("twinserve_gateway", "twinserve_supervisor", "twinserve_process", "twinserve_build"),

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from twinserve_server.artefact.manifest import read_manifest
-from twinserve_server.model.torch_runtime import configure_torch
+from twinserve_server.model.torchscript import configure_torch
 
 
 def rate(module: torch.jit.ScriptModule, images: torch.Tensor, seconds: float) -> float:
@@ -40,7 +40,7 @@ def main() -> None:
     arguments = parser.parse_args()
     version = read_manifest(arguments.folder)
     variant = version.variants[arguments.variant]
-    configure_torch(variant.engine, arguments.threads)
+    configure_torch(variant.quantized_engine, arguments.threads)
     module = torch.jit.load(variant.path).eval()
     random = np.random.default_rng(0)
     found = {}

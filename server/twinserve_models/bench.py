@@ -19,7 +19,7 @@ import torch
 
 from twinserve_models.evaluate import predict_classes
 from twinserve_server.artefact.manifest import ModelVersion
-from twinserve_server.model.torch_runtime import configure_torch
+from twinserve_server.model.torchscript import configure_torch
 
 BATCH_SIZES = (1, 64)
 WARM_UP_BATCHES = 50
@@ -110,13 +110,13 @@ def bench_models(
     """
     modules: dict[str, torch.jit.ScriptModule] = {}
     for name, variant in version.variants.items():
-        configure_torch(variant.engine, threads)
+        configure_torch(variant.quantized_engine, threads)
         modules[name] = torch.jit.load(variant.path).eval()
     seconds: dict[str, dict[int, list[float]]] = {name: {size: [] for size in BATCH_SIZES} for name in modules}
     for repeat in range(repeats):
         for batch_size in BATCH_SIZES:
             for name, module in modules.items():
-                configure_torch(version.variants[name].engine, threads)
+                configure_torch(version.variants[name].quantized_engine, threads)
                 seconds[name][batch_size].append(_time(module, images, batch_size))
                 on_step(f"{name}, batch {batch_size}, repeat {repeat + 1} of {repeats}")
     rows = []

@@ -16,7 +16,8 @@ from twinserve_models.budget import TRAINING_SECONDS, Reduction
 from twinserve_models.build import build_models
 from twinserve_models.mnist_files import DataError
 from twinserve_models.plots import dataset_line, draw_plots
-from twinserve_server.artefact.manifest import ModelVersion, verify_artefact
+from twinserve_server.artefact.files import read_artefact
+from twinserve_server.artefact.manifest import ModelVersion
 from twinserve_server.artefact.repository import load_repository
 from twinserve_server.errors import ArtefactError
 
@@ -106,7 +107,7 @@ def bench(
     try:
         version = _find(models, model)
         for variant in version.variants.values():
-            verify_artefact(variant)
+            read_artefact(variant)
         pixels, labels = read_testset(models, model)
         for path in (json_file, plots and plots / "size.svg"):
             if path is not None:

@@ -21,7 +21,9 @@ from twinserve_models.data import DatasetInfo
 from twinserve_models.machine import cpu_name, isa
 from twinserve_models.net import MEAN, PARAMETERS, STD
 from twinserve_models.train import Training
-from twinserve_server.artefact.manifest import MANIFEST_NAME, SCHEMA_VERSION, sha256_of, validate_manifest
+from twinserve_server.artefact.files import sha256_of
+from twinserve_server.artefact.manifest import MANIFEST_NAME
+from twinserve_server.artefact.schema import SCHEMA_VERSION, validate_manifest
 
 BUILDING = ".building-"
 REPLACED = ".replaced-"

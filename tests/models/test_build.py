@@ -17,8 +17,9 @@ from twinserve_models.evaluate import predict_classes
 from twinserve_models.net import Net
 from twinserve_models.quantize import engine_for
 from twinserve_models.train import normalise
-from twinserve_server.artefact.manifest import ModelVersion, read_manifest, verify_artefact
-from twinserve_server.model.torch_runtime import configure_torch
+from twinserve_server.artefact.files import read_artefact
+from twinserve_server.artefact.manifest import ModelVersion, read_manifest
+from twinserve_server.model.torchscript import configure_torch
 
 VARIANTS = ("fp32", "int8", "int8-dynamic")
 
@@ -30,7 +31,7 @@ def version(built: Path) -> ModelVersion:
 
 def load(version: ModelVersion, variant: str) -> torch.jit.ScriptModule:
     entry = version.variants[variant]
-    configure_torch(entry.engine, 1)
+    configure_torch(entry.quantized_engine, 1)
     module: torch.jit.ScriptModule = torch.jit.load(entry.path).eval()
     return module
 
@@ -43,7 +44,7 @@ def test_the_network_is_the_published_one() -> None:
 def test_all_variants_are_there_verified_and_described(version: ModelVersion) -> None:
     assert tuple(version.variants) == VARIANTS
     for variant in version.variants.values():
-        verify_artefact(variant)
+        read_artefact(variant)
     assert [variant.quantization for variant in version.variants.values()] == ["none", "static", "dynamic"]
     assert (version.item_shape, version.datatypes) == ((28, 28), ("UINT8", "FP32"))
     assert version.dataset["full"] is False

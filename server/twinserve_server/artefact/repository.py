@@ -13,12 +13,17 @@ def find_versions(root: Path) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     for manifest in root.glob(f"*/*/{MANIFEST_NAME}"):
         folder = manifest.parent
-        if folder.name.isdigit():
+        if is_version(folder.name):
             found.setdefault(folder.parent.name, []).append(folder)
     return {
         model: sorted(folders, key=lambda folder: int(folder.name), reverse=True)
         for model, folders in sorted(found.items())
     }
+
+
+def is_version(name: str) -> bool:
+    """Whether a folder of that name holds a version: one to nine of the digits 0 to 9."""
+    return len(name) <= 9 and name.isascii() and name.isdigit()
 
 
 def load_repository(root: Path) -> dict[str, ModelVersion]:
@@ -31,7 +36,10 @@ def load_repository(root: Path) -> dict[str, ModelVersion]:
         raise ArtefactError(f"model folder {root}: is not there; build it with `twinserve models build`")
     versions = find_versions(root)
     if not versions:
+        others = [str(path.parent.relative_to(root)) for path in sorted(root.glob(f"*/*/{MANIFEST_NAME}"))[:3]]
+        found = f" (found: {', '.join(others)}; a version is a number of up to nine digits)" if others else ""
         raise ArtefactError(
-            f"model folder {root}: holds no <model>/<version>/{MANIFEST_NAME}; build it with `twinserve models build`"
+            f"model folder {root}: holds no <model>/<version>/{MANIFEST_NAME}{found}; "
+            "build it with `twinserve models build`"
         )
     return {model: read_manifest(folders[0]) for model, folders in versions.items()}

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import time
 from collections.abc import Callable
 from typing import Protocol
 
-from twinserve_server.artefact.manifest import ITEM_SIZE, DataType, ModelVersion
+from twinserve_server.artefact.manifest import DataType, ModelVersion
 from twinserve_server.engine.batch_queue import BatchPolicy, BatchQueue
 from twinserve_server.engine.job import Job
 from twinserve_server.engine.link import Link
-from twinserve_server.errors import ModelUnavailableError
+from twinserve_server.errors import ModelUnavailableError, TwinserveError
+
+log = logging.getLogger(__name__)
 
 #: A variant without a model process for longer than this refuses requests instead of keeping them.
 GIVE_UP_NS = 10_000_000_000
@@ -47,9 +50,7 @@ class ModelChannel:
         self.observer = observer
         self._pipeline = pipeline
         self._batch_ids = itertools.count()
-        self._item_bytes: dict[DataType, int] = {
-            datatype: ITEM_SIZE[datatype] * model.item_elements for datatype in model.datatypes
-        }
+        self._item_bytes: dict[DataType, int] = {datatype: model.item_bytes(datatype) for datatype in model.datatypes}
         self._down_since_ns = time.monotonic_ns()
         self._pump_due = False
 
@@ -68,7 +69,7 @@ class ModelChannel:
         return self._item_bytes[datatype]
 
     def next_batch_id(self) -> int:
-        """Numbers the batches, for those who watch the wire."""
+        """Numbers the batches: an answer must name the batch it is for."""
         return next(self._batch_ids)
 
     def submit(self, job: Job) -> None:
@@ -99,7 +100,14 @@ class ModelChannel:
                 if due_ns and self.on_held_back is not None:
                     self.on_held_back(due_ns)
                 return
-            link.send(batch)
+            try:
+                link.send(batch)
+            except Exception as error:
+                log.exception("variant %r: a batch of %d images cannot be sent", self.name, batch.images)
+                why = TwinserveError(f"variant {self.name!r}: the batch could not be sent ({error})")
+                batch.fail(why)
+                # Half of it may be on its way.
+                link.close(why)
 
     def tick(self, now_ns: int) -> None:
         """Housekeeping, a few times a second: end jobs that may no longer run."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -59,8 +60,10 @@ class ServedModel:
     router: Router
 
 
-#: The form of a route that answers and metrics carry: did the request name the variant, or did the router choose it?
-PATHS: Final = {"named": "named", "key": "split", "random": "split", "shadow": "shadow"}
+log = logging.getLogger(__name__)
+
+#: The route that answers, logs and metrics carry: did the request name the variant, or did the router choose it?
+ROUTES: Final = {"named": "named", "key": "split", "random": "split", "shadow": "shadow"}
 
 
 class Call:
@@ -71,7 +74,7 @@ class Call:
         "note",
         "on_done",
         "owner",
-        "path",
+        "reason",
         "request_id",
         "route",
         "served",
@@ -81,13 +84,14 @@ class Call:
     )
 
     def __init__(
-        self, served: ServedModel, variant: str, route: RouteReason | Literal["shadow"], request_id: str
+        self, served: ServedModel, variant: str, reason: RouteReason | Literal["shadow"], request_id: str
     ) -> None:
         self.served = served
         self.variant = variant
-        self.route = route
+        #: Why the router chose the variant.
+        self.reason = reason
         #: "named", "split" or "shadow".
-        self.path = PATHS[route]
+        self.route = ROUTES[reason]
         self.request_id = request_id
         self.started_ns = time.monotonic_ns()
         self.total_ns = 0
@@ -174,7 +178,10 @@ class Engine:
         on_done: Callable[[Call], None],
         deadline_ns: int = 0,
     ) -> None:
-        """Queue the call; ``on_done(call)`` follows once, perhaps before this returns, with ``call.job`` complete."""
+        """Queue the call; ``on_done(call)`` follows once, perhaps before this returns, with ``call.job`` complete.
+
+        If ``on_done`` raises, it is called once more, with ``call.job.error`` set: a caller hears of every request.
+        """
         call.on_done = on_done
         job = call.job = Job(data, datatype, count, self._finish, deadline_ns, call)
         try:
@@ -219,14 +226,20 @@ class Engine:
         if 0 < job.deadline_ns < now_ns and job.error is None:
             # Its caller has given up by now: an answer would count as good what nobody received.
             job.error = DeadlineError("the deadline passed while the request ran")
-        if job.error is None:
-            version = call.served.version
-            self._feedback.remember(call.request_id, version.model, call.variant, version.classes, job.classes)
-            self._observer.on_answered(call)
-        else:
-            self._observer.on_refused(call, job.error)
-        assert call.on_done is not None
-        call.on_done(call)
+        on_done, observer = call.on_done, self._observer
+        assert on_done is not None
+        try:
+            if job.error is None:
+                version = call.served.version
+                self._feedback.remember(call.request_id, version.model, call.variant, version.classes, job.classes)
+                observer.on_answered(call)
+            else:
+                observer.on_refused(call, job.error)
+            on_done(call)
+        except Exception as error:
+            log.exception("request %s: its answer could not be given", call.request_id)
+            job.error = TwinserveError(f"the answer could not be given ({type(error).__name__}: {error})")
+            on_done(call)
         if job.error is None:
             self._maybe_shadow(call, job)
 

@@ -2,68 +2,202 @@
 
 One batch is one frame each way, written with a single ``sendmsg``. A fixed little-endian header, then the payload:
 
-======== ================================================= ==============================================
-frame    header                                            payload
-======== ================================================= ==============================================
-request  length, datatype, images, batch id                the pixels, images x item
-answer   length, status, images, batch id, batch size,     uint32 classes, then float32 probabilities;
-         wait, preprocess, inference, postprocess (ns)     on an error the message in UTF-8
-======== ================================================= ==============================================
+======== ========================================= ================================================================
+frame    header                                    payload
+======== ========================================= ================================================================
+request  length, datatype, images, batch id        the pixels, images x item
+answer   length, status, images, batch id, batch   uint32 classes, then float32 probabilities, images rows each; with
+         size, wait, preprocess, inference,        ``FAILED`` then, as JSON, what went wrong by row: the rows that it
+         postprocess (ns)                          names mean nothing
+======== ========================================= ================================================================
 
-A model process sends one answer frame with status ``HELLO`` when it is warm and ready.
+A model process sends one answer frame with status ``HELLO`` when it is warm and ready. An answer repeats the batch id
+of its request.
 """
 
 from __future__ import annotations
 
+import json
 import struct
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterator
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from twinserve_server.artefact.manifest import DataType
-from twinserve_server.engine.job import Buffer
+from twinserve_server.engine.job import BatchTiming, Buffer
 
-REQUEST: Final = struct.Struct("<IHHIQ")
-ANSWER: Final = struct.Struct("<IHHIQIQQQQ")
+_REQUEST: Final = struct.Struct("<IHHIQ")
+_ANSWER: Final = struct.Struct("<IHHIQIQQQQ")
 
 OK: Final = 0
 FAILED: Final = 1
 HELLO: Final = 2
 
-DATATYPE_CODES: Final[dict[DataType, int]] = {"UINT8": 1, "FP32": 2}
-DATATYPES: Final[dict[int, DataType]] = {code: name for name, code in DATATYPE_CODES.items()}
+_CODES: Final[dict[DataType, int]] = {"UINT8": 1, "FP32": 2}
+_DATATYPES: Final[dict[int, DataType]] = {code: name for name, code in _CODES.items()}
 
 #: One read takes what a socket buffer usually holds.
 READ_SIZE: Final = 1 << 18
 
 
-class FrameReader:
+class FrameError(Exception):
+    """What arrived is not what this protocol sends: the stream cannot be trusted any more."""
+
+
+class Request(NamedTuple):
+    """One batch, to be run."""
+
+    datatype: DataType
+    images: int
+    batch_id: int
+    payload: memoryview
+
+
+class Answer(NamedTuple):
+    """The answer to one batch, or a greeting."""
+
+    status: int
+    images: int
+    batch_id: int
+    timing: BatchTiming
+    payload: memoryview
+
+
+def request_header(datatype: DataType, images: int, batch_id: int, length: int) -> bytes:
+    """What goes before ``length`` bytes of pixels."""
+    return _REQUEST.pack(length, _CODES[datatype], 0, images, batch_id)
+
+
+def check_size(request: Request, item_bytes: dict[DataType, int]) -> None:
+    """Check that a request carries the pixels it announces.
+
+    Raises:
+        FrameError: the model does not take its datatype, or its payload is not ``images`` items.
+    """
+    if len(request.payload) != request.images * item_bytes.get(request.datatype, 0):
+        raise FrameError(f"{request.images} images of {request.datatype} in {len(request.payload)} bytes")
+
+
+def hello() -> bytes:
+    """The frame of a model process that is ready."""
+    return _ANSWER.pack(0, HELLO, 0, 0, 0, 0, 0, 0, 0, 0)
+
+
+def answer(
+    batch_id: int,
+    images: int,
+    timing: BatchTiming,
+    classes: Buffer,
+    probabilities: Buffer,
+    errors: dict[int, str] | None = None,
+) -> bytes:
+    """The frame that answers a batch; ``errors`` says what went wrong by row."""
+    failed = json.dumps(errors).encode() if errors else b""
+    header = _ANSWER.pack(
+        len(classes) + len(probabilities) + len(failed),
+        FAILED if errors else OK,
+        0,
+        images,
+        batch_id,
+        timing.batch_size,
+        timing.wait_ns,
+        timing.preprocess_ns,
+        timing.inference_ns,
+        timing.postprocess_ns,
+    )
+    return b"".join((header, classes, probabilities, failed))
+
+
+def split_answer(found: Answer, classes: int) -> tuple[memoryview, memoryview, dict[int, str]]:
+    """The classes, the probabilities and the errors by row of an answer.
+
+    Raises:
+        FrameError: its payload does not hold ``images`` rows of ``classes`` classes.
+    """
+    payload, images = found.payload, found.images
+    at, end = 4 * images, 4 * images * (1 + classes)
+    if len(payload) < end or (found.status == OK and len(payload) != end):
+        raise FrameError(
+            f"its answer for {images} images of {classes} classes holds {len(payload)} bytes; {end} are expected"
+        )
+    if found.status == OK:
+        return payload[:at], payload[at:], {}
+    try:
+        errors = {int(row): str(message) for row, message in json.loads(bytes(payload[end:])).items()}
+    except (ValueError, AttributeError):
+        raise FrameError("its answer does not say what went wrong") from None
+    return payload[:at], payload[at:end], errors
+
+
+Frame = TypeVar("Frame", Request, Answer)
+
+
+class FrameReader(Generic[Frame]):
     """Cuts a byte stream into frames, whatever the pieces it arrives in."""
 
-    def __init__(self, header: struct.Struct) -> None:
-        self._header = header
+    def __init__(self, header: struct.Struct, make: Callable[[Buffer, int, memoryview], Frame]) -> None:
+        """``make``: a frame from the buffer with its header, where that begins, and its payload."""
+        self._size = header.size
+        self._make: Callable[[Buffer, int, memoryview], Frame] = make
         self._buffer = bytearray()
 
-    def feed(self, data: Buffer) -> Iterator[tuple[tuple[int, ...], memoryview]]:
-        """Take ``data``; yield (header fields, payload) of every frame that is complete now."""
-        size = self._header.size
+    def feed(self, data: Buffer) -> Iterator[Frame]:
+        """Take ``data``; yield every frame that is complete now.
+
+        Raises:
+            FrameError: see :func:`read_requests` and :func:`read_answers`.
+        """
+        size = self._size
         if not self._buffer:
             # The usual case: whole frames. Payloads are views of ``data``, not copies.
             view, start = memoryview(data), 0
             while len(view) - start >= size:
-                fields = self._header.unpack_from(view, start)
-                end = start + size + fields[0]
+                end = start + size + _length(view, start)
                 if len(view) < end:
                     break
-                yield fields, view[start + size : end]
+                yield self._make(view, start, view[start + size : end])
                 start = end
             self._buffer += view[start:]
             return
         self._buffer += data
         while len(self._buffer) >= size:
-            fields = self._header.unpack_from(self._buffer)
-            end = size + fields[0]
+            end = size + _length(self._buffer, 0)
             if len(self._buffer) < end:
                 return
-            payload = memoryview(bytes(memoryview(self._buffer)[size:end]))
+            frame = bytes(memoryview(self._buffer)[:end])
             del self._buffer[:end]
-            yield fields, payload
+            yield self._make(frame, 0, memoryview(frame)[size:])
+
+
+def read_requests() -> FrameReader[Request]:
+    """A model process's side. A request of an unknown datatype or without images is a FrameError."""
+    return FrameReader(_REQUEST, _request)
+
+
+def read_answers() -> FrameReader[Answer]:
+    """A gateway's side. An answer of an unknown status is a FrameError."""
+    return FrameReader(_ANSWER, _answer)
+
+
+_length_field: Final = struct.Struct("<I").unpack_from
+
+
+def _length(buffer: Buffer, start: int) -> int:
+    length: int = _length_field(buffer, start)[0]
+    return length
+
+
+def _request(buffer: Buffer, start: int, payload: memoryview) -> Request:
+    _, code, _, images, batch_id = _REQUEST.unpack_from(buffer, start)
+    datatype = _DATATYPES.get(code)
+    if datatype is None or not images:
+        raise FrameError(f"a batch of {images} images of the unknown datatype {code}")
+    return Request(datatype, images, batch_id, payload)
+
+
+def _answer(buffer: Buffer, start: int, payload: memoryview) -> Answer:
+    _, status, _, images, batch_id, batch_size, wait, preprocess, inference, postprocess = _ANSWER.unpack_from(
+        buffer, start
+    )
+    if status not in (OK, FAILED, HELLO):
+        raise FrameError(f"an answer of the unknown status {status}")
+    return Answer(status, images, batch_id, BatchTiming(wait, preprocess, inference, postprocess, batch_size), payload)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,8 @@ from twinserve_server.artefact.manifest import DataType
 from twinserve_server.errors import TwinserveError
 
 Buffer = bytes | bytearray | memoryview
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +92,7 @@ class Job:
         if self.error is None and self.pending:
             self.error = error
             self.pending = 0
-            if not self.cancelled:
-                self.on_done(self)
+            self._end()
 
     def answer(
         self,
@@ -120,20 +122,29 @@ class Job:
         self.postprocess_ns += timing.postprocess_ns
         self.batch_size = max(self.batch_size, timing.batch_size)
         self.pending -= count
-        if not self.pending and not self.cancelled:
+        if not self.pending:
+            self._end()
+
+    def _end(self) -> None:
+        if self.cancelled:
+            return
+        try:
             self.on_done(self)
+        except Exception:
+            log.exception("a request's end could not be told")
 
 
 class Batch:
     """Whole jobs, or one part of a job larger than the batch limit, that share a forward pass."""
 
-    __slots__ = ("datatype", "images", "parts", "sent_ns")
+    __slots__ = ("batch_id", "datatype", "images", "parts", "sent_ns")
 
     def __init__(self, datatype: DataType) -> None:
         self.datatype: DataType = datatype
         #: (job, its first image, how many)
         self.parts: list[tuple[Job, int, int]] = []
         self.images = 0
+        self.batch_id = 0
         self.sent_ns = 0
 
     def buffers(self, item_bytes: int) -> list[Buffer]:
@@ -148,12 +159,20 @@ class Batch:
         for job, _, _ in self.parts:
             job.fail(error)
 
-    def answer(self, classes: memoryview, probabilities: memoryview, timing: BatchTiming, now_ns: int) -> int:
+    def answer(
+        self,
+        classes: memoryview,
+        probabilities: memoryview,
+        timing: BatchTiming,
+        now_ns: int,
+        errors: dict[int, TwinserveError] | None = None,
+    ) -> int:
         """Hand each job its rows; return the nanoseconds of transfer.
 
         Args:
             classes: uint32, ``images`` of them, as bytes.
             probabilities: float32, ``images`` rows, as bytes.
+            errors: by row, what went wrong: a job with such a row fails.
             timing: what the model process measured.
             now_ns: when the answer arrived; what the model process did not account for is transfer.
         """
@@ -163,6 +182,10 @@ class Batch:
         at = 0
         for job, start, count in self.parts:
             end = at + count
+            if errors and (wrong := [index for index in range(at, end) if index in errors]):
+                job.fail(errors[wrong[0]])
+                at = end
+                continue
             # Waiting in the model process for another gateway's batch is queueing too.
             job.queue_ns += timing.wait_ns
             job.answer(

@@ -6,6 +6,7 @@ It owns no loop: whoever drives it calls :meth:`Link.on_readable` when the socke
 
 from __future__ import annotations
 
+import logging
 import socket
 import time
 from collections import deque
@@ -13,11 +14,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from twinserve_server.engine import frames
-from twinserve_server.engine.job import Batch, BatchTiming, Buffer
-from twinserve_server.errors import InferenceError, ModelUnavailableError
+from twinserve_server.engine.job import Batch, Buffer
+from twinserve_server.errors import InferenceError, ModelUnavailableError, TwinserveError
 
 if TYPE_CHECKING:
     from twinserve_server.engine.channel import ModelChannel
+
+log = logging.getLogger(__name__)
 
 #: The kernel takes at most this many buffers in one sendmsg.
 IOV_MAX = 1024
@@ -38,7 +41,7 @@ class Link:
         #: which whoever watches for reading would never hear.
         self.on_close: Callable[[Link], None] | None = None
         self._sock = sock
-        self._reader = frames.FrameReader(frames.ANSWER)
+        self._reader = frames.read_answers()
         self._unsent = bytearray()
         self._in_flight: deque[Batch] = deque()
 
@@ -65,9 +68,8 @@ class Link:
         """Write ``batch`` as one frame; what the socket does not take now is kept for later."""
         buffers: list[Buffer] = batch.buffers(self.channel.item_bytes(batch.datatype))
         length = sum(map(len, buffers))
-        header = frames.REQUEST.pack(
-            length, frames.DATATYPE_CODES[batch.datatype], 0, batch.images, self.channel.next_batch_id()
-        )
+        batch.batch_id = self.channel.next_batch_id()
+        header = frames.request_header(batch.datatype, batch.images, batch.batch_id, length)
         batch.sent_ns = time.monotonic_ns()
         self._in_flight.append(batch)
         buffers.insert(0, header)
@@ -113,13 +115,22 @@ class Link:
         if not data:
             self.close()
             return
-        for fields, payload in self._reader.feed(data):
-            self._take(fields, payload)
+        try:
+            for answer in self._reader.feed(data):
+                self._take(answer)
+        except Exception as error:
+            # No telling which batch the next bytes answer: those in flight fail, and a new link begins afresh.
+            log.exception("variant %r: the answers of its model process cannot be read", self.channel.name)
+            self.close(InferenceError(f"variant {self.channel.name!r}: {error}"))
 
-    def close(self) -> None:
-        """Close the socket; every batch in flight is answered as unavailable."""
+    def close(self, why: TwinserveError | None = None) -> None:
+        """Close the socket; every batch in flight fails with ``why``, or as unavailable."""
         if self.closed:
             return
+        if why is None:
+            why = ModelUnavailableError(
+                f"variant {self.channel.name!r}: its model process ended while it ran this request; try again"
+            )
         self.closed = True
         self.ready = False
         if self.on_close is not None:
@@ -128,34 +139,39 @@ class Link:
         self.channel.remove(self)
         held, self._in_flight = self._in_flight, deque()
         for batch in held:
-            batch.fail(
-                ModelUnavailableError(
-                    f"variant {self.channel.name!r}: its model process ended while it ran this request; try again"
-                )
-            )
+            batch.fail(why)
 
     def _keep(self, buffers: list[Buffer], sent: int) -> None:
         self._unsent += b"".join(buffers)[sent:]
         if self.on_backlog is not None:
             self.on_backlog(self)
 
-    def _take(self, fields: tuple[int, ...], payload: memoryview) -> None:
+    def _take(self, answer: frames.Answer) -> None:
         if self.closed:
             # To send the next batch failed, and all that was in flight with it.
             return
-        _, status, _, images, _, batch_size, wait, preprocess, inference, postprocess = fields
-        if status == frames.HELLO:
+        if answer.status == frames.HELLO:
             self.ready = True
             self.channel.add(self)
             return
-        batch = self._in_flight.popleft()
+        batch = self._in_flight[0] if self._in_flight else None
+        if batch is None or (answer.batch_id, answer.images) != (batch.batch_id, batch.images):
+            expected = f"{batch.batch_id} of {batch.images}" if batch else "none"
+            raise frames.FrameError(
+                f"an answer to batch {answer.batch_id} of {answer.images} images came, {expected} was expected"
+            )
+        classes, probabilities, messages = frames.split_answer(answer, self.channel.model.classes)
+        self._in_flight.popleft()
         now_ns = time.monotonic_ns()
-        # The link is free: the next batch goes before this one's answers are written, so that the model process
-        # works while the gateway encodes.
-        self.channel.released(self)
-        if status == frames.OK:
-            timing = BatchTiming(wait, preprocess, inference, postprocess, batch_size)
-            transfer_ns = batch.answer(payload[: 4 * images], payload[4 * images :], timing, now_ns)
+        errors: dict[int, TwinserveError] = {
+            row: InferenceError(f"variant {self.channel.name!r}: {message}") for row, message in messages.items()
+        }
+        try:
+            # The link is free: the next batch goes before this one's answers are written, so that the model process
+            # works while the gateway encodes.
+            self.channel.released(self)
+            transfer_ns = batch.answer(classes, probabilities, answer.timing, now_ns, errors)
             self.channel.observer.on_transfer(transfer_ns)
-        else:
-            batch.fail(InferenceError(f"variant {self.channel.name!r}: {str(payload, 'utf-8', 'replace')}"))
+        except Exception as error:
+            log.exception("variant %r: the answers of a batch cannot be handed out", self.channel.name)
+            batch.fail(TwinserveError(f"variant {self.channel.name!r}: its answer could not be handed out ({error})"))

@@ -59,6 +59,11 @@ class BatchRecorder:
             Histogram(slab, families.STAGE_SECONDS, (*labels, stage))
             for stage in ("preprocess", "inference", "postprocess")
         )
+        self._failed = Cell(slab, families.FAILED_BATCHES, labels)
+        self._rescued, self._poisoned, self._not_run = (
+            Cell(slab, families.FAILED_BATCH_IMAGES, (*labels, outcome))
+            for outcome in ("rescued", "poisoned", "not_run")
+        )
 
     def on_batch(self, images: int, preprocess_ns: int, inference_ns: int, postprocess_ns: int) -> None:
         """One forward pass over ``images``."""
@@ -66,3 +71,10 @@ class BatchRecorder:
         self._preprocess.observe(preprocess_ns / 1e9)
         self._inference.observe(inference_ns / 1e9)
         self._postprocess.observe(postprocess_ns / 1e9)
+
+    def on_failed_batch(self, rescued: int, poisoned: int, not_run: int) -> None:
+        """A forward pass failed; run alone, so many of its images were answered, failed, or were left out."""
+        self._failed.add()
+        self._rescued.add(rescued)
+        self._poisoned.add(poisoned)
+        self._not_run.add(not_run)

@@ -83,6 +83,16 @@ STAGE_SECONDS: Final = Family(
 BATCH_IMAGES: Final = Family(
     "twinserve_batch_size_images", "histogram", "Images in one forward pass.", MODEL, BATCH_BUCKETS
 )
+FAILED_BATCHES: Final = Family(
+    "twinserve_failed_batches", "counter", "Forward passes that failed, or answered with NaN or infinity.", MODEL
+)
+FAILED_BATCH_IMAGES: Final = Family(
+    "twinserve_failed_batch_images",
+    "counter",
+    "What became of the images of failed forward passes, which are run one by one then. outcome: rescued (answered "
+    "alone), poisoned (failed alone, too) or not_run (there was no time).",
+    (*MODEL, "outcome"),
+)
 QUEUE_DEPTH: Final = Family(
     "twinserve_queue_depth_images", "gauge", "Images waiting for a batch in a gateway.", (*MODEL, "gateway")
 )
@@ -153,7 +163,7 @@ LOAD_SECONDS: Final = Family(
 WARM_UP_SECONDS: Final = Family(
     "twinserve_model_warm_up_duration_seconds",
     "gauge",
-    "Seconds that the last warm-up took, over every batch size up to 64 and some above.",
+    "Seconds that the last warm-up took, over every batch size up to 64 and some above, as far as its time went.",
     MODEL,
     source="supervisor",
 )
@@ -168,7 +178,7 @@ MODEL_INFO: Final = Family(
     "twinserve_model",
     "info",
     "What is served, in labels; the value is 1.",
-    (*MODEL, "sha256", "quantization", "engine", "isa", "torch", "dataset"),
+    (*MODEL, "sha256", "quantization", "engine", "isa", "torch", "dataset", "runtime", "library"),
     source="supervisor",
 )
 ARTEFACT_BYTES: Final = Family(

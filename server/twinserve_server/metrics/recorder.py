@@ -48,7 +48,7 @@ class Recorder(EngineObserver):
         self._cell(families.IN_FLIGHT, labels).set(in_flight)
 
     def on_routed(self, call: Call) -> None:
-        self._tallies[call.served.version.model, call.variant].routed[call.route].add()
+        self._tallies[call.served.version.model, call.variant].routed[call.reason].add()
 
     def on_answered(self, call: Call) -> None:
         self._tallies[call.served.version.model, call.variant].answered(call)
@@ -56,7 +56,7 @@ class Recorder(EngineObserver):
     def on_refused(self, call: Call, error: TwinserveError) -> None:
         labels = _labels(call.served, call.variant)
         self._cell(families.REFUSED, (*labels, error.reason)).add()
-        self._cell(families.REQUESTS, (*labels, call.path, status_of(error).name)).add()
+        self._cell(families.REQUESTS, (*labels, call.route, status_of(error).name)).add()
 
     def on_shadow_dropped(self, primary: Call, shadow: str) -> None:
         self._shadow(primary.served, primary.variant, shadow).dropped.add()
@@ -70,7 +70,7 @@ class Recorder(EngineObserver):
         """Remember an answered call by its trace, in its bucket of the latency histogram."""
         if self._exemplars is not None:
             seconds = call.total_ns / 1e9
-            histogram = self._histogram(families.REQUEST_SECONDS, (*_labels(call.served, call.variant), call.path))
+            histogram = self._histogram(families.REQUEST_SECONDS, (*_labels(call.served, call.variant), call.route))
             self._exemplars.put(histogram.cell_of(seconds), seconds, trace_id, span_id)
 
     def on_feedback(self, judgement: Judgement) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from twinserve_server.engine.engine import PATHS
+from twinserve_server.engine.engine import ROUTES
 from twinserve_server.metrics import families
 from twinserve_server.metrics.cells import Cell, Labels
 from twinserve_server.metrics.slab import Slab
@@ -34,7 +34,7 @@ def settle(slab: Slab) -> int:
             open_rpcs[labels[:-1]] -= value
         elif series.family == families.ROUTED.name:
             *variant, reason = labels
-            open_calls[*variant, PATHS[reason]] += value
+            open_calls[*variant, ROUTES[reason]] += value
         elif series.family == families.REQUESTS.name and labels[-2] != "shadow":
             open_calls[labels[:-1]] -= value
         elif series.family in (families.QUEUE_DEPTH.name, families.IN_FLIGHT.name):

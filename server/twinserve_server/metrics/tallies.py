@@ -82,7 +82,7 @@ class VariantTally:
         """Count a call whose job is complete."""
         job = call.job
         assert job is not None
-        requests, seconds = self._paths.get(call.path) or self._path(call.path)
+        requests, seconds = self._paths.get(call.route) or self._path(call.route)
         requests.add()
         seconds.observe(call.total_ns / 1e9)
         self._queue.observe(job.queue_ns / 1e9)

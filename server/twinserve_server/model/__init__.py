@@ -1,1 +1,1 @@
-"""The model process: loads one verified artefact, warms it, answers batches. The only place that imports torch."""
+"""The model process: loads one verified artefact, warms it, answers batches. Only its runtime knows how."""

@@ -47,7 +47,7 @@ def encode_answer(call: Call, job: Job) -> bytes:
                 call.variant,
                 version.variants[call.variant].sha256,
                 version.classes,
-                call.path,
+                call.route,
                 version.manifest_json,
             ),
             _packed_classes(job),

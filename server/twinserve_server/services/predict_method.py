@@ -40,13 +40,13 @@ class PredictMethod:
     @staticmethod
     def _finish(call: Call) -> None:
         exchange: Exchange = call.owner
-        call.owner = None
         job = call.job
         assert job is not None
         if job.error is None:
             exchange.answer(encode_answer(call, job))
         else:
             exchange.refuse(job.error, call.request_id)
+        call.owner = None
 
 
 class PredictStreamMethod:
@@ -79,13 +79,13 @@ class PredictStreamMethod:
     @staticmethod
     def _finish(call: Call) -> None:
         slot: Slot = call.owner
-        call.owner = None
         job = call.job
         assert job is not None
         if job.error is None:
             slot.answer(encode_stream_answer(call, job))
         else:
             slot.answer(encode_stream_error(job.error, call.request_id))
+        call.owner = None
 
 
 def parse_request(raw: bytes) -> predict_pb2.PredictRequest:

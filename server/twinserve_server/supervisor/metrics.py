@@ -54,10 +54,12 @@ def supervisor_values(supervisor: Supervisor) -> dict[str, Values]:
             info = (
                 variant.sha256,
                 variant.quantization,
-                variant.engine,
+                variant.quantized_engine,
                 str(version.runtime.get("isa", "unknown")),
-                facts["torch"],
+                facts["runtime"]["version"] if facts["runtime"]["library"] == "torch" else "",
                 dataset_label(version.dataset),
+                facts["runtime"]["format"],
+                f"{facts['runtime']['library']} {facts['runtime']['version']}",
             )
             put(families.MODEL_INFO, (*labels, *info), 1.0)
         if child.ready and (resident := supervisor.resident.get(child.name)) is not None:

@@ -207,8 +207,14 @@ class Supervisor:
                 if message["event"] == "ready":
                     state.facts, state.ready_at = message["facts"], time.time()
                     child.ready = True
-                else:
+                    log_ready(child.name, state.facts)
+                elif message["event"] == "failed":
                     child.failure = message["message"]
+                elif message["event"] == "warming_up":
+                    log.info("warming_up", process=child.name, batch_sizes=f"{message['done']} of {message['sizes']}")
+                    continue
+                else:
+                    continue
                 await self._notify()
             writer.close()
 
@@ -282,6 +288,22 @@ class Supervisor:
         while True:
             await self.sample()
             await asyncio.sleep(SAMPLE_SECONDS)
+
+
+def log_ready(process: str, facts: dict[str, Any]) -> None:
+    """Say what runs a model, how long it took to get there, and what is slower at its first time."""
+    runtime = facts["runtime"]
+    log.info(
+        "model_ready",
+        process=process,
+        runtime=f"{runtime['format']} ({runtime['library']} {runtime['version']})",
+        backend=runtime["backend"],
+        kernels=runtime["kernels"],
+        load_seconds=round(facts["load_seconds"], 2),
+        warm_up_seconds=round(facts["warm_up_seconds"], 2),
+    )
+    if facts["left_cold"]:
+        log.warning("batch_sizes_left_cold", process=process, sizes=facts["left_cold"], why="the warm-up's time was up")
 
 
 def _sample(pids: dict[str, int]) -> dict[str, ResidentBytes]:

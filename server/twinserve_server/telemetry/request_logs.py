@@ -47,7 +47,7 @@ def request_fields(call: Call) -> dict[str, Any]:
         "request_id": call.request_id,
         "model": call.served.version.model,
         "variant": call.variant,
-        "route": call.path,
+        "route": call.route,
     }
     job = call.job
     if job is not None:

@@ -92,7 +92,7 @@ class Tracing:
             "twinserve.model": call.served.version.model,
             "twinserve.version": call.served.version.version,
             "twinserve.variant": call.variant,
-            "twinserve.route": call.path,
+            "twinserve.route": call.route,
         }
         job = call.job
         began = call.started_ns + time.time_ns() - time.monotonic_ns()

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from twinserve_server.artefact.manifest import ModelVersion, read_manifest, verify_artefact
+from twinserve_server.artefact.files import read_artefact
+from twinserve_server.artefact.manifest import ModelVersion, read_manifest
 from twinserve_server.artefact.repository import load_repository
 from twinserve_server.errors import ArtefactError
 from twinserve_server.ipc.codec import decode, encode
@@ -70,7 +71,7 @@ def test_a_truncated_artefact_is_found_by_its_size(folder: Path) -> None:
     path = Path(variant.path)
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(ArtefactError, match=r"int8.pt: is corrupt: \d+ bytes, the manifest says"):
-        verify_artefact(variant)
+        read_artefact(variant)
 
 
 def test_a_changed_artefact_is_found_by_its_hash(folder: Path) -> None:
@@ -80,7 +81,7 @@ def test_a_changed_artefact_is_found_by_its_hash(folder: Path) -> None:
     data[100] ^= 1
     path.write_bytes(data)
     with pytest.raises(ArtefactError, match=r"int8.pt: is corrupt: SHA-256"):
-        verify_artefact(variant)
+        read_artefact(variant)
 
 
 def test_the_greatest_version_is_served(folder: Path) -> None:

@@ -15,7 +15,7 @@ from twinserve_server.engine.job import Job
 from twinserve_server.engine.links import ModelLinks
 from twinserve_server.errors import ModelUnavailableError
 
-HELLO = frames.ANSWER.pack(0, frames.HELLO, 0, 0, 0, 0, 0, 0, 0, 0)
+HELLO = frames.hello()
 VERSION = ModelVersion("m", "1", (4,), ("UINT8",), "probabilities", ("a", "b"), {})
 
 

@@ -10,7 +10,7 @@ import pytest
 from support.tiny_model import CLASSES, classes_of, items
 from twinserve_server.artefact.manifest import DataType, ModelVersion, read_manifest
 from twinserve_server.engine.job import Buffer
-from twinserve_server.model.torchscript import Answers, Forward
+from twinserve_server.model.forward import Answers, Forward
 
 
 class Counting(Forward):

@@ -1,0 +1,185 @@
+"""One verified artefact, loaded, checked and warm: bytes in, packed answers out, whatever runs it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from twinserve_server.artefact.files import read_artefact
+from twinserve_server.artefact.manifest import DataType, ModelVersion, Variant
+from twinserve_server.engine.job import Buffer
+from twinserve_server.errors import ArtefactError, InferenceError
+from twinserve_server.host.memory import resident_bytes
+from twinserve_server.model.heap import return_freed_memory
+from twinserve_server.model.probe import check_answers, check_one
+from twinserve_server.model.runtime import Output, RuntimeFacts, find_runtime
+from twinserve_server.model.warm_up import WarmUp, ranges_of, sizes_to_warm
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadFacts:
+    """What loading and warming cost: seconds, and anonymous PSS gained over the same process without the model."""
+
+    load_seconds: float
+    warm_up_seconds: float
+    added_load_bytes: int
+    added_first_inference_bytes: int
+    added_batch_limit_bytes: int
+    added_warm_up_bytes: int
+    runtime: RuntimeFacts
+    #: Batch sizes that the time for the warm-up did not suffice for, ``65..127``; empty: none.
+    left_cold: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The answers of one batch and the nanoseconds of each step.
+
+    Attributes:
+        classes: uint32, one an image, as bytes.
+        probabilities: float32, images x classes, as bytes.
+        not_finite: the rows that hold NaN or infinity; their class and probabilities mean nothing.
+    """
+
+    classes: bytes
+    probabilities: bytes
+    preprocess_ns: int
+    inference_ns: int
+    postprocess_ns: int
+    not_finite: tuple[int, ...] = ()
+
+
+class Forward:
+    """Runs batches through an artefact."""
+
+    def __init__(
+        self,
+        version: ModelVersion,
+        variant: Variant,
+        threads: int,
+        max_batch_size: int,
+        preferred_batch_sizes: Iterable[int] = (),
+        on_progress: Callable[[int, int], None] = lambda *_: None,
+    ) -> None:
+        """Verify, load, check and warm the artefact.
+
+        Args:
+            version: its manifest.
+            variant: which of its variants.
+            threads: of one forward pass.
+            max_batch_size: the most images in one forward pass.
+            preferred_batch_sizes: sizes to warm beside the usual ones.
+            on_progress: told, now and then, how many of how many batch sizes are warm.
+
+        Raises:
+            ArtefactError: it is corrupt, cannot be loaded, or does not do what its manifest says.
+        """
+        self.version = version
+        self._item_shape = version.item_shape
+        #: How many classes each answer has.
+        self.classes = version.classes
+        self._softmax = version.output_kind == "logits"
+        try:
+            self.facts = self._load(variant, threads, sizes_to_warm(max_batch_size, preferred_batch_sizes), on_progress)
+        except ArtefactError as error:
+            # Told here once: what is wrong, of which file.
+            message = error.message if variant.path in error.message else f"{variant.path}: {error.message}"
+            raise ArtefactError(message) from None
+
+    def __call__(self, data: Buffer, datatype: DataType, images: int) -> Answers:
+        """Run one batch: ``images`` items of ``datatype``, row-major, little-endian.
+
+        Raises:
+            InferenceError: the artefact failed on it, or answered with another shape than images x classes.
+        """
+        started = time.perf_counter_ns()
+        batch = self._runtime.prepare(data, datatype, (images, *self._item_shape))
+        ready = time.perf_counter_ns()
+        output = self._runtime.run(batch)
+        done = time.perf_counter_ns()
+        self._check_shape(output, images)
+        probabilities = self._probabilities(output)
+        classes = probabilities.argmax(1).astype(np.uint32).tobytes()
+        packed = probabilities.tobytes()
+        finite = np.isfinite(probabilities)
+        not_finite = () if finite.all() else tuple(np.flatnonzero(~finite.all(1)).tolist())
+        return Answers(classes, packed, ready - started, done - ready, time.perf_counter_ns() - done, not_finite)
+
+    def _load(
+        self, variant: Variant, threads: int, sizes: list[int], on_progress: Callable[[int, int], None]
+    ) -> LoadFacts:
+        runtime = self._runtime = find_runtime(variant)(variant, threads)
+        before = _held_bytes()
+        started = time.perf_counter()
+        runtime.load(read_artefact(variant))
+        load_seconds = time.perf_counter() - started
+        loaded = _held_bytes()
+        started = time.perf_counter()
+        check_one(self._run, self.version)
+        first = _held_bytes()
+        warm_up = WarmUp(self._run_blank, runtime.warm_up_passes, on_progress)
+        check_answers(self._run, self.version, max(sizes))
+        # One image and a full batch tell what memory is needed; the rest is speed.
+        cold = warm_up.warm(sizes[:2])
+        at_limit = _held_bytes()
+        cold += warm_up.warm(sizes[2:])
+        return LoadFacts(
+            load_seconds=load_seconds,
+            warm_up_seconds=time.perf_counter() - started,
+            added_load_bytes=loaded - before,
+            added_first_inference_bytes=first - before,
+            added_batch_limit_bytes=at_limit - before,
+            added_warm_up_bytes=_held_bytes() - before,
+            runtime=runtime.describe(),
+            left_cold=ranges_of(sorted(cold)),
+        )
+
+    def _run(self, data: Buffer, datatype: DataType, images: int) -> Output:
+        output = self._runtime.run(self._runtime.prepare(data, datatype, (images, *self._item_shape)))
+        self._check_shape(output, images)
+        return output
+
+    def _run_blank(self, images: int) -> None:
+        for datatype in self.version.datatypes:
+            try:
+                self(bytes(images * self.version.item_bytes(datatype)), datatype, images)
+            except InferenceError as error:
+                raise ArtefactError(f"fails on {images} blank {datatype} items: {error.message}") from None
+
+    def _check_shape(self, output: Output, images: int) -> None:
+        if output.shape != (images, self.classes):
+            found = " x ".join(map(str, output.shape)) or "a single number"
+            raise InferenceError(
+                f"forward() returned {found} for {images} item{'s'[: images > 1]}; "
+                f"{images} x {self.classes} (items x classes) is expected"
+            )
+
+    def _probabilities(self, output: Output) -> FloatArray:
+        if self._softmax:
+            scores = output.astype(np.float32, copy=False)
+            # A row that is not finite becomes NaN, which is reported for that row.
+            with np.errstate(all="ignore"):
+                weights = np.exp(scores - scores.max(1, keepdims=True))
+                return _float32(weights / weights.sum(1, keepdims=True))
+        if output.dtype == np.float32:
+            return _float32(output)
+        # Rounded to half precision, probabilities no longer sum to 1.
+        with np.errstate(all="ignore"):
+            exact = output.astype(np.float64)
+            return _float32(exact / exact.sum(1, keepdims=True))
+
+
+def _float32(values: Output) -> FloatArray:
+    return np.ascontiguousarray(values, np.float32)
+
+
+def _held_bytes() -> int:
+    """Anonymous memory in use. What a library has freed and the heap still holds is nobody's."""
+    return_freed_memory()
+    return resident_bytes().anonymous

@@ -1,0 +1,98 @@
+"""The seam between the model process and what runs its artefact.
+
+A runtime is one module, ``model/<format>.py``, named like the ``format`` that manifests give. It holds a subclass of
+:class:`Runtime` under the name ``RUNTIME`` and is the only module that imports its library. Everything else (hashes,
+warm-up, checks of every answer, softmax, packing, time and memory) is done outside, alike for all of them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, ClassVar, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from twinserve_server.artefact.manifest import DataType, Variant
+from twinserve_server.engine.job import Buffer
+from twinserve_server.errors import ArtefactError
+
+Output = npt.NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeFacts:
+    """What runs an artefact.
+
+    Attributes:
+        format: as the manifest names it: ``torchscript``.
+        library: the distribution that runs it: ``torch``.
+        version: of the library.
+        backend: the kernels it was told to use (torch's quantised engine, an execution provider), or ``none``.
+        kernels: how often each operator that computes stands in the loaded graph.
+    """
+
+    format: str
+    library: str
+    version: str
+    backend: str
+    kernels: dict[str, int] = field(default_factory=dict)
+
+
+class Runtime(ABC):
+    """Runs one artefact. Used by one thread, in this order: made, loaded, then run and described at will."""
+
+    #: How often a batch size must run before it is as fast as it will be.
+    warm_up_passes: ClassVar[int] = 1
+
+    @abstractmethod
+    def __init__(self, variant: Variant, threads: int) -> None:
+        """Set the library up for ``variant`` on ``threads`` threads. What is allocated from now on is the artefact's.
+
+        Raises:
+            ArtefactError: the library cannot do what the manifest asks for.
+        """
+
+    @abstractmethod
+    def load(self, data: bytes) -> None:
+        """Load the artefact from its verified bytes.
+
+        Raises:
+            ArtefactError: in one line, without the file's name: they are not what this runtime loads.
+        """
+
+    @abstractmethod
+    def prepare(self, data: Buffer, datatype: DataType, shape: tuple[int, ...]) -> Any:
+        """A batch (row-major, little-endian, first dimension: items) as :meth:`run` takes it, without a copy if
+        possible."""
+
+    @abstractmethod
+    def run(self, batch: Any) -> Output:
+        """One forward pass: what the artefact returned, finished and on the CPU. Its shape and values are checked
+        outside; what numpy has no type for comes as float64.
+
+        Raises:
+            InferenceError: in one line: the artefact failed, or returned no array of floating-point numbers.
+        """
+
+    @abstractmethod
+    def describe(self) -> RuntimeFacts:
+        """What runs the artefact, as far as the library tells."""
+
+
+def find_runtime(variant: Variant) -> type[Runtime]:
+    """The runtime of ``variant.format``, imported.
+
+    Raises:
+        ArtefactError: the runtime's library is not installed.
+    """
+    try:
+        module = import_module(f"twinserve_server.model.{variant.format}")
+    except ModuleNotFoundError as error:
+        raise ArtefactError(
+            f"variant {variant.name!r}: format {variant.format!r} needs {error.name}, which is not installed: "
+            f"pip install 'twinserve[{variant.format}]'"
+        ) from None
+    return cast("type[Runtime]", module.RUNTIME)
