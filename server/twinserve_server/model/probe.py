@@ -34,9 +34,9 @@ def check_one(run: RunBatch, version: ModelVersion) -> None:
         try:
             run(bytes(version.item_bytes(datatype)), datatype, 1)
         except InferenceError as error:
-            shape = " x ".join(map(str, (1, *version.item_shape)))
+            item = " x ".join(map(str, version.item_shape))
             raise ArtefactError(
-                f"does not take what its manifest says ({datatype}, {shape}): {error.message}"
+                f"does not fit its manifest: given one {datatype} item of {item}, {error.message}"
             ) from None
 
 

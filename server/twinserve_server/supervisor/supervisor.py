@@ -18,7 +18,7 @@ import structlog
 from twinserve_server.access.guard import Guard
 from twinserve_server.access.tokens import Token
 from twinserve_server.engine.router import ShadowPolicy, TrafficPolicy
-from twinserve_server.errors import ConflictError, TwinserveError
+from twinserve_server.errors import ArtefactError, ConflictError, TwinserveError
 from twinserve_server.host.memory import ResidentBytes, resident_bytes
 from twinserve_server.ipc.control import GATEWAY_SECONDS, ControlLine
 from twinserve_server.metrics.exemplars import ExemplarBook
@@ -95,14 +95,16 @@ class Supervisor:
         """Start everything; return when all of it is ready.
 
         Raises:
-            StartError: a process cannot start.
+            ArtefactError: a model cannot be served.
+            StartError: another process cannot start.
         """
         self._tasks = [asyncio.ensure_future(child.keep_alive()) for child in self.children]
         async with self._changed:
             while True:
                 for child in self.children:
                     if child.failure:
-                        raise StartError(child.failure)
+                        # What a model process cannot get over is its artefact.
+                        raise (ArtefactError if child.name in self.models else StartError)(child.failure)
                     if child.restarts >= 3:
                         raise StartError(f"{child.name} ends again and again while starting; see the log above")
                 ready = sum(child.ready for child in self.children)

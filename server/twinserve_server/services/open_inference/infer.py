@@ -49,13 +49,13 @@ class ModelInferMethod:
     @staticmethod
     def _finish(call: Call) -> None:
         exchange, name, wanted = call.owner
-        call.owner = None
         job = call.job
         assert job is not None
         if job.error is None:
             exchange.answer(encode_response(call, job, name, wanted))
         else:
             exchange.refuse(job.error, call.request_id)
+        call.owner = None
 
 
 class ModelStreamInferMethod:
@@ -87,13 +87,13 @@ class ModelStreamInferMethod:
     @staticmethod
     def _finish(call: Call) -> None:
         slot, name, wanted = call.owner
-        call.owner = None
         job = call.job
         assert job is not None
         if job.error is None:
             slot.answer(encode_stream_response(encode_response(call, job, name, wanted)))
         else:
             slot.answer(encode_stream_failure(message_of(job.error), call.request_id))
+        call.owner = None
 
 
 def parse_request(raw: bytes) -> pb.ModelInferRequest:
