@@ -8,6 +8,7 @@ from typing import Any, Final
 from twinserve_server.errors import ArtefactError, shown
 
 MAX_DEPTH: Final = 32
+MAX_INTEGER: Final = 2**63 - 1
 
 
 def parse_json(data: bytes, source: str) -> Any:
@@ -46,7 +47,8 @@ def _refuse_constant(name: str) -> None:
 
 
 def _check_values(value: Any, source: str) -> None:
-    """Refuse what lies too deep, and text that cannot leave the process as UTF-8 (half a surrogate pair)."""
+    """Refuse what lies too deep or cannot be told to another process: half a surrogate pair, whole numbers of more than
+    64 bits."""
     left: list[tuple[str, int, Any]] = [("", 1, value)]
     while left:
         path, depth, found = left.pop()
@@ -60,6 +62,8 @@ def _check_values(value: Any, source: str) -> None:
             left += [(f"{path}.{index}", depth + 1, entry) for index, entry in enumerate(found)]
         elif isinstance(found, str):
             _check_text(found, path, source)
+        elif isinstance(found, int) and abs(found) > MAX_INTEGER:
+            raise ArtefactError(f"{source}: field {path[:100]}: is beyond {MAX_INTEGER}, the limit of whole numbers")
 
 
 def _check_text(text: str, path: str, source: str) -> None:
