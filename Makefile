@@ -40,13 +40,13 @@ format: $(VENV)/.installed ## Format the code
 	$(BIN)/ruff check --fix .
 
 bench: $(VENV)/.installed ## Measure the server against its bounds (needs h2load: apt-get install nghttp2-client)
-	$(BIN)/python loadtest/bench/run.py --models $(MODELS) $(ARGS)
+	$(BIN)/python -m twinserve_bench.run --models $(MODELS) $(ARGS)
 
 bench-peers: $(VENV)/.installed ## Measure the server against Triton, TorchServe, KServe, MLServer, Ray Serve
-	$(BIN)/python loadtest/bench/peers/run.py --models $(MODELS) $(ARGS)
+	$(BIN)/python -m twinserve_bench.peers.run --models $(MODELS) $(ARGS)
 
 calibrate: $(VENV)/.installed ## Check the statistics: A/A runs and planted effects
-	$(BIN)/python loadtest/bench/calibration.py $(ARGS)
+	$(BIN)/python -m twinserve_bench.calibration $(ARGS)
 
 proto: $(VENV)/.installed ## Generate the stubs again
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps -e .

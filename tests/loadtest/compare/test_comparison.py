@@ -14,12 +14,12 @@ import pytest
 from hdrh.histogram import HdrHistogram
 from rich.console import Console
 
+from twinserve_bench.simulation import Noise, SimulatedMachine, SimulatedVariant
 from twinserve_loadtest.compare.accuracy import TestImages
 from twinserve_loadtest.compare.assemble import Surroundings, assemble
 from twinserve_loadtest.compare.experiment import Experiment
 from twinserve_loadtest.compare.gates import default_gates
 from twinserve_loadtest.compare.measurements import Measurements, Settings
-from twinserve_loadtest.compare.simulation import Noise, SimulatedMachine, SimulatedVariant
 from twinserve_loadtest.compare.terminal import show
 from twinserve_loadtest.compare.verdict import VerdictRefusedError, reuse
 from twinserve_loadtest.record.comparison import (

@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from twinserve_bench.simulation import Noise, SimulatedMachine, SimulatedVariant
 from twinserve_loadtest.compare.block_runner import BlockResult
 from twinserve_loadtest.compare.crossover import crossover_cells, survey
 from twinserve_loadtest.compare.design import BlockPlan
 from twinserve_loadtest.compare.experiment import Experiment
 from twinserve_loadtest.compare.measurements import Measurements, Progress, Settings
 from twinserve_loadtest.compare.rate_ladder import Objective, climb, slo_result
-from twinserve_loadtest.compare.simulation import Noise, SimulatedMachine, SimulatedVariant
 from twinserve_loadtest.record.findings import Effect
 
 LABELS = np.random.default_rng(0).integers(0, 10, 2000)

@@ -1,0 +1,286 @@
+"""``make bench``: the server against its bounds, measured in one run on one machine.
+
+Bound 1 is the bare model in a loop; bound 2 a gRPC server that does nothing. All servers are up the whole time and are
+measured in turn, round after round, so that a slow minute of the machine hits everybody; figures are medians with
+their spread, and targets are ratios within a round. Examples:
+
+    python -m twinserve_bench.run                 about ten minutes
+    python -m twinserve_bench.run --quick         one round of short runs: does everything work?
+    python -m twinserve_bench.run --no-profile    does not ask py-spy where a request's time goes
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+
+from twinserve_bench.h2load import LoadError, drive
+from twinserve_bench.health_probe import health_under_load
+from twinserve_bench.messages import TestSet
+from twinserve_bench.processes import Running, affinity, busy_warning, ensure_models, noop, pss_mib, twinserve
+from twinserve_bench.table import Figures, Target, figures_table, profile_table, targets_table
+from twinserve_bench.where_time_goes import ProfileError, where_time_goes
+from twinserve_loadtest.generate.generator import LoadGenerator
+from twinserve_loadtest.generate.spec import BlockSpec
+from twinserve_loadtest.record.stamp import read_stamp
+from twinserve_loadtest.record.testset import load_test_set
+
+IN_FLIGHT = (1, 8, 16, 32, 64, 128)
+#: An open loop that sends later than this is none. Not relative to the latency: a late client inflates that, too.
+LATEST_US = 1000.0
+#: With how many requests in flight a health check is timed, and how long it may take.
+HEALTH_IN_FLIGHT = (64, 128)
+HEALTH_LIMIT_MS = 50.0
+console = Console(stderr=True)
+
+
+class Bench:
+    """One run: servers, figures, progress."""
+
+    def __init__(self, models: Path, seconds: float, gateways: int) -> None:
+        self.models = models
+        self.seconds = seconds
+        self.gateways = gateways
+        self.figures = Figures()
+        self.tests = TestSet(models)
+        self.servers: dict[str, Running] = {}
+
+    def start(self, stack: contextlib.ExitStack) -> None:
+        """Start every server, and see that each answers rightly."""
+        flags = ["--variants", "fp32,int8", "--gateways", str(self.gateways)]
+        self.servers["noop"] = stack.enter_context(noop(self.gateways))
+        for name, more in (
+            ("aio", ["--transport", "aio"]),
+            ("fast", ["--transport", "fast"]),
+        ):
+            self.servers[name] = stack.enter_context(twinserve(self.models, *flags, *more))
+            for variant in ("fp32", "int8"):
+                self.tests.check(self.servers[name].port, variant)
+
+    def round(self, progress: Progress) -> None:
+        """Measure everything once."""
+        steps: list[partial[None]] = [
+            *(partial(self.unary, "noop", "int8", n, 1) for n in IN_FLIGHT),
+            *(partial(self.unary, name, "int8", n, 1) for name in ("aio", "fast") for n in IN_FLIGHT),
+            *(partial(self.unary, name, "fp32", n, 1) for name in ("aio", "fast") for n in (1, 64)),
+            *(partial(self.unary, name, variant, 4, 64) for name in ("aio", "fast") for variant in ("fp32", "int8")),
+            *(partial(self.stream, name, "int8") for name in ("aio", "fast")),
+            *(partial(self.locust, name, "int8", n) for name in ("aio", "fast") for n in (1, 64)),
+            *(partial(self.bare, variant) for variant in ("fp32", "int8")),
+            *(partial(self.open_loop, name, "int8") for name in ("aio", "fast")),
+            *(partial(self.health, name, n) for name in ("aio", "fast") for n in HEALTH_IN_FLIGHT),
+        ]
+        task = progress.add_task("measuring", total=len(steps))
+        for step in steps:
+            progress.update(task, description=" ".join(map(str, step.args)))
+            step()
+            progress.advance(task)
+        progress.remove_task(task)
+
+    def unary(self, name: str, variant: str, in_flight: int, images: int) -> None:
+        """Closed loop, one stream a connection."""
+        message = self.tests.request(variant, images).SerializeToString()
+        load = drive(self.servers[name].port, message, in_flight, self.seconds)
+        label = f"{name} {variant}" + (f" batch-{images}" if images > 1 else "")
+        rate = load.requests_per_second * images
+        self.figures.add(f"{label}, {in_flight} in flight: images/s", rate)
+        self.figures.add(f"{label}, {in_flight} in flight: p50 µs", load.p50_us)
+
+    def stream(self, name: str, variant: str) -> None:
+        """Bidirectional streams, 64 images in flight in all."""
+        found = self._client("stream", name, variant, "--in-flight", "64")
+        self.figures.add(f"{name} {variant} stream, 64 in flight: images/s", found["images_per_second"])
+
+    def open_loop(self, name: str, variant: str) -> None:
+        """Poisson arrivals at half the peak of this round, latency from the intended send."""
+        peak = self.figures.values[f"{name} {variant}, 64 in flight: images/s"][-1]
+        found = self._client("open", name, variant, "--rate", str(peak / 2))
+        label = f"{name} {variant}, Poisson at half its peak"
+        self.figures.add(f"{label}: requests/s", found["rate"])
+        self.figures.add(f"{label}: sent late by, p99 µs", found["late_p99_us"])
+        if found["late_p99_us"] > LATEST_US:
+            console.print(f"{label}: requests were sent late, latencies are not kept", style="yellow")
+            return
+        self.figures.add(f"{label}: p50 µs", found["p50_us"])
+        self.figures.add(f"{label}: p99 µs", found["p99_us"])
+
+    def locust(self, name: str, variant: str, in_flight: int) -> None:
+        """The same closed loop from Locust and the SDK: what a generator in Python leaves of the figures."""
+        target, test_set = f"127.0.0.1:{self.servers[name].port}", load_test_set(self.models / "mnist")
+        with LoadGenerator(target, test_set) as generator:
+            tally = generator.run(BlockSpec.closed(variant, in_flight, seconds=self.seconds)).tally()
+        label = f"{name} {variant}, {in_flight} in flight from Locust"
+        self.figures.add(f"{label}: images/s", tally.requests / self.seconds)
+        self.figures.add(f"{label}: p50 µs", tally.histogram.get_value_at_percentile(50))
+
+    def health(self, name: str, in_flight: int) -> None:
+        """Health/Check beside a closed loop of INT8; a load of its own, so that probes cost no other figure."""
+        message = self.tests.request("int8").SerializeToString()
+        found = health_under_load(self.servers[name].port, message, in_flight, self.seconds)
+        label = f"{name}, Health/Check with {in_flight} INT8 in flight"
+        self.figures.add(f"{label}: p50 µs", statistics.median(found))
+        self.figures.add(f"{label}: p99 µs", found[min(len(found) - 1, int(len(found) * 0.99))])
+        self.figures.add(f"{label}: max µs", found[-1])
+
+    def bare(self, variant: str) -> None:
+        """The artefact in a loop, one thread, as the model process has."""
+        command = [sys.executable, "-m", "twinserve_bench.bare_model", str(self.models / "mnist" / "1"), variant]
+        done = subprocess.run(
+            [*command, "--seconds", str(self.seconds / 3)], capture_output=True, text=True, check=True, timeout=120
+        )
+        for size, rate in json.loads(done.stdout).items():
+            self.figures.add(f"bare {variant}, batch {size}: images/s", rate)
+
+    def _client(self, mode: str, name: str, variant: str, *more: str) -> dict[str, float]:
+        command = [sys.executable, "-m", "twinserve_bench.http2_load", mode, "--port", str(self.servers[name].port)]
+        command += ["--variant", variant, "--seconds", str(self.seconds), "--models", str(self.models), *more]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+        found: dict[str, float] = json.loads(done.stdout)
+        return found
+
+    def targets(self) -> list[Target]:
+        """What should hold, from the rounds measured."""
+        figures = self.figures
+
+        def rate(label: str) -> str:
+            return f"{label}: images/s"
+
+        best_bare = max((f"bare fp32, batch {size}: images/s" for size in (1, 8, 32, 64, 128)), key=figures.median)
+        rows = []
+        for name in ("aio", "fast"):
+            rows += [
+                Target(
+                    f"{name}: int8 unary, 64 in flight / no-op grpc.aio",
+                    0.95,
+                    True,
+                    figures.ratio(rate(f"{name} int8, 64 in flight"), rate("noop int8, 64 in flight")),
+                ),
+                Target(
+                    f"{name}: fp32 unary, 64 in flight / bare fp32 at its best batch",
+                    0.70,
+                    True,
+                    figures.ratio(rate(f"{name} fp32, 64 in flight"), best_bare),
+                ),
+                Target(
+                    f"{name}: int8 batch-64 / bare int8 at batch 64",
+                    0.80,
+                    True,
+                    figures.ratio(rate(f"{name} int8 batch-64, 4 in flight"), rate("bare int8, batch 64")),
+                ),
+                Target(
+                    f"{name}: int8 stream / unary, 64 in flight",
+                    1.5,
+                    True,
+                    figures.ratio(rate(f"{name} int8 stream, 64 in flight"), rate(f"{name} int8, 64 in flight")),
+                ),
+                Target(
+                    f"{name}: int8 / fp32, batch-64 images/s",
+                    5.0,
+                    True,
+                    figures.ratio(
+                        rate(f"{name} int8 batch-64, 4 in flight"), rate(f"{name} fp32 batch-64, 4 in flight")
+                    ),
+                ),
+                Target(
+                    f"{name}: fp32 / int8, p50 with one in flight",
+                    1.5,
+                    True,
+                    figures.ratio(f"{name} fp32, 1 in flight: p50 µs", f"{name} int8, 1 in flight: p50 µs"),
+                ),
+            ]
+        for name in ("aio", "fast"):
+            load = f"{name} int8, Poisson at half its peak"
+            ratios = figures.ratio(f"{load}: p99 µs", f"{load}: p50 µs")
+            rows.append(Target(f"{name}: int8 p99 / p50, Poisson at half its peak", 4.0, False, ratios))
+        for name in ("aio", "fast"):
+            for in_flight in HEALTH_IN_FLIGHT:
+                label = f"{name}, Health/Check with {in_flight} INT8 in flight"
+                times = [value / 1000 for value in figures.values.get(f"{label}: p99 µs", [])]
+                rows.append(Target(f"{label}: p99 ms", HEALTH_LIMIT_MS, False, times))
+        return rows
+
+
+def main() -> int:
+    """Measure, print the tables, keep the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", type=Path, default=Path("models"))
+    parser.add_argument("--rounds", "--repeats", type=int, default=3, dest="repeats")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
+    parser.add_argument("--gateways", type=int, default=2)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--profile", action=argparse.BooleanOptionalAction, default=True, help="profile with py-spy")
+    parser.add_argument("--output", type=Path, default=Path("bench-results"))
+    arguments = parser.parse_args()
+    try:
+        ensure_models(arguments.models)
+    except subprocess.CalledProcessError as error:
+        return int(error.returncode)
+    repeats, seconds = (1, 1.0) if arguments.quick else (arguments.repeats, arguments.seconds)
+    load_before = os.getloadavg()[0]
+    bench = Bench(arguments.models, seconds, arguments.gateways)
+    try:
+        with contextlib.ExitStack() as stack, Progress(console=console) as progress:
+            bench.start(stack)
+            memory = {name: pss_mib(server.pid) for name, server in bench.servers.items()}
+            task = progress.add_task("rounds", total=repeats)
+            for _ in range(repeats):
+                bench.round(progress)
+                progress.advance(task)
+            profile = {}
+            if arguments.profile:
+                try:
+                    profile = where_time_goes(bench.servers["fast"], bench.tests)
+                except ProfileError as error:
+                    # The figures stand without it.
+                    console.print(f"where a request's time goes is not known: {error}", style="yellow")
+    except LoadError as error:
+        console.print(f"error: {error}", style="red")
+        return 1
+    targets = bench.targets()
+    stamp = read_stamp()
+    text = "\n\n".join(
+        [
+            f"Cores {affinity()}, {repeats} rounds of {seconds:g} s; server and generator share the cores.",
+            busy_warning(load_before),
+            figures_table(bench.figures),
+            targets_table(targets),
+            *(f"{name}: {sum(found.values()):.0f} MiB PSS idle: {found}" for name, found in memory.items()),
+            profile_table(profile) if profile else "",
+        ]
+    )
+    print(text)
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    path = arguments.output / f"bench-{datetime.now(UTC):%Y%m%dT%H%M%S}.json"
+    path.write_text(
+        json.dumps(
+            {
+                "stamp": asdict(stamp),
+                "command": sys.argv,
+                "load_average_before": load_before,
+                "figures": bench.figures.values,
+                "targets": [{**asdict(target), "reached": target.reached} for target in targets],
+                "idle_pss_mib": memory,
+                "profile": profile,
+            },
+            indent=1,
+            default=str,
+        )
+    )
+    console.print(f"kept in {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
