@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+
+from twinserve_host.cgroups import cgroup_folders
 
 
 def usable_cores(root: Path = Path("/")) -> int:
@@ -20,35 +21,9 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
     Args:
         root: where ``proc`` and ``sys`` lie.
     """
-    try:
-        lines = (root / "proc/self/cgroup").read_text("ascii", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    limits = [limit for folder in _folders(root, lines) for limit in (_v2_limit(folder), _v1_limit(folder)) if limit]
+    folders = cgroup_folders(root, "cpu")
+    limits = [limit for folder in folders for limit in (_v2_limit(folder), _v1_limit(folder)) if limit]
     return min(limits, default=None)
-
-
-def _folders(root: Path, lines: list[str]) -> Iterator[Path]:
-    """The folders of the process's cgroups, each with all above it.
-
-    A container that sees its host's cgroup paths has its own group mounted on top: what is not there is passed over,
-    and the mount itself always looked at.
-    """
-    mounts = root / "sys/fs/cgroup"
-    groups = {(mounts, PurePosixPath("/")), (mounts / "cpu", PurePosixPath("/"))}
-    for line in lines:
-        number, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        group = PurePosixPath(path)
-        if number == "0" and not controllers:
-            groups |= {(mounts, group), (mounts / "unified", group)}
-        elif "cpu" in controllers.split(","):
-            groups |= {(mounts / "cpu", group), (mounts / controllers, group)}
-    for mount, group in groups:
-        # Outside of its cgroup namespace a path begins with "..", which would lead out of the mount.
-        parts = [part for part in group.parts if part not in ("/", "..")]
-        for length in range(len(parts), -1, -1):
-            yield mount.joinpath(*parts[:length])
 
 
 def _v2_limit(folder: Path) -> float | None:

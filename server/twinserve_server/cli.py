@@ -20,9 +20,9 @@ Examples:
 
   twinserve serve --variants fp32,int8 --replicas int8=2 --gateways 2
 
-  twinserve serve --tls-cert server.pem --tls-key server.key --tls-client-ca clients.pem
+  twinserve serve --explain-plan                     how many processes would run on this machine, and why
 
-  twinserve serve --tokens tokens                    callers need a token; `twinserve token create` makes one
+  twinserve serve --tls-cert server.pem --tls-key server.key --tls-client-ca clients.pem
 
   twinserve serve --tokens tokens                    callers need a token; `twinserve token create` makes one
 

@@ -21,7 +21,7 @@ from twinserve_server.artefact.repository import find_versions
 from twinserve_server.errors import ArtefactError, TwinserveError
 from twinserve_server.settings.exposure import listening, tls_files
 from twinserve_server.settings.read import SettingsError, read_settings
-from twinserve_server.supervisor.start import run_server
+from twinserve_server.supervisor.start import explain, run_server
 from twinserve_server.supervisor.supervisor import Supervisor
 from twinserve_server.telemetry.logs import configure_logging
 
@@ -36,7 +36,7 @@ INTERRUPT_SECONDS: Final = 5.0
 
 
 def run(given: Mapping[str, Any]) -> int:
-    """Serve with the settings given by flags; return the exit code.
+    """Serve with the settings given by flags, or only say what would run; return the exit code.
 
     0: after a drain; 1: models that cannot be served; 2: wrong settings; what a first build ended with, if it failed.
     """
@@ -59,6 +59,12 @@ def run(given: Mapping[str, Any]) -> int:
 
             def progress(ready: int, total: int) -> None:
                 status.update(f"starting: {ready} of {total} processes are ready")
+
+            if settings.explain_plan:
+                reasons = asyncio.run(explain(settings, progress))
+                status.stop()
+                print("\n".join(reasons))
+                return 0
 
             def ready(supervisor: Supervisor, port: int, metrics_port: int) -> None:
                 status.stop()
@@ -123,5 +129,8 @@ def announce(supervisor: Supervisor, port: int, metrics_port: int) -> None:
     beside = listening(settings)
     scheme = "https" if beside.metrics_tls else "http"
     where = f"gRPC {settings.host}:{port}{tls}   metrics {scheme}://{beside.metrics_host}:{metrics_port}/metrics"
+    assert supervisor.plan.sizing is not None
+    for reason in supervisor.plan.sizing.reasons:
+        console.print(f"[dim]{escape(reason)}[/]", highlight=False, soft_wrap=True)
     processes = f"{len(supervisor.gateways)} gateways, {len(supervisor.models)} model processes"
     console.print(Panel(table, title=f"twinserve: {where}", subtitle=f"{processes}; Ctrl-C drains and stops"))

@@ -17,6 +17,7 @@ from twinserve_server.ipc.process_config import ModelProcessConfig, read_config
 from twinserve_server.metrics.cells import BatchRecorder
 from twinserve_server.metrics.slab import Slab
 from twinserve_server.model.batch_server import BatchServer
+from twinserve_server.model.cost import measured_cost
 from twinserve_server.model.forward import Forward
 from twinserve_server.model.reports import Reports
 
@@ -66,7 +67,12 @@ def main() -> int:
     merge_limit = config.max_batch_size if config.settings.batching else 0
     server = BatchServer(forward, listener, control, merge_limit, recorder, reports)
     signal.signal(signal.SIGTERM, lambda *_: server.stop())
-    reports.send("ready", facts=asdict(forward.facts))
+    datatype = config.version.datatypes[0]
+
+    def run(images: int) -> object:
+        return forward(bytes(images * config.version.item_bytes(datatype)), datatype, images)
+
+    reports.send("ready", facts={**asdict(forward.facts), "cost": measured_cost(run, config.max_batch_size)})
     server.run()
     return 0
 

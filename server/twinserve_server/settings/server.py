@@ -7,12 +7,10 @@ what each process is handed follow from the field. Values with several parts are
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from twinserve_host.cores import usable_cores
 from twinserve_server.settings import checks, syntax
 from twinserve_server.settings.declaration import Check, Read, setting
 
@@ -56,9 +54,11 @@ class ServerSettings:
     transport: Literal["auto", "aio", "fast"] = setting("auto", "gRPC transport: auto, aio or fast.", panel=NETWORK)
 
     gateways: Annotated[int, Check(checks.one_gateway_off_linux)] = setting(
-        0, "Gateway processes.", ge=0, le=64, shown="one a core, at most 2; off Linux 1", panel=PROCESSES
+        0, "Gateway processes.", ge=0, le=64, shown="as fits the machine; off Linux 1", panel=PROCESSES
     )
-    replicas: Replicas = setting({}, "Model processes of a variant.", shown="1", metavar="V=N", panel=PROCESSES)
+    replicas: Replicas = setting(
+        {}, "Model processes of a variant.", shown="as fits the machine", metavar="V=N", panel=PROCESSES
+    )
     threads: int = setting(1, "Threads of a forward pass.", ge=1, le=256, panel=PROCESSES)
     pin: Pins = setting({}, "Cores of a variant or of 'gateway'.", shown="any", metavar="V=0,1", panel=PROCESSES)
     pipeline: int = setting(1, "Batches in flight from one gateway to one model process.", ge=1, le=8, panel=PROCESSES)
@@ -91,6 +91,9 @@ class ServerSettings:
     )
 
     grace: float = setting(10.0, "Seconds a drain may take.", ge=0, le=3600, panel=LIFE)
+    explain_plan: bool = setting(
+        False, "Say how many processes would run on this machine, and why; serve nothing.", panel=LIFE
+    )
     ready_file: Path | None = setting(None, "Written once ready: ports and pid, as JSON.", panel=LIFE)
 
     log_format: Literal["console", "json"] = setting("console", "Form of the log: console or json.", panel=LOGS)
@@ -109,8 +112,3 @@ class ServerSettings:
     trace_share: float = setting(
         1.0, "Share of the traces that begin here; one that a client began follows the client.", ge=0, le=1, panel=LOGS
     )
-
-    @property
-    def gateway_count(self) -> int:
-        """Gateways to start: one a core up to two, which leaves cores to the models; off Linux one."""
-        return self.gateways or (min(2, usable_cores()) if sys.platform == "linux" else 1)

@@ -27,7 +27,7 @@ def supervisor_values(supervisor: Supervisor) -> dict[str, Values]:
         values.setdefault(family.name, {})[labels] = [value]
 
     _put_build(put, supervisor.transport)
-    for child, state in supervisor.models.values():
+    for child, state in list(supervisor.models.values()):
         replica = state.replica
         version = supervisor.plan.versions[replica.model]
         variant = version.variants[replica.variant]

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from twinserve_host.cores import usable_cores
+from twinserve_host.memory import usable_bytes
 from twinserve_server.access.tokens import Token
 from twinserve_server.artefact.manifest import ModelVersion, Variant
 from twinserve_server.engine.router import ShadowPolicy, TrafficPolicy
 from twinserve_server.errors import InvalidInputError, TwinserveError
 from twinserve_server.ipc.process_config import ChannelConfig, GatewayConfig, ModelProcessConfig
 from twinserve_server.settings.server import ServerSettings
+from twinserve_server.supervisor.sizing import Asked, Cost, Key, Machine, Sizing, size
 from twinserve_server.transport.tls import Pem
 
 
@@ -45,17 +49,26 @@ class Plan:
     policies: dict[str, TrafficPolicy]
     default_model: str
     run_dir: Path
+    #: None: not known yet, since no model process has said what an image costs it; the first of each can start.
+    sizing: Sizing | None = None
 
     def replicas(self) -> Iterator[Replica]:
-        """Every model process."""
+        """Every model process that shall run as far as is known."""
         for model, version in self.versions.items():
             for variant in version.variants:
-                for index in range(self.settings.replicas.get(variant, 1)):
+                for index in range(self.sizing.replicas[model, variant] if self.sizing else 1):
                     yield Replica(model, variant, index)
 
     def batch_limit(self, variant: Variant) -> int:
         """Images a forward pass of ``variant`` may take."""
         return self.settings.max_batch_size or variant.max_batch_size
+
+    def sized(self, costs: dict[Key, Cost]) -> Plan:
+        """This plan with the number of processes that fits ``costs``, of every variant, and this machine."""
+        settings = self.settings
+        machine = Machine(usable_cores(), usable_bytes(), shares_port=sys.platform == "linux")
+        asked = Asked(settings.gateways, settings.replicas, settings.threads, settings.transport)
+        return replace(self, sizing=size(machine, costs, asked))
 
     def socket_path(self, replica: Replica) -> str:
         """Where a model process listens for gateways."""

@@ -116,6 +116,25 @@ def open_guard(path: Path) -> Guard:
         raise TokenError(f"--tokens: {error.message}") from None
 
 
+async def explain(settings: ServerSettings, on_progress: Callable[[int, int], None] = lambda *_: None) -> list[str]:
+    """How many processes a server with these settings would run here, and why.
+
+    Each variant is loaded once to see what an image costs it; nothing listens.
+
+    Raises:
+        ArtefactError, OptionError, StartError: see :func:`run_server`.
+    """
+    versions = load_repository(settings.models)
+    with tempfile.TemporaryDirectory(prefix="twinserve-") as run_dir:
+        supervisor = Supervisor(make_plan(settings, versions, Path(run_dir)), 0)
+        try:
+            await supervisor.measure(on_progress)
+        finally:
+            await supervisor.stop(0.0)
+    assert supervisor.plan.sizing is not None
+    return supervisor.plan.sizing.reasons
+
+
 def reserve_port(host: str, port: int) -> socket.socket:
     """Hold a port for the gateways, which share it by SO_REUSEPORT; a port of 0 becomes a free one.
 

@@ -26,6 +26,7 @@ from twinserve_server.metrics.settlement import settle
 from twinserve_server.metrics.slab import Slab
 from twinserve_server.supervisor.child import ChildProcess
 from twinserve_server.supervisor.plan import Plan, Replica, policy_values
+from twinserve_server.supervisor.sizing import Cost
 from twinserve_server.transport.certificates import Certificates
 
 log = structlog.get_logger()
@@ -73,13 +74,11 @@ class Supervisor:
         self.started = time.monotonic()
         self._port = port
         self._lines: dict[str, ControlLine] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        #: What keeps each child alive.
+        self._keepers: dict[ChildProcess, asyncio.Task[None]] = {}
+        self._sampler: asyncio.Task[None] | None = None
         self._changed = asyncio.Condition()
         self._slabs: dict[str, Slab] = {}
-        for replica in plan.replicas():
-            self._add_model(replica)
-        for index in range(plan.settings.gateway_count):
-            self._add_gateway(index)
 
     @property
     def children(self) -> list[ChildProcess]:
@@ -98,7 +97,36 @@ class Supervisor:
             ArtefactError: a model cannot be served.
             StartError: another process cannot start.
         """
-        self._tasks = [asyncio.ensure_future(child.keep_alive()) for child in self.children]
+        await self.measure(on_progress)
+        assert self.plan.sizing is not None
+        for replica in self.plan.replicas():
+            if replica.name not in self.models:
+                self._add_model(replica)
+        for index in range(self.plan.sizing.gateways):
+            self._add_gateway(index)
+        await self._until_ready(on_progress)
+        self._sampler = asyncio.ensure_future(self._sample())
+
+    async def measure(self, on_progress: Callable[[int, int], None] = lambda *_: None) -> None:
+        """Start one model process a variant and, from what an image costs each, decide how many of what to run.
+
+        Raises:
+            StartError: one cannot start.
+        """
+        for replica in self.plan.replicas():
+            self._add_model(replica)
+        await self._until_ready(on_progress)
+        self.plan = self.plan.sized(
+            {
+                (state.replica.model, state.replica.variant): Cost(**state.facts["cost"])
+                for _, state in self.models.values()
+            }
+        )
+
+    async def _until_ready(self, on_progress: Callable[[int, int], None]) -> None:
+        for child in self.children:
+            if child not in self._keepers:
+                self._keepers[child] = asyncio.ensure_future(child.keep_alive())
         async with self._changed:
             while True:
                 for child in self.children:
@@ -110,9 +138,8 @@ class Supervisor:
                 ready = sum(child.ready for child in self.children)
                 on_progress(ready, len(self.children))
                 if ready == len(self.children):
-                    break
+                    return
                 await self._changed.wait()
-        self._tasks.append(asyncio.ensure_future(self._sample()))
 
     async def stop(self, grace_seconds: float) -> None:
         """Drain the gateways, then end the model processes; whoever does not end in time is killed."""
@@ -122,8 +149,9 @@ class Supervisor:
                 self._lines[child.name].notify("drain", grace_seconds=grace_seconds)
             except (ConnectionError, KeyError):
                 child.kill()
-        keepers = self._tasks[: len(self.children)]
-        gateways, models = keepers[: len(self.gateways)], keepers[len(self.gateways) :]
+        keepers = self._keepers
+        gateways = [keepers[child] for child in self.gateways if child in keepers]
+        models = [keepers[child] for child, _ in self.models.values() if child in keepers]
         if gateways:
             await asyncio.wait(gateways, timeout=grace_seconds + 2)
         for child, _ in self.models.values():
@@ -133,8 +161,8 @@ class Supervisor:
         for child in self.children:
             child.kill()
         if keepers:
-            await asyncio.wait(keepers, timeout=5)
-        for task in self._tasks:
+            await asyncio.wait(keepers.values(), timeout=5)
+        for task in filter(None, (*keepers.values(), self._sampler)):
             task.cancel()
 
     async def sample(self) -> None:

@@ -100,21 +100,8 @@ def test_a_wrong_flag_ends_with_one_line_that_names_it(
     assert capsys.readouterr().err == f"error: --{setting.replace('_', '-')}: {message}\n"
 
 
-class TestGateways:
-    """They share a port by SO_REUSEPORT, which balances connections on Linux only."""
-
-    @pytest.mark.parametrize(("cores", "gateways"), [(1, 1), (2, 2), (8, 2)])
-    def test_there_is_one_a_core_and_at_most_two(
-        self, monkeypatch: pytest.MonkeyPatch, cores: int, gateways: int
-    ) -> None:
-        monkeypatch.setattr("twinserve_server.settings.server.usable_cores", lambda: cores)
-        assert settings().gateway_count == gateways
-        assert settings(gateways=3).gateway_count == 3
-
-    def test_elsewhere_there_is_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("twinserve_server.settings.server.usable_cores", lambda: 8)
-        monkeypatch.setattr("sys.platform", "darwin")
-        assert settings().gateway_count == 1
-        assert settings(gateways=1).gateway_count == 1
-        with pytest.raises(SettingsError, match=r"2 gateways can share a port on Linux only, this is darwin; give 1"):
-            settings(gateways=2)
+def test_off_linux_several_gateways_cannot_share_a_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert settings(gateways=1).gateways == 1
+    with pytest.raises(SettingsError, match=r"2 gateways can share a port on Linux only, this is darwin; give 1"):
+        settings(gateways=2)

@@ -99,6 +99,18 @@ def test_a_wrong_flag_is_named_with_its_value(tiny_models: Path, flags: list[str
     assert "Traceback" not in ended.stderr
 
 
+def test_the_plan_is_explained_without_serving(tiny_models: Path) -> None:
+    ended = run_serve("--models", str(tiny_models), "--explain-plan", "--gateways", "3", "--replicas", "int8=2")
+    assert ended.returncode == 0, ended.stderr
+    lines = ended.stdout.splitlines()
+    assert lines[0].startswith("3 gateways on ")
+    assert [line.split(":")[0] for line in lines[1:3]] == [
+        "1 model process of tiny/fp32",
+        "2 model processes of tiny/int8",
+    ]
+    assert "gRPC" not in ended.stderr
+
+
 def test_every_option_may_stand_in_the_environment(
     tiny_models: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,40 @@
+"""What an image costs a warm model, for the supervisor's plan."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+#: The least of several passes is what the model takes; the others found cold caches or a slower core.
+PASSES: Final = 5
+#: A dear model is not asked again after so long.
+ENOUGH_SECONDS: Final = 0.25
+
+
+def measured_cost(run: Callable[[int], object], batch_limit: int) -> dict[str, float]:
+    """Fields of ``supervisor.sizing.Cost``.
+
+    Args:
+        run: one forward pass over so many images.
+        batch_limit: the most images in one.
+    """
+    return {
+        "one_us": _least_us(lambda: run(1)),
+        "image_us": _least_us(lambda: run(batch_limit)) / batch_limit,
+        "batch_limit": batch_limit,
+    }
+
+
+def _least_us(run: Callable[[], object]) -> float:
+    least = float("inf")
+    first = time.perf_counter()
+    for _ in range(PASSES):
+        # CPU time of all threads, not the clock's: other models start at the same time on the same cores.
+        started = time.process_time()
+        run()
+        least = min(least, time.process_time() - started)
+        ended = time.perf_counter()
+        if ended - first > ENOUGH_SECONDS:
+            break
+    return least * 1e6

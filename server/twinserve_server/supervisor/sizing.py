@@ -1,0 +1,113 @@
+"""How many processes fit this machine: a pure function of cores, memory and what an image costs each variant.
+
+A request costs a gateway so much CPU, and an image costs its model so much. With all cores at work, gateways and model
+processes are busy for their shares of the cores; so many of each are started.
+
+The variants of a model get the same number of processes, by what an image costs them in the middle (geometric mean):
+with a number of its own each, a comparison would compare the plan, not the models. Each gets as many as if all of the
+traffic were its own: processes that wait cost memory, not time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import geometric_mean
+from typing import Final
+
+#: CPU that a gateway spends on one single-image request at 64 in flight, in µs (docs/benchmarks.md).
+GATEWAY_US: Final = {"fast": 140.0, "aio": 470.0}
+#: One model process more for each variant when at least a third of it would be busy: below that it is mostly memory.
+LEAST_BUSY: Final = 1 / 3
+#: What one model process more holds, besides the libraries that all share.
+REPLICA_BYTES: Final = 200 << 20
+
+#: (model, variant)
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a forward pass takes, measured when the model process was warm: µs of CPU for one image alone, and for each
+    at the batch limit."""
+
+    one_us: float
+    image_us: float
+    batch_limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What this server may use."""
+
+    cores: int
+    memory_bytes: int
+    #: Whether several gateways can share a port.
+    shares_port: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the settings say; 0, or a variant not named: as fits."""
+
+    gateways: int = 0
+    replicas: Mapping[str, int] | None = None
+    threads: int = 1
+    transport: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Sizing:
+    """How many processes of each kind to run, and why, in lines for people."""
+
+    gateways: int
+    replicas: dict[Key, int]
+    reasons: list[str]
+
+
+def size(machine: Machine, costs: Mapping[Key, Cost], asked: Asked) -> Sizing:
+    """Decide for ``costs``, which has every variant to be served."""
+    gateway_us = GATEWAY_US.get(asked.transport, GATEWAY_US["fast"])
+    middle = {
+        model: geometric_mean([cost.image_us for key, cost in costs.items() if key[0] == model]) for model, _ in costs
+    }
+    gateways, reasons = _gateways(machine, min(middle.values()), asked, gateway_us)
+    # Half of the memory at most goes to processes that are there for speed alone.
+    afforded = max(1, machine.memory_bytes // 2 // REPLICA_BYTES // len(costs))
+    replicas = {}
+    for (model, variant), cost in costs.items():
+        told = (asked.replicas or {}).get(variant, 0)
+        busy = machine.cores / asked.threads * middle[model] / (gateway_us + middle[model])
+        # What is not the models' by half is left to gateways, clients and the kernel.
+        fitting = max(1, min(int(busy + 1 - LEAST_BUSY), machine.cores // (2 * asked.threads) + 1))
+        count = replicas[model, variant] = told or min(fitting, afforded)
+        why = "as set by --replicas" if told else f"of each variant {busy:.1f} would be busy"
+        if not told and afforded < fitting:
+            why += f", but half of the memory holds {afforded}"
+        reasons.append(
+            f"{_count(count, 'model process', 'model processes')} of {model}/{variant}: {why}; an image takes "
+            f"{cost.image_us:,.0f} µs in batches of {cost.batch_limit}, {cost.one_us:,.0f} µs alone"
+        )
+    threads = f"{_count(asked.threads, 'thread')} in a forward pass: "
+    threads += "more would take the cores of the other processes" if asked.threads == 1 else "as set by --threads"
+    return Sizing(gateways, replicas, [*reasons, threads])
+
+
+def _gateways(machine: Machine, image_us: float, asked: Asked, gateway_us: float) -> tuple[int, list[str]]:
+    cores = _count(machine.cores, "usable core")
+    if asked.gateways:
+        return asked.gateways, [f"{_count(asked.gateways, 'gateway')} on {cores}: as set by --gateways"]
+    if not machine.shares_port:
+        return 1, [f"1 gateway on {cores}: only Linux balances the connections to a port that several share"]
+    busy = machine.cores * gateway_us / (gateway_us + image_us)
+    # Two where there are two cores: one encodes while the other's batch runs. A quarter of the cores is the models'.
+    fitting = max(min(2, machine.cores), min(round(busy), 3 * machine.cores // 4))
+    why = (
+        f"{busy:.1f} would be busy; a request costs a gateway some {gateway_us:.0f} µs, an image the models "
+        f"{image_us:,.0f} µs in the middle"
+    )
+    return fitting, [f"{_count(fitting, 'gateway')} on {cores}: {why}"]
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"
