@@ -24,6 +24,7 @@ TOOLS = {
     "browser": ("chromium", "apt-get install chromium"),
     "prometheus": ("promtool", "apt-get install prometheus"),
     "tls": ("openssl", "apt-get install openssl"),
+    "kubernetes": ("kubectl", "any recent one"),
 }
 
 

@@ -193,6 +193,8 @@ class Gateway:
 
     async def _tick(self) -> None:
         announced = False
+        # A probe of liveness asks whether this process answers, not whether its models do.
+        await self._set_health("live", True)
         while True:
             self._engine.tick()
             if self._guard is not None:

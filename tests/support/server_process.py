@@ -28,8 +28,18 @@ TRANSPORTS = ("aio", "fast")
 class ServerProcess:
     """Starts on entry and waits until everything is ready; drains on exit."""
 
-    def __init__(self, models: Path, scratch: Path, *flags: str, certificates: Path | None = None) -> None:
-        """``certificates``: of ``make_certificates``, for a server that speaks TLS."""
+    def __init__(
+        self, models: Path, scratch: Path, *flags: str, certificates: Path | None = None, program: Path | None = None
+    ) -> None:
+        """
+        Args:
+            models: the model folder.
+            scratch: for the log and the ready file.
+            flags: of ``twinserve serve``.
+            certificates: of ``make_certificates``, for a server that speaks TLS.
+            program: the ``twinserve`` to run; None: this environment's.
+        """
+        self._program = [sys.executable, "-m", "twinserve_server"] if program is None else [str(program), "serve"]
         scratch.mkdir(parents=True, exist_ok=True)
         self.ready_file = scratch / "ready.json"
         self.log_file = scratch / "server.log"
@@ -52,7 +62,7 @@ class ServerProcess:
         self.transport = ""
 
     def __enter__(self) -> ServerProcess:
-        command = [sys.executable, "-m", "twinserve_server", *self._flags, "--ready-file", str(self.ready_file)]
+        command = [*self._program, *self._flags, "--ready-file", str(self.ready_file)]
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(command, stderr=log, stdout=log, env={**os.environ, "COLUMNS": "200"})
         try:
