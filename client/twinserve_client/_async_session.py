@@ -30,6 +30,7 @@ class AsyncSession:
         """``timeout``: seconds for the calls that nobody asked for, such as learning class names in a stream."""
         self._connection = connection
         self._metadata = connection.metadata
+        self._members: dict[str, AsyncSession] = {}
         self._calls = calls
         self._timeout = timeout
         self._tracing = Tracing.of(connection.target)
@@ -59,6 +60,25 @@ class AsyncSession:
         except InvalidInputError:
             self._calls.doubt()
             raise
+
+    async def each(
+        self, make: Callable[[str], Call[T]], deadline: Deadline, until: Callable[[T], bool] = lambda _: False
+    ) -> dict[str, T | CallError]:
+        """See :meth:`Session.each`."""
+        outcomes: dict[str, T | CallError] = {}
+        connections = await asyncio.to_thread(self._connection.members)  # it may ask for names
+        for server, connection in connections.items():
+            if connection is not self._connection and server not in self._members:
+                self._members[server] = AsyncSession(connection, self._calls, self._timeout)
+            try:
+                answer = await self._members.get(server, self).run(make(server), deadline.left())
+            except CallError as error:
+                outcomes[server] = error
+                continue
+            outcomes[server] = answer
+            if until(answer):
+                break
+        return outcomes
 
     async def stream(
         self,
@@ -104,6 +124,8 @@ class AsyncSession:
         """Close the connection; calls in flight are cancelled."""
         self._closed = True
         self._methods = {}
+        for member in self._members.values():
+            await member.close()
         channel, self._channel = self._channel, None
         # The channel of a loop that has ended went with it.
         if channel is not None and self._loop is asyncio.get_running_loop():

@@ -139,12 +139,15 @@ class Calls:
         return Call("GetTraffic", admin_pb2.GetTrafficRequest(model=self._model), _answers.traffic)
 
     def set_traffic(
-        self, weights: Mapping[str, float], shadows: Mapping[str, float] | None, if_generation: int | None
+        self,
+        weights: Mapping[str, float],
+        shadows: Mapping[str, float] | None,
+        if_generation: int | Mapping[str, int] | None,
     ) -> Call[types.Traffic]:
         """Replace the traffic policy.
 
         Raises:
-            InvalidInputError: an argument has the wrong type.
+            InvalidInputError: an argument has the wrong type; generations by server are several servers'.
         """
         shadowed = shares("shadows", shadows).items()
         request = admin_pb2.SetTrafficRequest(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import metadata
 from os import PathLike
@@ -16,7 +16,7 @@ import grpc
 
 from twinserve_client import _arguments
 from twinserve_client._retry import RetryPolicy, retry_policy, service_config
-from twinserve_client._target import Target
+from twinserve_client._target import Host, Target
 from twinserve_client._tensor import MAX_MESSAGE_BYTES
 from twinserve_client.errors import ConfigurationError
 
@@ -132,6 +132,22 @@ class Connection:
         channel: grpc.aio.Channel = self._open(grpc.aio)
         return channel
 
+    def members(self) -> dict[str, Connection]:
+        """Each server behind the target by itself, by its address; one that is not several: this connection.
+
+        Raises:
+            ConfigurationError: no host of the target is known.
+        """
+        if not self.target.several:
+            return {self.target.text: self}
+        return {str(host): self._to(name, host) for name, host in self.target.members()}
+
+    def _to(self, name: str, host: Host) -> Connection:
+        options = dict(self.options)
+        if self.credentials is not None:
+            options.setdefault("grpc.ssl_target_name_override", name)
+        return replace(self, target=Target(str(host), (host,)), options=tuple(options.items()))
+
     def _open(self, face: Any) -> Any:
         address = self.target.address()
         try:
@@ -190,8 +206,9 @@ def _options(
     options["grpc.use_local_subchannel_pool"] = int(isolated)
     if policy is None:
         options["grpc.enable_retries"] = 0
-    else:
-        options["grpc.service_config"] = service_config(policy)
+    options["grpc.service_config"] = service_config(policy, balanced=target.several)
+    if len(target.hosts) > 1:
+        options["grpc.default_authority"] = str(target.hosts[0])
     if tls is not None and tls.server_name is not None:
         options["grpc.ssl_target_name_override"] = tls.server_name
     try:

@@ -21,6 +21,9 @@ SAFE_METHODS: Final[dict[str, tuple[str, ...]]] = {
     "twinserve.v1.AdminService": ("GetTraffic", "GetStatus"),
 }
 
+#: Requests take turns; a server whose health is not SERVING (it starts, or drains) is left out.
+_BALANCING: Final = {"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": ""}}
+
 #: gRPC ignores more than this.
 MOST_ATTEMPTS: Final = 5
 
@@ -71,9 +74,19 @@ def retry_policy(retries: RetryPolicy | int | None) -> RetryPolicy | None:
     return RetryPolicy(max_attempts=int(retries) + 1) if retries else None
 
 
-def service_config(policy: RetryPolicy) -> str:
-    """The gRPC service config of ``policy``, as JSON."""
-    config: dict[str, Any] = {
+def service_config(policy: RetryPolicy | None, *, balanced: bool = False) -> str:
+    """The gRPC service config, as JSON.
+
+    Args:
+        policy: of retries; None: none.
+        balanced: spread requests over all addresses of the target whose health is SERVING.
+    """
+    config = {**(_BALANCING if balanced else {}), **(_retries(policy) if policy is not None else {})}
+    return json.dumps(config)
+
+
+def _retries(policy: RetryPolicy) -> dict[str, Any]:
+    return {
         "methodConfig": [
             {
                 "name": [
@@ -95,7 +108,6 @@ def service_config(policy: RetryPolicy) -> str:
             "tokenRatio": float(policy.throttle_ratio),
         },
     }
-    return json.dumps(config)
 
 
 def _seconds(value: float) -> str:

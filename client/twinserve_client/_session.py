@@ -26,7 +26,9 @@ class Session:
 
     def __init__(self, connection: Connection, calls: Calls, timeout: float | None) -> None:
         """``timeout``: seconds for the calls that nobody asked for, such as learning class names in a stream."""
+        self._connection = connection
         self._metadata = connection.metadata
+        self._members: dict[str, Session] = {}
         self._calls = calls
         self._timeout = timeout
         self._tracing = Tracing.of(connection.target)
@@ -59,6 +61,31 @@ class Session:
         except InvalidInputError:
             self._calls.doubt()
             raise
+
+    def each(
+        self, make: Callable[[str], Call[T]], deadline: Deadline, until: Callable[[T], bool] = lambda _: False
+    ) -> dict[str, T | CallError]:
+        """Ask every server by itself; the outcome of each by its address.
+
+        Args:
+            make: the call for a server.
+            deadline: of all of them together.
+            until: an outcome after which no further server is asked.
+        """
+        outcomes: dict[str, T | CallError] = {}
+        connections = self._connection.members()
+        for server, connection in connections.items():
+            if connection is not self._connection and server not in self._members:
+                self._members[server] = Session(connection, self._calls, self._timeout)
+            try:
+                answer = self._members.get(server, self).run(make(server), deadline.left())
+            except CallError as error:
+                outcomes[server] = error
+                continue
+            outcomes[server] = answer
+            if until(answer):
+                break
+        return outcomes
 
     def stream(
         self,
@@ -103,6 +130,8 @@ class Session:
     def close(self) -> None:
         """Close the connection; calls in flight are cancelled."""
         self._methods = {}
+        for member in self._members.values():
+            member.close()
         self._channel.close()
 
     def _send(self, call: Call[T], seconds: float | None, metadata: Metadata | None, wait_for_ready: bool | None) -> T:

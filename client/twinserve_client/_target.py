@@ -121,19 +121,19 @@ class Target:
             return self.text
         if len(self.hosts) == 1:
             return "dns:///" + str(self.hosts[0]).replace("%", "%25")
-        return _list_of(self.members())
+        return _list_of([member for _, member in self.members()])
 
-    def members(self) -> list[Host]:
-        """The servers behind the target, one by one, as far as their names are known now.
+    def members(self) -> list[tuple[str, Host]]:
+        """The servers behind the target, one by one, as far as their names are known now, each with its name.
 
         Raises:
             ConfigurationError: none is.
         """
-        found: dict[str, Host] = {}
+        found: dict[str, tuple[str, Host]] = {}
         unknown = []
         for host in self.hosts:
             try:
-                found.update({str(member): member for member in host.resolved()})
+                found.update({str(member): (host.name, member) for member in host.resolved()})
             except OSError as error:
                 unknown.append(f"{host.name} ({error.strerror})")
         if not found:

@@ -12,7 +12,7 @@ from typing import Literal, Self, TypeVar, overload
 
 import numpy.typing as npt
 
-from twinserve_client import _stream
+from twinserve_client import _fleet, _stream
 from twinserve_client._arguments import seconds
 from twinserve_client._async_session import AsyncSession
 from twinserve_client._calls import Call, Calls
@@ -139,7 +139,10 @@ class AsyncClient:
         timeout: float | None = None,
     ) -> Feedback:
         """Tell the true classes of an earlier request; see :meth:`Client.send_feedback`."""
-        return await self._call(self._calls.send_feedback(request_id, labels), timeout)
+        call = self._calls.send_feedback(request_id, labels)
+        if not self._connection.target.several:
+            return await self._call(call, timeout)
+        return _fleet.only_answer(await self._session.each(lambda _: call, self._deadline(timeout), lambda _: True))
 
     async def describe_model(self, *, timeout: float | None = None) -> ModelInfo:
         """What is served; see :meth:`Client.describe_model`."""
@@ -162,22 +165,36 @@ class AsyncClient:
 
     async def get_traffic(self, *, timeout: float | None = None) -> Traffic:
         """How requests that name no variant are shared."""
-        return await self._call(self._calls.get_traffic(), timeout)
+        call = self._calls.get_traffic()
+        if not self._connection.target.several:
+            return await self._call(call, timeout)
+        return _fleet.agreed(await self._session.each(lambda _: call, self._deadline(timeout)))
 
     async def set_traffic(
         self,
         weights: Mapping[str, float],
         *,
         shadows: Mapping[str, float] | None = None,
-        if_generation: int | None = None,
+        if_generation: int | Mapping[str, int] | None = None,
         timeout: float | None = None,
     ) -> Traffic:
         """Replace the whole traffic policy; see :meth:`Client.set_traffic`."""
-        return await self._call(self._calls.set_traffic(weights, shadows, if_generation), timeout)
+        change = partial(self._calls.set_traffic, weights, shadows)
+        if not self._connection.target.several:
+            return await self._call(change(if_generation), timeout)
+        deadline = self._deadline(timeout)
+        change(None)  # wrong arguments are told before anybody is asked
+        wanted = _fleet.expected(await self._session.each(lambda _: self._calls.get_traffic(), deadline), if_generation)
+        return _fleet.applied(await self._session.each(lambda server: change(wanted[server]), deadline))
 
     async def get_status(self, *, timeout: float | None = None) -> ServerStatus:
         """The processes of the server, with their memory and CPU time."""
         return await self._call(self._calls.get_status(), timeout)
+
+    async def get_statuses(self, *, timeout: float | None = None) -> dict[str, ServerStatus | CallError]:
+        """The status of each server behind the target by its address, or why it has none."""
+        call = self._calls.get_status()
+        return await self._session.each(lambda _: call, self._deadline(timeout))
 
     async def close(self) -> None:
         """Close the connection; calls in flight are cancelled."""

@@ -10,7 +10,7 @@ from typing import Literal, Self, TypeVar, overload
 
 import numpy.typing as npt
 
-from twinserve_client import _stream
+from twinserve_client import _fleet, _stream
 from twinserve_client._arguments import seconds
 from twinserve_client._calls import Call, Calls
 from twinserve_client._channel import TLS, Connection, Option
@@ -183,7 +183,10 @@ class Client:
             InvalidInputError: the number of labels differs from the images, or one is no class.
             CallError: any other failure, by the table in ``errors``.
         """
-        return self._call(self._calls.send_feedback(request_id, labels), timeout)
+        call = self._calls.send_feedback(request_id, labels)
+        if not self._connection.target.several:
+            return self._call(call, timeout)
+        return _fleet.only_answer(self._session.each(lambda _: call, self._deadline(timeout), lambda _: True))
 
     def describe_model(self, *, timeout: float | None = None) -> ModelInfo:
         """What is served: signature, class names, variants, the manifest.
@@ -214,35 +217,58 @@ class Client:
         raise readiness.timed_out(self._connection.target.text)
 
     def get_traffic(self, *, timeout: float | None = None) -> Traffic:
-        """How requests that name no variant are shared."""
-        return self._call(self._calls.get_traffic(), timeout)
+        """How requests that name no variant are shared, on every server behind the target that answers.
+
+        Raises:
+            ConflictError: the servers have different policies.
+            CallError: any other failure, by the table in ``errors``.
+        """
+        call = self._calls.get_traffic()
+        if not self._connection.target.several:
+            return self._call(call, timeout)
+        return _fleet.agreed(self._session.each(lambda _: call, self._deadline(timeout)))
 
     def set_traffic(
         self,
         weights: Mapping[str, float],
         *,
         shadows: Mapping[str, float] | None = None,
-        if_generation: int | None = None,
+        if_generation: int | Mapping[str, int] | None = None,
         timeout: float | None = None,
     ) -> Traffic:
-        """Replace the whole traffic policy, in every gateway. Not retried.
+        """Replace the whole traffic policy, in every gateway of every server behind the target. Not retried.
+
+        Of several servers, all must answer before one is changed.
 
         Args:
             weights: relative weight by variant; one that is missing answers only requests that name it.
             shadows: share (0..1) by variant of the requests that also run there after their answer; None: none.
-            if_generation: change only when the policy still has this generation.
+            if_generation: change only when the policy still has this generation; ``generations`` of a ``Traffic`` for
+                several servers.
             timeout: seconds; None: the client's own.
 
         Raises:
             InvalidInputError: an unknown variant, a weight or share out of range.
             ConflictError: the policy has another generation by now.
+            PartlyAppliedError: some of several servers took the change, others failed meanwhile; says which.
             CallError: any other failure, by the table in ``errors``.
         """
-        return self._call(self._calls.set_traffic(weights, shadows, if_generation), timeout)
+        change = partial(self._calls.set_traffic, weights, shadows)
+        if not self._connection.target.several:
+            return self._call(change(if_generation), timeout)
+        deadline = self._deadline(timeout)
+        change(None)  # wrong arguments are told before anybody is asked
+        wanted = _fleet.expected(self._session.each(lambda _: self._calls.get_traffic(), deadline), if_generation)
+        return _fleet.applied(self._session.each(lambda server: change(wanted[server]), deadline))
 
     def get_status(self, *, timeout: float | None = None) -> ServerStatus:
-        """The processes of the server, with their memory and CPU time."""
+        """The processes of the server (of several: of the one that answers), with their memory and CPU time."""
         return self._call(self._calls.get_status(), timeout)
+
+    def get_statuses(self, *, timeout: float | None = None) -> dict[str, ServerStatus | CallError]:
+        """The status of each server behind the target by its address, or why it has none."""
+        call = self._calls.get_status()
+        return self._session.each(lambda _: call, self._deadline(timeout))
 
     def close(self) -> None:
         """Close the connection; calls in flight are cancelled."""

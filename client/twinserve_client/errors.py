@@ -7,6 +7,7 @@
     ├── ClientClosedError         the client was used after close() (also RuntimeError)
     ├── LabelsUnknownError        class names were asked for that the server did not tell (also LookupError)
     └── CallError                 a call failed; has code, message, violations, reason, retry_after, request_id
+        ├── PartlyAppliedError    a change reached some of several servers; has applied and failed
         └── one class for each kind of gRPC status:
 
 ===================== ============================ ======================================================
@@ -124,6 +125,27 @@ class AlreadyExistsError(CallError):
 
 class ConflictError(CallError):
     """The server's state is another one than the request expects."""
+
+
+class PartlyAppliedError(CallError):
+    """A change reached some of several servers and not the others.
+
+    Attributes:
+        applied: what each server answered that took it, by address.
+        failed: why the others did not.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        applied: Mapping[str, Any] = MappingProxyType({}),
+        failed: Mapping[str, CallError] = MappingProxyType({}),
+        **details: Any,
+    ) -> None:
+        super().__init__(message, **details)
+        self.applied = dict(applied)
+        self.failed = dict(failed)
 
 
 class UnauthenticatedError(CallError):

@@ -197,13 +197,15 @@ class Traffic:
     Attributes:
         weights: relative weight by variant; they need not sum to 1.
         shadows: the share (0..1) of requests that also run on a variant after their answer.
-        generation: counts the changes since the server started.
+        generation: counts the changes since the server started; of several servers, the highest.
+        generations: each server's own, by address, where the client has several.
     """
 
     model: str
     weights: Mapping[str, float]
     shadows: Mapping[str, float]
     generation: int
+    generations: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

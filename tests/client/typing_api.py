@@ -50,6 +50,9 @@ def synchronous(images: npt.NDArray[np.uint8]) -> None:
         assert_type(client.get_traffic(), Traffic)
         assert_type(client.set_traffic({"int8": 0.5}, shadows={"int8": 0.1}, if_generation=3), Traffic)
         assert_type(client.get_status(), ServerStatus)
+        assert_type(client.get_statuses(), dict[str, ServerStatus | CallError])
+        policy = client.get_traffic()
+        assert_type(client.set_traffic({"int8": 1}, if_generation=policy.generations), Traffic)
 
 
 async def asynchronous(images: npt.NDArray[np.float32]) -> None:
@@ -68,6 +71,7 @@ async def asynchronous(images: npt.NDArray[np.float32]) -> None:
         assert_type(await client.get_traffic(), Traffic)
         assert_type(await client.set_traffic({"int8": 1}), Traffic)
         assert_type(await client.get_status(), ServerStatus)
+        assert_type(await client.get_statuses(), dict[str, ServerStatus | CallError])
 
 
 def mistakes(client: Client, images: npt.NDArray[np.uint8]) -> None:

@@ -100,7 +100,7 @@ def change(client: Client, policy: Traffic, shares: dict[str, float], shadows: d
         if first is not None and rest > 0:
             weights[first] = rest
     kept = {name: share for name, share in {**policy.shadows, **shadows}.items() if share > 0}
-    return client.set_traffic(weights, shadows=kept, if_generation=policy.generation)
+    return client.set_traffic(weights, shadows=kept, if_generation=policy.generations or policy.generation)
 
 
 def show(policy: Traffic) -> None:

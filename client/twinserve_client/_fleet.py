@@ -1,0 +1,129 @@
+"""Several servers behind one client: what their answers come to, and what one of them alone may not decide."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TypeVar
+
+import grpc
+
+from twinserve_client import _arguments
+from twinserve_client.errors import CallError, ConflictError, InvalidInputError, NotFoundError, PartlyAppliedError
+from twinserve_client.types import Traffic
+
+T = TypeVar("T")
+Generations = int | Mapping[str, int] | None
+
+
+def agreed(outcomes: Mapping[str, Traffic | CallError]) -> Traffic:
+    """The policy of all servers that answered.
+
+    Raises:
+        ConflictError: they have different ones.
+        CallError: none answered.
+    """
+    policies = _answers(outcomes)
+    if not policies:
+        raise _named(*next(iter(failures(outcomes).items())))
+    if len({_text(policy) for policy in policies.values()}) > 1:
+        told = "; ".join(f"{server}: {_text(policy)}" for server, policy in policies.items())
+        raise ConflictError(
+            f"traffic: the servers have different policies ({told}); set_traffic gives all of them one",
+            code=grpc.StatusCode.FAILED_PRECONDITION,
+        )
+    return _merged(policies)
+
+
+def expected(before: Mapping[str, Traffic | CallError], generations: Generations) -> dict[str, int | None]:
+    """The generation that each server must still have for a change; None: any.
+
+    Raises:
+        CallError: a server does not answer. Nothing has changed.
+        ConflictError: one has another generation. Nothing has changed.
+        InvalidInputError: ``generations`` are no whole numbers.
+    """
+    for server, error in failures(before).items():
+        raise _named(server, error, "; nothing has changed")
+    wanted: dict[str, int | None] = {}
+    for server, policy in _answers(before).items():
+        generation = generations.get(server) if isinstance(generations, Mapping) else generations
+        if generation is not None:
+            _arguments.whole("if_generation", generation, 0, 2**64 - 1)
+        if generation is not None and policy.generation != generation:
+            raise ConflictError(
+                f"if_generation: {server} has generation {policy.generation}, not {generation}; nothing has changed",
+                code=grpc.StatusCode.ABORTED,
+            )
+        wanted[server] = generation
+    return wanted
+
+
+def applied(outcomes: Mapping[str, Traffic | CallError]) -> Traffic:
+    """The policy that all servers have taken.
+
+    Raises:
+        PartlyAppliedError: some have; says which.
+        CallError: none has.
+    """
+    policies, failed = _answers(outcomes), failures(outcomes)
+    if not failed:
+        return _merged(policies)
+    server, error = next(iter(failed.items()))
+    if not policies:
+        raise _named(server, error)
+    raise PartlyAppliedError(
+        f"traffic: changed on {', '.join(policies)}, but not on "
+        + "; ".join(f"{name} ({problem.message})" for name, problem in failed.items()),
+        code=error.code,
+        applied=policies,
+        failed=failed,
+    )
+
+
+def only_answer(outcomes: Mapping[str, T | CallError]) -> T:
+    """What the one server said that knows of the matter.
+
+    Raises:
+        CallError: none does; rather a server's trouble than its ignorance.
+    """
+    answers = _answers(outcomes)
+    if answers:
+        return next(iter(answers.values()))
+    failed = failures(outcomes)
+    server = next((name for name, error in failed.items() if not isinstance(error, NotFoundError)), next(iter(failed)))
+    raise _named(server, failed[server])
+
+
+def failures(outcomes: Mapping[str, T | CallError]) -> dict[str, CallError]:
+    """The servers that failed, and why."""
+    return {server: outcome for server, outcome in outcomes.items() if isinstance(outcome, CallError)}
+
+
+def _answers(outcomes: Mapping[str, T | CallError]) -> dict[str, T]:
+    return {server: outcome for server, outcome in outcomes.items() if not isinstance(outcome, CallError)}
+
+
+def _named(server: str, error: CallError, end: str = "") -> CallError:
+    """The error with the server's address in front."""
+    if isinstance(error, InvalidInputError):
+        return error  # of the request: any server says the same
+    named = type(error)(f"{server}: {error.message}{end}", code=error.code, reason=error.reason)
+    named.violations, named.retry_after, named.request_id = error.violations, error.retry_after, error.request_id
+    named.__cause__ = error
+    return named
+
+
+def _merged(policies: Mapping[str, Traffic]) -> Traffic:
+    first = next(iter(policies.values()))
+    if len(policies) == 1:
+        return replace(first, generations={next(iter(policies)): first.generation})
+    generations = {server: policy.generation for server, policy in policies.items()}
+    return replace(first, generation=max(generations.values()), generations=generations)
+
+
+def _text(policy: Traffic) -> str:
+    total = sum(policy.weights.values()) or 1.0
+    shares = [f"{name}={weight / total:.4g}" for name, weight in sorted(policy.weights.items()) if weight]
+    shadows = [f"shadow {name}={share:.4g}" for name, share in sorted(policy.shadows.items()) if share]
+    return " ".join([policy.model, *shares, *shadows])
