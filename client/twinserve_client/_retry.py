@@ -2,8 +2,8 @@
 
 gRPC itself (gRFC A6) does the retrying, below Python: attempts share the call's deadline, waits grow exponentially
 with jitter, and a token bucket stops retries when the server fails most calls. Only UNAVAILABLE is retried, and only
-methods that may run twice without harm. SendFeedback and SetTraffic change state: they are sent again only when gRPC
-knows that the server never saw them.
+methods that may run twice without harm, which the proto says of each (``idempotency_level``). SendFeedback and
+SetTraffic change state: they are sent again only when gRPC knows that the server never saw them.
 """
 
 from __future__ import annotations
@@ -12,13 +12,21 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final
 
+from google.protobuf.descriptor_pb2 import MethodOptions
+
+from twinserve.v1 import admin_pb2, predict_pb2
 from twinserve_client._arguments import number, shown
 from twinserve_client.errors import ConfigurationError
 
 #: Methods that may run twice without harm, by service.
 SAFE_METHODS: Final[dict[str, tuple[str, ...]]] = {
-    "twinserve.v1.PredictService": ("Predict", "PredictStream", "Compare", "DescribeModel"),
-    "twinserve.v1.AdminService": ("GetTraffic", "GetStatus"),
+    service.full_name: tuple(
+        method.name
+        for method in service.methods
+        if method.GetOptions().idempotency_level != MethodOptions.IDEMPOTENCY_UNKNOWN
+    )
+    for file in (predict_pb2.DESCRIPTOR, admin_pb2.DESCRIPTOR)
+    for service in file.services_by_name.values()
 }
 
 #: Requests take turns; a server whose health is not SERVING (it starts, or drains) is left out.

@@ -2,8 +2,9 @@
 
 1. ``transport`` takes the RPC off the wire in a *gateway* process (``gateway`` wires one; ``choice`` picks ``aio`` or
    ``fast``).
-2. ``rpc`` starts the clock and will count the RPC under its final status (``counted``), parses the message and maps
-   whatever goes wrong (``errors``, ``status``), or calls the method back without a coroutine (``callback``).
+2. ``rpc`` finds the method (``method``: the table, from the proto's descriptor), counts the RPC under its final status,
+   parses the message and maps whatever goes wrong (``serve``, ``status``), or calls it back without a coroutine
+   (``callback``).
 3. ``services`` checks the tensor (``decode``) and asks the engine (``predict``, ``predict_method``).
 4. ``engine``: ``router`` picks the variant, ``channel`` queues the ``job``, ``batch_queue`` forms a batch as soon as a
    model process is free, ``link`` writes it as one frame (``frames``) to that process.

@@ -14,8 +14,9 @@ import signal
 import sys
 from typing import Any
 
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
+from google.protobuf.descriptor import ServiceDescriptor
+from grpc_health.v1 import health, health_pb2
+from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from twinserve.inference import open_inference_pb2
 from twinserve.v1 import admin_pb2, predict_pb2
@@ -30,12 +31,11 @@ from twinserve_server.engine.router import Router, ShadowPolicy, TrafficPolicy
 from twinserve_server.errors import TwinserveError
 from twinserve_server.ipc.control import SUPERVISOR_SECONDS, ControlLine
 from twinserve_server.ipc.process_config import GatewayConfig, read_config
-from twinserve_server.rpc import AccessInterceptor, AuthInterceptor, ErrorInterceptor, Handler, HandlerCollector
-from twinserve_server.rpc.callback import DirectMethod, DirectStreamMethod
-from twinserve_server.rpc.coroutine import Unary, bidirectional
+from twinserve_server.rpc.auth import admission
+from twinserve_server.rpc.method import methods_of
+from twinserve_server.rpc.serve import RpcHandler, serve
 from twinserve_server.services.admin import AdminService, call_supervisor
-from twinserve_server.services.open_inference.infer import ModelInferMethod, ModelStreamInferMethod
-from twinserve_server.services.open_inference.service import SERVICE as OPEN_INFERENCE_SERVICE
+from twinserve_server.services.decode import Limits
 from twinserve_server.services.open_inference.service import OpenInferenceService
 from twinserve_server.services.predict import PredictService
 from twinserve_server.settings.exposure import tls_files
@@ -46,8 +46,11 @@ from twinserve_server.transport.certificates import Certificates
 from twinserve_server.transport.choice import start_transport
 
 TICK_SECONDS = 0.1
-PREDICT_SERVICE = "twinserve.v1.PredictService"
-ADMIN_SERVICE = "twinserve.v1.AdminService"
+PREDICT = predict_pb2.DESCRIPTOR.services_by_name["PredictService"]
+ADMIN = admin_pb2.DESCRIPTOR.services_by_name["AdminService"]
+OPEN_INFERENCE = open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"]
+HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"]
+REFLECTION = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"]
 
 
 class Gateway:
@@ -64,7 +67,7 @@ class Gateway:
         self._engine = Engine(
             {name: self._served(name) for name in config.versions},
             config.default_model,
-            self._telemetry.observer,
+            self._telemetry.hooks,
             FeedbackStore(),
             id_prefix=f"{config.index:x}-",
         )
@@ -106,15 +109,10 @@ class Gateway:
     async def _listen(self) -> Transport:
         settings = self._config.settings
         credentials = self._certificates.credentials() if self._certificates is not None else None
-        auth = [AuthInterceptor(self._guard)] if self._guard is not None else []
         transport = await start_transport(
             settings.transport,
-            ListenOptions(
-                settings.host, self._config.port, True, settings.max_message_mib << 20, credentials, self._guard
-            ),
+            ListenOptions(settings.host, self._config.port, True, settings.max_message_mib << 20, credentials),
             self._handlers(),
-            [AccessInterceptor(self._recorder), *auth, *self._telemetry.interceptors, ErrorInterceptor()],
-            self._recorder,
         )
         for served in self._engine.models.values():
             for channel in served.channels.values():
@@ -141,40 +139,31 @@ class Gateway:
                 max_queue_images=settings.max_queue_images,
                 enabled=settings.batching,
             )
-            observer = self._recorder.channel_observer(version, variant)
-            channels[variant] = ModelChannel(version, variant, policy, observer, pipeline=settings.pipeline)
+            on_transfer = self._recorder.transfer_of(version, variant)
+            channels[variant] = ModelChannel(version, variant, policy, on_transfer, pipeline=settings.pipeline)
         return ServedModel(version, channels, Router(set(channels), self._config.policies[name]))
 
-    def _handlers(self) -> list[Handler]:
-        limit = self._config.settings.max_request_images
-        predict = PredictService(self._engine, limit, self._judge_elsewhere)
-        admin = AdminService(self._engine, self._control)
-        oip = OpenInferenceService(self._engine)
-        p, a, o = predict_pb2, admin_pb2, open_inference_pb2
-        handlers = [
-            _direct(PREDICT_SERVICE, "Predict", predict.predict_method),
-            _direct_stream(PREDICT_SERVICE, "PredictStream", predict.predict_stream_method),
-            _direct(OPEN_INFERENCE_SERVICE, "ModelInfer", ModelInferMethod(self._engine, limit)),
-            _direct_stream(OPEN_INFERENCE_SERVICE, "ModelStreamInfer", ModelStreamInferMethod(self._engine, limit)),
-            _unary(PREDICT_SERVICE, "Compare", p.CompareRequest, predict.compare),
-            _unary(PREDICT_SERVICE, "SendFeedback", p.SendFeedbackRequest, predict.send_feedback),
-            _unary(PREDICT_SERVICE, "DescribeModel", p.DescribeModelRequest, predict.describe_model),
-            _unary(ADMIN_SERVICE, "GetTraffic", a.GetTrafficRequest, admin.get_traffic),
-            _unary(ADMIN_SERVICE, "SetTraffic", a.SetTrafficRequest, admin.set_traffic),
-            _unary(ADMIN_SERVICE, "GetStatus", a.GetStatusRequest, admin.get_status),
-            _unary(OPEN_INFERENCE_SERVICE, "ServerLive", o.ServerLiveRequest, oip.server_live),
-            _unary(OPEN_INFERENCE_SERVICE, "ServerReady", o.ServerReadyRequest, oip.server_ready),
-            _unary(OPEN_INFERENCE_SERVICE, "ModelReady", o.ModelReadyRequest, oip.model_ready),
-            _unary(OPEN_INFERENCE_SERVICE, "ServerMetadata", o.ServerMetadataRequest, oip.server_metadata),
-            _unary(OPEN_INFERENCE_SERVICE, "ModelMetadata", o.ModelMetadataRequest, oip.model_metadata),
-            _unary(OPEN_INFERENCE_SERVICE, "ModelConfig", o.ModelConfigRequest, oip.model_config),
-            _unary(OPEN_INFERENCE_SERVICE, "RepositoryIndex", o.RepositoryIndexRequest, oip.repository_index),
+    def _handlers(self) -> list[RpcHandler]:
+        settings = self._config.settings
+        limits = Limits(settings.max_request_images, settings.max_message_mib << 20)
+        servicers: dict[ServiceDescriptor, object] = {
+            PREDICT: PredictService(self._engine, limits, self._judge_elsewhere),
+            ADMIN: AdminService(self._engine, self._control),
+            OPEN_INFERENCE: OpenInferenceService(self._engine, limits),
+            HEALTH: self._health,
+        }
+        names = [service.full_name for service in (*servicers, REFLECTION)]
+        servicers[REFLECTION] = reflection.aio.ReflectionServicer(names)
+        return [
+            serve(
+                method,
+                self._recorder.rpc_tally(method.kind, method.service, method.name),
+                self._telemetry.journal,
+                admission(self._guard, method.service),
+            )
+            for service, servicer in servicers.items()
+            for method in methods_of(service, servicer)
         ]
-        collector = HandlerCollector()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, collector)
-        names = (PREDICT_SERVICE, ADMIN_SERVICE, OPEN_INFERENCE_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflection.aio.ReflectionServicer(names), collector)
-        return handlers + collector.handlers
 
     async def _on_control(self, method: str, params: dict[str, Any]) -> dict[str, Any] | None:
         if method == "drain":
@@ -205,7 +194,7 @@ class Gateway:
             ready = self._engine.ready
             serving = ready or (announced and self._engine.routable)
             await self._set_health("", serving)
-            await self._set_health(PREDICT_SERVICE, serving)
+            await self._set_health(PREDICT.full_name, serving)
             for name, served in self._engine.models.items():
                 for variant, channel in served.channels.items():
                     self._recorder.queue_state(served, variant, channel.queue.images, channel.images_in_flight)
@@ -218,27 +207,6 @@ class Gateway:
     async def _set_health(self, service: str, serving: bool) -> None:
         status = health_pb2.HealthCheckResponse
         await self._health.set(service, status.SERVING if serving else status.NOT_SERVING)
-
-
-def _unary(service: str, method: str, request: Any, behaviour: Any) -> Handler:
-    return Handler(service, method, request.FromString, lambda response: response.SerializeToString(), behaviour)
-
-
-def _direct(service: str, method: str, direct: DirectMethod) -> Handler:
-    return Handler(service, method, None, None, Unary(direct), direct=direct)
-
-
-def _direct_stream(service: str, method: str, direct: DirectStreamMethod) -> Handler:
-    return Handler(
-        service,
-        method,
-        None,
-        None,
-        bidirectional(direct),
-        request_streaming=True,
-        response_streaming=True,
-        direct_stream=direct,
-    )
 
 
 def _policy(values: dict[str, Any]) -> TrafficPolicy:

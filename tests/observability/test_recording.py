@@ -1,4 +1,4 @@
-"""Slabs after their writer's death, exemplars beside them, and what stands in for a recorder that is off."""
+"""Slabs after their writer's death, exemplars beside them, and what is told of single requests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from twinserve_server.metrics.exemplars import ExemplarBook
 from twinserve_server.metrics.recorder import Recorder
 from twinserve_server.metrics.settlement import settle
 from twinserve_server.metrics.slab import CELLS, Slab
-from twinserve_server.telemetry.observers import SLOW_LINES_A_SECOND, SlowRequests
+from twinserve_server.telemetry.slow_requests import SLOW_LINES_A_SECOND, SlowRequests
 
 LABELS = ("m", "1", "int8")
 RPC = ("unary", "s", "M")
@@ -37,6 +37,7 @@ def answered(version: ModelVersion, route: str = "random", total_ns: int = 400_0
     call.job = Job(b"\0\0", "UINT8", 1, lambda _: None)
     call.job.classes = (1).to_bytes(4, "little")
     call.total_ns = total_ns
+    call.state = "answered"
     return call
 
 
@@ -48,16 +49,19 @@ def value(slab: Slab, family: families.Family, labels: tuple[str, ...]) -> float
 def test_what_a_dead_gateway_left_open_is_counted_as_its_callers_saw_it(tmp_path: Path, version: ModelVersion) -> None:
     slab = Slab(tmp_path / "slab")
     recorder = Recorder(slab, "gateway-0")
-    recorder.channel_observer(version, "int8")
+    recorder.transfer_of(version, "int8")
     rpc = recorder.rpc_tally(*RPC)
     routes = ["named", "named", "key", "random", "random"]
     calls = [answered(version, route) for route in routes]
     for call in calls:
         rpc.started()
-        recorder.on_routed(call)
-    recorder.on_answered(calls[0])
+        call.state = "routed"
+        recorder(call)
+    calls[0].state = "answered"
+    recorder(calls[0])
     rpc.handled("OK", 0.001)
-    recorder.on_refused(calls[3], QueueFullError("full"))
+    calls[3].state, calls[3].error = "refused", QueueFullError("full")
+    recorder(calls[3])
     rpc.handled("RESOURCE_EXHAUSTED", 0.001)
     Cell(slab, families.IN_FLIGHT, (*LABELS, "gateway-0")).set(3)
 
@@ -88,15 +92,15 @@ def test_the_next_writer_of_a_settled_slab_goes_on_counting(tmp_path: Path) -> N
 def test_a_shadow_run_is_nobodys_open_request(tmp_path: Path, version: ModelVersion) -> None:
     slab = Slab(tmp_path / "slab")
     recorder = Recorder(slab, "gateway-0")
-    recorder.channel_observer(version, "int8")
-    recorder.on_answered(answered(version, "shadow"))
+    recorder.transfer_of(version, "int8")
+    recorder(answered(version, "shadow"))
     assert settle(slab) == 0
     assert value(slab, families.REFUSED, (*LABELS, "GATEWAY_ENDED")) == 0
 
 
 def test_the_supervisor_reads_the_exemplar_that_a_gateway_wrote(tmp_path: Path, version: ModelVersion) -> None:
     recorder = Recorder(Slab(tmp_path / "slab"), "gateway-0", ExemplarBook(tmp_path / "exemplars"))
-    recorder.channel_observer(version, "int8")
+    recorder.transfer_of(version, "int8")
     recorder.put_exemplar(answered(version), (1 << 127) + 5, 7)
     reader, book = Slab(tmp_path / "slab"), ExemplarBook(tmp_path / "exemplars")
     (series,) = [s for s in reader.series() if (s.family, s.labels[-1]) == (families.REQUEST_SECONDS.name, "split")]
@@ -120,16 +124,14 @@ def test_an_exemplar_caught_in_the_middle_of_a_write_is_passed_over(tmp_path: Pa
     assert book.get(3) is None
 
 
-def test_overload_does_not_become_a_flood_of_slow_lines(tmp_path: Path, version: ModelVersion) -> None:
+def test_overload_does_not_become_a_flood_of_slow_lines(version: ModelVersion) -> None:
     structlog.reset_defaults()
-    recorder = Recorder(Slab(tmp_path / "slab"), "gateway-0")
-    recorder.channel_observer(version, "int8")
-    observer = SlowRequests(recorder, 1_000_000)
+    hook = SlowRequests(1_000_000)
     with capture_logs() as lines:
-        observer.on_answered(answered(version, total_ns=900_000))
+        hook(answered(version, total_ns=900_000))
         assert lines == []
         for _ in range(5 * SLOW_LINES_A_SECOND):
-            observer.on_answered(answered(version, total_ns=2_000_000))
+            hook(answered(version, total_ns=2_000_000))
     slow = [line for line in lines if line["event"] == "slow_request"]
     # The loop may span two seconds.
     assert SLOW_LINES_A_SECOND <= len(slow) <= 2 * SLOW_LINES_A_SECOND

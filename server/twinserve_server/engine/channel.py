@@ -6,7 +6,6 @@ import itertools
 import logging
 import time
 from collections.abc import Callable
-from typing import Protocol
 
 from twinserve_server.artefact.manifest import DataType, ModelVersion
 from twinserve_server.engine.batch_queue import BatchPolicy, BatchQueue
@@ -20,13 +19,6 @@ log = logging.getLogger(__name__)
 GIVE_UP_NS = 10_000_000_000
 
 
-class ChannelObserver(Protocol):
-    """What the core tells about a variant's batches; the metrics implement it."""
-
-    def on_transfer(self, transfer_ns: int) -> None:
-        """A batch was answered; so long it was neither waiting nor being worked on."""
-
-
 class ModelChannel:
     """Queues jobs and keeps every free model process of the variant busy. Single-threaded by contract."""
 
@@ -35,10 +27,11 @@ class ModelChannel:
         model: ModelVersion,
         name: str,
         policy: BatchPolicy,
-        observer: ChannelObserver,
+        on_transfer: Callable[[int], None],
         *,
         pipeline: int = 1,
     ) -> None:
+        """``on_transfer`` is told of each answered batch how long (ns) it was neither waiting nor being worked on."""
         self.model = model
         self.name = name
         self.queue = BatchQueue(policy)
@@ -47,7 +40,7 @@ class ModelChannel:
         self.on_held_back: Callable[[int], None] | None = None
         #: Runs a callback once the requests that have arrived together are all queued; None: there is no telling.
         self.later: Callable[[Callable[[], None]], None] | None = None
-        self.observer = observer
+        self.on_transfer = on_transfer
         self._pipeline = pipeline
         self._batch_ids = itertools.count()
         self._item_bytes: dict[DataType, int] = {datatype: model.item_bytes(datatype) for datatype in model.datatypes}

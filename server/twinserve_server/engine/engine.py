@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal
 
 from twinserve_server.artefact.manifest import DataType, ModelVersion
 from twinserve_server.engine.channel import ModelChannel
@@ -23,32 +23,6 @@ from twinserve_server.errors import (
     UnknownModelError,
     shown,
 )
-
-
-class EngineObserver(Protocol):
-    """What the core tells about requests; metrics, logs and traces implement it.
-
-    Every routed call ends in exactly one of ``on_answered`` and ``on_refused``. A shadow run is a call of its own that
-    was not routed.
-    """
-
-    def on_routed(self, call: Call) -> None:
-        """The router chose the variant of a new call."""
-
-    def on_refused(self, call: Call, error: TwinserveError) -> None:
-        """A call ended without an answer."""
-
-    def on_answered(self, call: Call) -> None:
-        """A call was answered: ``call.job`` is complete, ``call.total_ns`` known."""
-
-    def on_shadow_dropped(self, primary: Call, shadow: str) -> None:
-        """The shadow had no room: the request ran on its primary alone."""
-
-    def on_shadow_compared(self, primary: Call, shadow: Call) -> None:
-        """A request ran on both."""
-
-    def on_feedback(self, judgement: Judgement) -> None:
-        """Labels arrived."""
 
 
 @dataclass(slots=True)
@@ -67,25 +41,42 @@ ROUTES: Final = {"named": "named", "key": "split", "random": "split", "shadow": 
 
 
 class Call:
-    """One request between decoding and encoding, or its run on a shadow."""
+    """One request between decoding and encoding, or its run on a shadow: what hooks are told about.
+
+    Every routed call ends once, answered or refused. A shadow run is a call of its own that was not routed.
+    """
 
     __slots__ = (
+        "error",
         "job",
         "note",
         "on_done",
         "owner",
+        "primary",
         "reason",
         "request_id",
         "route",
         "served",
         "started_ns",
+        "state",
         "total_ns",
         "variant",
     )
 
     def __init__(
-        self, served: ServedModel, variant: str, reason: RouteReason | Literal["shadow"], request_id: str
+        self,
+        served: ServedModel,
+        variant: str,
+        reason: RouteReason | Literal["shadow"],
+        request_id: str,
+        primary: Call | None = None,
     ) -> None:
+        #: ``dropped``: a shadow run for which there was no room.
+        self.state: Literal["routed", "answered", "refused", "dropped"] = "routed"
+        #: Why it was refused.
+        self.error: TwinserveError | None = None
+        #: The answered call that this one shadows.
+        self.primary = primary
         self.served = served
         self.variant = variant
         #: Why the router chose the variant.
@@ -99,8 +90,12 @@ class Call:
         self.on_done: Callable[[Call], None] | None = None
         #: What the transport wants to find again when the call ends.
         self.owner: Any = None
-        #: What an observer wants to find again when the call ends.
+        #: What a hook wants to find again when the call ends.
         self.note: Any = None
+
+
+#: Told of every call when it is routed and when it has ended, and of every judgement.
+Hook = Callable[[Call | Judgement], None]
 
 
 class Engine:
@@ -110,7 +105,7 @@ class Engine:
         self,
         models: dict[str, ServedModel],
         default_model: str,
-        observer: EngineObserver,
+        hooks: Sequence[Hook],
         feedback: FeedbackStore,
         *,
         id_prefix: str = "",
@@ -118,7 +113,7 @@ class Engine:
         self.models = models
         self.default_model = default_model
         self.draining = False
-        self._observer = observer
+        self._hooks = tuple(hooks)
         self._feedback = feedback
         self._id_prefix = f"{id_prefix}{os.urandom(4).hex()}-"
         self._ids = itertools.count(1)
@@ -166,7 +161,7 @@ class Engine:
             raise DrainingError("the server is shutting down; try another one, or again later")
         name, reason = served.router.route(variant, routing_key)
         call = Call(served, name, reason, request_id or f"{self._id_prefix}{next(self._ids):x}")
-        self._observer.on_routed(call)
+        self._tell(call)
         return call
 
     def run(
@@ -193,13 +188,14 @@ class Engine:
         """The caller is gone, ``error`` says why: what has not started of the call will not run."""
         if call.job is not None and call.job.pending and not call.job.cancelled:
             call.job.cancel()
-            call.total_ns = time.monotonic_ns() - call.started_ns
-            self._observer.on_refused(call, error)
+            # Nobody is told any more; parted, call, job and pixels go without waiting for the collector of cycles.
+            call.job.owner = call.owner = None
+            self._end(call, error)
 
     def judge(self, request_id: str, labels: Sequence[int]) -> Judgement:
         """Labels for an earlier answer of this gateway; errors as :meth:`FeedbackStore.judge`."""
         judgement = self._feedback.judge(request_id, labels)
-        self._observer.on_feedback(judgement)
+        self._tell(judgement)
         return judgement
 
     def knows(self, request_id: str) -> bool:
@@ -221,20 +217,17 @@ class Engine:
         call: Call = job.owner
         # Call and job know each other; parted, they go without waiting for the collector of cycles.
         job.owner = None
-        now_ns = time.monotonic_ns()
-        call.total_ns = now_ns - call.started_ns
-        if 0 < job.deadline_ns < now_ns and job.error is None:
-            # Its caller has given up by now: an answer would count as good what nobody received.
-            job.error = DeadlineError("the deadline passed while the request ran")
-        on_done, observer = call.on_done, self._observer
+        on_done = call.on_done
         assert on_done is not None
         try:
             if job.error is None:
-                version = call.served.version
-                self._feedback.remember(call.request_id, version.model, call.variant, version.classes, job.classes)
-                observer.on_answered(call)
-            else:
-                observer.on_refused(call, job.error)
+                if 0 < job.deadline_ns < time.monotonic_ns():
+                    # Its caller has given up by now: an answer would count as good what nobody received.
+                    job.error = DeadlineError("the deadline passed while the request ran")
+                else:
+                    version = call.served.version
+                    self._feedback.remember(call.request_id, version.model, call.variant, version.classes, job.classes)
+            self._end(call, job.error)
             on_done(call)
         except Exception as error:
             log.exception("request %s: its answer could not be given", call.request_id)
@@ -249,22 +242,32 @@ class Engine:
         if name is None:
             return
         channel = served.channels[name]
+        shadow = Call(served, name, "shadow", call.request_id, primary=call)
         # A shadow takes only what nobody else wants: no queue of its own, none of the primary's.
         if not channel.ready or len(channel.queue) or len(served.channels[primary].queue) or channel.images_in_flight:
-            self._observer.on_shadow_dropped(call, name)
+            self._drop(shadow)
             return
-        shadow = Call(served, name, "shadow", call.request_id)
-
-        def compared(second: Job) -> None:
-            shadow.total_ns = time.monotonic_ns() - shadow.started_ns
-            if second.error is not None:
-                self._observer.on_refused(shadow, second.error)
-                return
-            self._observer.on_answered(shadow)
-            self._observer.on_shadow_compared(call, shadow)
-
-        shadow.job = Job(first.data, first.datatype, first.count, compared)
+        shadow.job = Job(first.data, first.datatype, first.count, self._finish_shadow, owner=shadow)
         try:
             channel.submit(shadow.job)
         except QueueFullError:
-            self._observer.on_shadow_dropped(call, name)
+            self._drop(shadow)
+
+    def _finish_shadow(self, job: Job) -> None:
+        shadow: Call = job.owner
+        job.owner = None
+        self._end(shadow, job.error)
+
+    def _end(self, call: Call, error: TwinserveError | None) -> None:
+        call.total_ns = time.monotonic_ns() - call.started_ns
+        call.error = error
+        call.state = "answered" if error is None else "refused"
+        self._tell(call)
+
+    def _drop(self, shadow: Call) -> None:
+        shadow.state = "dropped"
+        self._tell(shadow)
+
+    def _tell(self, event: Call | Judgement) -> None:
+        for hook in self._hooks:
+            hook(event)

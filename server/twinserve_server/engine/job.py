@@ -90,7 +90,8 @@ class Job:
     def fail(self, error: TwinserveError) -> None:
         """End the job with ``error`` (the first one stands)."""
         if self.error is None and self.pending:
-            self.error = error
+            # Kept without the frames it came through: they know this job, and hold its pixels.
+            self.error = error.with_traceback(None)
             self.pending = 0
             self._end()
 

@@ -171,7 +171,7 @@ class Link:
             # works while the gateway encodes.
             self.channel.released(self)
             transfer_ns = batch.answer(classes, probabilities, answer.timing, now_ns, errors)
-            self.channel.observer.on_transfer(transfer_ns)
+            self.channel.on_transfer(transfer_ns)
         except Exception as error:
             log.exception("variant %r: the answers of a batch cannot be handed out", self.channel.name)
             batch.fail(TwinserveError(f"variant {self.channel.name!r}: its answer could not be handed out ({error})"))

@@ -5,12 +5,12 @@ Every request comes through here, so the cells it touches are looked up once and
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache, partial
 
 from twinserve_server.artefact.manifest import ModelVersion
-from twinserve_server.engine.engine import Call, EngineObserver, ServedModel
+from twinserve_server.engine.engine import Call, ServedModel
 from twinserve_server.engine.feedback import Judgement
-from twinserve_server.errors import TwinserveError
 from twinserve_server.metrics import families
 from twinserve_server.metrics.cells import Cell, Histogram, Labels
 from twinserve_server.metrics.exemplars import ExemplarBook
@@ -19,8 +19,8 @@ from twinserve_server.metrics.tallies import FindCell, FindHistogram, RpcTally, 
 from twinserve_server.rpc.status import status_of
 
 
-class Recorder(EngineObserver):
-    """Writes what the gateway and its core tell into the worker's slab."""
+class Recorder:
+    """The engine's hook that writes what it tells, and what the gateway knows, into the worker's slab."""
 
     def __init__(self, slab: Slab, gateway: str, exemplars: ExemplarBook | None = None) -> None:
         """``exemplars``: where traced requests are remembered, if they are."""
@@ -35,11 +35,12 @@ class Recorder(EngineObserver):
         """The counters of one RPC method; its series exist from now on, at 0."""
         return RpcTally(self._cell, self._histogram, (kind, service, method))
 
-    def channel_observer(self, version: ModelVersion, variant: str) -> TransferRecorder:
-        """The observer of one variant's channel; the variant's series exist from now on, at 0."""
+    def transfer_of(self, version: ModelVersion, variant: str) -> Callable[[int], None]:
+        """Takes the nanoseconds each batch of a variant was under way; its series exist from now on, at 0."""
         labels = (version.model, version.version, variant)
         self._tallies[version.model, variant] = VariantTally(self._cell, self._histogram, labels, version.labels)
-        return TransferRecorder(self._histogram(families.STAGE_SECONDS, (*labels, "transfer")))
+        transfer = self._histogram(families.STAGE_SECONDS, (*labels, "transfer"))
+        return lambda transfer_ns: transfer.observe(transfer_ns / 1e9)
 
     def queue_state(self, served: ServedModel, variant: str, waiting: int, in_flight: int) -> None:
         """Images waiting and running now."""
@@ -47,24 +48,26 @@ class Recorder(EngineObserver):
         self._cell(families.QUEUE_DEPTH, labels).set(waiting)
         self._cell(families.IN_FLIGHT, labels).set(in_flight)
 
-    def on_routed(self, call: Call) -> None:
-        self._tallies[call.served.version.model, call.variant].routed[call.reason].add()
-
-    def on_answered(self, call: Call) -> None:
-        self._tallies[call.served.version.model, call.variant].answered(call)
-
-    def on_refused(self, call: Call, error: TwinserveError) -> None:
-        labels = _labels(call.served, call.variant)
-        self._cell(families.REFUSED, (*labels, error.reason)).add()
-        self._cell(families.REQUESTS, (*labels, call.route, status_of(error).name)).add()
-
-    def on_shadow_dropped(self, primary: Call, shadow: str) -> None:
-        self._shadow(primary.served, primary.variant, shadow).dropped.add()
-
-    def on_shadow_compared(self, primary: Call, shadow: Call) -> None:
-        assert primary.job is not None
-        assert shadow.job is not None
-        self._shadow(primary.served, primary.variant, shadow.variant).compared(primary.job, shadow.job)
+    def __call__(self, event: Call | Judgement) -> None:
+        """Count a call that was routed or has ended, or a judgement."""
+        if isinstance(event, Judgement):
+            tally = self._tallies[event.model, event.variant]
+            tally.feedback_images.add(event.total)
+            tally.feedback_correct.add(event.correct)
+        elif event.state == "routed":
+            self._tallies[event.served.version.model, event.variant].routed[event.reason].add()
+        elif event.state == "answered":
+            self._tallies[event.served.version.model, event.variant].answered(event)
+            if event.primary is not None:
+                assert event.primary.job is not None
+                assert event.job is not None
+                self._shadow(event.primary, event).compared(event.primary.job, event.job)
+        elif event.primary is not None and event.state == "dropped":
+            self._shadow(event.primary, event).dropped.add()
+        elif event.error is not None:
+            labels = _labels(event.served, event.variant)
+            self._cell(families.REFUSED, (*labels, event.error.reason)).add()
+            self._cell(families.REQUESTS, (*labels, event.route, status_of(event.error).name)).add()
 
     def put_exemplar(self, call: Call, trace_id: int, span_id: int) -> None:
         """Remember an answered call by its trace, in its bucket of the latency histogram."""
@@ -73,28 +76,12 @@ class Recorder(EngineObserver):
             histogram = self._histogram(families.REQUEST_SECONDS, (*_labels(call.served, call.variant), call.route))
             self._exemplars.put(histogram.cell_of(seconds), seconds, trace_id, span_id)
 
-    def on_feedback(self, judgement: Judgement) -> None:
-        tally = self._tallies[judgement.model, judgement.variant]
-        tally.feedback_images.add(judgement.total)
-        tally.feedback_correct.add(judgement.correct)
-
-    def _shadow(self, served: ServedModel, primary: str, shadow: str) -> ShadowTally:
-        labels = (*_labels(served, shadow), primary)
+    def _shadow(self, primary: Call, shadow: Call) -> ShadowTally:
+        labels = (*_labels(shadow.served, shadow.variant), primary.variant)
         found = self._shadows.get(labels)
         if found is None:
             found = self._shadows[labels] = ShadowTally(self._cell, self._histogram, labels)
         return found
-
-
-class TransferRecorder:
-    """Writes what one channel tells about its batches. (The model process writes what happens inside it.)"""
-
-    def __init__(self, transfer: Histogram) -> None:
-        self._transfer = transfer
-
-    def on_transfer(self, transfer_ns: int) -> None:
-        """A batch went to the model process and back."""
-        self._transfer.observe(transfer_ns / 1e9)
 
 
 def _labels(served: ServedModel, variant: str) -> Labels:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, Final
-
-import grpc
+from typing import Final
 
 from twinserve_server.access.guard import Guard
 from twinserve_server.access.tokens import ADMIN, PREDICT
 from twinserve_server.errors import TwinserveError
-from twinserve_server.rpc.errors import abort
-from twinserve_server.rpc.handler import Handler
 
 #: The role that a service needs; None: anybody may call it, because what watches a server holds no token. A service
 #: that is not named here needs the strongest.
@@ -40,30 +36,3 @@ def _refusal(guard: Guard, role: str, metadata: Metadata) -> TwinserveError | No
         if key == "authorization":
             return guard.refusal(value if isinstance(value, str) else value.decode("latin-1"), role)
     return guard.refusal(None, role)
-
-
-class AuthInterceptor:
-    """Lets in callers whose token has the role that the method needs."""
-
-    def __init__(self, guard: Guard) -> None:
-        self._guard = guard
-
-    def wrap(self, handler: Handler) -> Handler:
-        """``handler``, behind the check."""
-        admit = admission(self._guard, handler.service)
-        if admit is None:
-            return handler
-        behaviour = handler.behaviour
-
-        async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            if (error := admit(context.invocation_metadata() or ())) is not None:
-                await abort(context, error)
-            return await behaviour(request, context)
-
-        async def generate(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
-            if (error := admit(context.invocation_metadata() or ())) is not None:
-                await abort(context, error)
-            async for response in behaviour(request, context):
-                yield response
-
-        return handler.around(generate if handler.generates else answer)

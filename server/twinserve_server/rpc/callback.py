@@ -6,60 +6,56 @@ next to nothing. Everything happens in the thread that drives the engine.
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from twinserve_server.engine.engine import Call
 from twinserve_server.errors import TwinserveError
 
 
-class Slot(Protocol):
-    """A message of a stream that waits for its answer."""
-
-    def answer(self, response: bytes) -> None:
-        """``response`` is the encoded message to send; called once."""
-
-
 class Exchange(Protocol):
-    """An RPC that waits for its answer; exactly one of the two is called, once."""
+    """A request that waits for its answer; exactly one of the two is called, once."""
 
     def answer(self, response: bytes) -> None:
         """``response`` is the encoded message to send."""
 
     def refuse(self, error: TwinserveError, request_id: str = "") -> None:
-        """The request failed; ``request_id`` names it where the error cannot."""
+        """The request failed; ``request_id`` names it, if it has a name."""
 
 
+@runtime_checkable
 class DirectMethod(Protocol):
     """A unary method."""
 
     def begin(self, raw: bytes, deadline_ns: int, exchange: Exchange, /) -> Call | None:
-        """Take the encoded request; ``exchange`` is told the answer, perhaps before this returns.
+        """Take the encoded request; ``exchange`` is told how it ends, perhaps before this returns.
 
         Args:
             raw: the message as it came.
             deadline_ns: against ``time.monotonic_ns()``; 0: none.
-            exchange: what to answer to.
+            exchange: who is told; also what is wrong with the request.
 
         Returns:
             What :meth:`abandon` takes; None when the exchange is over already.
-
-        Raises:
-            TwinserveError: the request is refused; ``exchange`` hears nothing.
         """
 
     def abandon(self, call: Call, error: TwinserveError) -> None:
         """The caller is gone, ``error`` says why: what has not started of the request need not run."""
 
 
-class DirectStreamMethod(Protocol):
-    """What a bidirectional stream does with each of its messages; to refuse one is an answer, too."""
+@dataclass(frozen=True, slots=True)
+class DirectStream:
+    """A bidirectional stream, each of whose messages is a request to a unary method.
 
-    @property
-    def window_images(self) -> int:
-        """With so many images of one stream in work, no further message of it is read."""
+    Attributes:
+        method: answers each message.
+        window_images: with so many images of one stream in work, no further message of it is read.
+        wrap_answer: a response of ``method`` as a message of the stream.
+        wrap_refusal: the error of one request, and its name, as a message of the stream.
+    """
 
-    def begin(self, raw: bytes, deadline_ns: int, slot: Slot, /) -> Call | None:
-        """As :meth:`DirectMethod.begin`, but never raises what is the caller's fault."""
-
-    def abandon(self, call: Call, error: TwinserveError) -> None:
-        """See :meth:`DirectMethod.abandon`."""
+    method: DirectMethod
+    window_images: int
+    wrap_answer: Callable[[bytes], bytes]
+    wrap_refusal: Callable[[TwinserveError, str], bytes]

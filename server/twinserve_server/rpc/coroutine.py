@@ -1,89 +1,85 @@
-"""Direct methods (``callback``) for transports with coroutines, and for other methods that ask them."""
+"""Direct methods as coroutines, for transports that have nothing else and for methods that ask several."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
 from twinserve_server.errors import TwinserveError
-from twinserve_server.rpc.callback import DirectMethod, DirectStreamMethod
+from twinserve_server.rpc.callback import DirectMethod, DirectStream
 from twinserve_server.rpc.deadlines import why_gone
-from twinserve_server.rpc.errors import REQUEST_ID_KEY
+from twinserve_server.rpc.status import Metadata, name_of_request
 from twinserve_server.rpc.stream_window import StreamWindow
 
 
 class RpcContext(Protocol):
-    """What is needed of a gRPC context."""
+    """What a method needs of a gRPC context."""
 
     def time_remaining(self) -> float | None:
         """Seconds until the caller's deadline; None: there is none."""
 
-    def set_trailing_metadata(self, trailing_metadata: tuple[tuple[str, str | bytes], ...]) -> None:
+    def set_trailing_metadata(self, trailing_metadata: Metadata) -> None:
         """What to send along with the status."""
 
 
-class Unary:
-    """A unary direct method as a coroutine."""
-
-    def __init__(self, method: DirectMethod) -> None:
-        self._method = method
-
-    async def __call__(self, raw: bytes, context: RpcContext) -> bytes:
-        """Answer one encoded request; the bytes of the response."""
-        exchange = _FutureExchange()
-        try:
-            return await self._wait(raw, deadline_of(context), exchange)
-        except TwinserveError:
-            if exchange.request_id:
-                context.set_trailing_metadata(((REQUEST_ID_KEY, exchange.request_id),))
-            raise
-
-    async def bytes_of(self, raw: bytes, deadline_ns: int) -> bytes:
-        """The same, for a part of another RPC."""
-        return await self._wait(raw, deadline_ns, _FutureExchange())
-
-    async def _wait(self, raw: bytes, deadline_ns: int, exchange: _FutureExchange) -> bytes:
-        started_ns = time.monotonic_ns()
-        call = self._method.begin(raw, deadline_ns, exchange)
-        try:
-            return await exchange.future
-        except asyncio.CancelledError:
-            if call is not None:
-                self._method.abandon(call, why_gone(started_ns, deadline_ns))
-            raise
-
-
-class _FutureExchange:
+class Reply:
     """An exchange that a coroutine waits for."""
 
-    __slots__ = ("future", "request_id")
+    __slots__ = ("error", "request_id", "response", "told")
 
     def __init__(self) -> None:
+        self.response = b""
+        self.error: TwinserveError | None = None
         self.request_id = ""
-        self.future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        #: Done once the exchange is over.
+        self.told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def answer(self, response: bytes) -> None:
         """See :meth:`Exchange.answer`."""
-        if not self.future.done():
-            self.future.set_result(response)
+        self.response = response
+        self._tell()
 
     def refuse(self, error: TwinserveError, request_id: str = "") -> None:
         """See :meth:`Exchange.refuse`."""
+        # Kept without the frames it came through: they know this exchange, and hold the request.
+        self.error = error.with_traceback(None)
         self.request_id = request_id
-        if not self.future.done():
-            self.future.set_exception(error)
+        self._tell()
+
+    def _tell(self) -> None:
+        if not self.told.done():
+            self.told.set_result(None)
 
 
-def bidirectional(
-    method: DirectStreamMethod,
-) -> Callable[[AsyncIterator[bytes], RpcContext], AsyncIterator[bytes]]:
-    """A direct stream method as an async generator function: answers in the order of the requests."""
+def ask(method: DirectMethod) -> Callable[[bytes, RpcContext], Awaitable[bytes]]:
+    """``method`` as a coroutine function: encoded request in, encoded response out."""
 
-    async def generate(requests: AsyncIterator[bytes], context: RpcContext) -> AsyncIterator[bytes]:
+    async def behaviour(raw: bytes, context: RpcContext) -> bytes:
+        deadline_ns, started_ns = deadline_of(context), time.monotonic_ns()
+        reply = Reply()
+        call = method.begin(raw, deadline_ns, reply)
+        try:
+            await reply.told
+        except asyncio.CancelledError:
+            if call is not None:
+                method.abandon(call, why_gone(started_ns, deadline_ns))
+            raise
+        if reply.error is not None:
+            context.set_trailing_metadata(name_of_request(reply.request_id))
+            raise reply.error
+        return reply.response
+
+    return behaviour
+
+
+def ask_each(stream: DirectStream) -> Callable[[AsyncIterator[bytes], RpcContext], AsyncIterator[bytes]]:
+    """``stream`` as an async generator function: answers in the order of the requests, a window of them in work."""
+
+    async def behaviour(requests: AsyncIterator[bytes], context: RpcContext) -> AsyncIterator[bytes]:
         changed, room = asyncio.Event(), asyncio.Event()
-        window = StreamWindow(method, deadline_of(context), changed.set)
+        window = StreamWindow(stream, deadline_of(context), changed.set)
 
         async def read() -> None:
             async for raw in requests:
@@ -108,7 +104,7 @@ def bidirectional(
             reader.cancel()
             window.close(why_gone)
 
-    return generate
+    return behaviour
 
 
 def deadline_of(context: RpcContext) -> int:

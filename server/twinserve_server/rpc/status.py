@@ -1,4 +1,4 @@
-"""The one table that maps the core's errors to gRPC statuses, and their details (google.rpc)."""
+"""The one table that maps the core's errors to gRPC statuses, and their details (google.rpc). Nothing is UNKNOWN."""
 
 from __future__ import annotations
 
@@ -32,6 +32,17 @@ RETRY_AFTER_SECONDS: dict[type[errors.TwinserveError], float] = {
 }
 
 DOMAIN = "twinserve"
+#: The metadata key under which gRPC clients look for a ``google.rpc.Status``.
+DETAILS_KEY = "grpc-status-details-bin"
+#: The metadata key that names the request an RPC made, as logs and traces name it.
+REQUEST_ID_KEY = "x-request-id"
+#: As HTTP says what it wants (RFC 6750): gRPC has no word of its own for it.
+CHALLENGE = ("www-authenticate", 'Bearer realm="twinserve"')
+#: A request's name stays in logs and in memory for a while.
+MAX_ID_BYTES = 128
+
+Metadata = tuple[tuple[str, str | bytes], ...]
+
 #: Status and details travel in gRPC metadata, of which a client takes 8 KiB for certain, encoded: anything longer
 #: reaches it as RESOURCE_EXHAUSTED, whatever the status was.
 MAX_TEXT_BYTES = 1024
@@ -43,6 +54,22 @@ MAX_VIOLATION_BYTES = 256
 def status_of(error: errors.TwinserveError) -> grpc.StatusCode:
     """The gRPC status of ``error``."""
     return STATUS.get(type(error), grpc.StatusCode.INTERNAL)
+
+
+def outcome_of(error: BaseException, request_id: str = "") -> tuple[grpc.StatusCode, str, Metadata]:
+    """The status, message and trailing metadata of an RPC that ``error`` ended."""
+    name = name_of_request(request_id)
+    if isinstance(error, errors.UnauthenticatedError):
+        name = (CHALLENGE, *name)
+    if isinstance(error, errors.TwinserveError):
+        return status_of(error), message_of(error), ((DETAILS_KEY, rich_status(error).SerializeToString()), *name)
+    return grpc.StatusCode.INTERNAL, "internal error; the server's log has the cause", name
+
+
+def name_of_request(request_id: str) -> Metadata:
+    """The metadata that name a request; none for what cannot travel there."""
+    fits = 0 < len(request_id) <= MAX_ID_BYTES and request_id.isascii() and request_id.isprintable()
+    return ((REQUEST_ID_KEY, request_id),) if fits else ()
 
 
 def message_of(error: errors.TwinserveError) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from twinserve_server.engine.engine import Call
 from twinserve_server.errors import TwinserveError
-from twinserve_server.rpc.callback import DirectStreamMethod
+from twinserve_server.rpc.callback import DirectStream
 
 #: Requests of one stream that may be in work at once; more are not read from the wire.
 STREAM_WINDOW = 128
@@ -17,9 +17,9 @@ STREAM_WINDOW = 128
 class StreamWindow:
     """Starts the requests of a stream as they come and holds their answers until it is their turn."""
 
-    def __init__(self, method: DirectStreamMethod, deadline_ns: int, on_ready: Callable[[], None]) -> None:
+    def __init__(self, stream: DirectStream, deadline_ns: int, on_ready: Callable[[], None]) -> None:
         """``on_ready`` is called when the answer whose turn it is has come."""
-        self._method = method
+        self.stream = stream
         self._deadline_ns = deadline_ns
         self._on_ready = on_ready
         self._slots: deque[_Slot] = deque()
@@ -31,7 +31,7 @@ class StreamWindow:
     @property
     def full(self) -> bool:
         """Whether no further request should be read for now."""
-        return len(self._slots) >= STREAM_WINDOW or self._images >= self._method.window_images
+        return len(self._slots) >= STREAM_WINDOW or self._images >= self.stream.window_images
 
     @property
     def ready(self) -> bool:
@@ -42,7 +42,7 @@ class StreamWindow:
         """Start the request ``raw``."""
         slot = _Slot(self)
         self._slots.append(slot)
-        call = self._method.begin(raw, self._deadline_ns, slot)
+        call = self.stream.method.begin(raw, self._deadline_ns, slot)
         if call is not None and call.job is not None:
             slot.call = call
             slot.images = call.job.count
@@ -63,7 +63,7 @@ class StreamWindow:
         for slot in slots:
             slot.window = None
             if slot.response is None and slot.call is not None:
-                self._method.abandon(slot.call, why(slot.started_ns, self._deadline_ns))
+                self.stream.method.abandon(slot.call, why(slot.started_ns, self._deadline_ns))
 
     def on_slot(self, slot: _Slot) -> None:
         """``slot`` has its answer."""
@@ -72,7 +72,7 @@ class StreamWindow:
 
 
 class _Slot:
-    """One request of the stream."""
+    """One request of the stream: its exchange."""
 
     __slots__ = ("call", "images", "response", "started_ns", "window")
 
@@ -84,8 +84,16 @@ class _Slot:
         self.started_ns = time.monotonic_ns()
 
     def answer(self, response: bytes) -> None:
-        """See :meth:`Slot.answer`."""
+        """See :meth:`Exchange.answer`."""
+        if self.window is not None:
+            self._take(self.window, self.window.stream.wrap_answer(response))
+
+    def refuse(self, error: TwinserveError, request_id: str = "") -> None:
+        """See :meth:`Exchange.refuse`."""
+        if self.window is not None:
+            self._take(self.window, self.window.stream.wrap_refusal(error, request_id))
+
+    def _take(self, window: StreamWindow, response: bytes) -> None:
         self.response = response
         self.call = None
-        if self.window is not None:
-            self.window.on_slot(self)
+        window.on_slot(self)

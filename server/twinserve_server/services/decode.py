@@ -11,14 +11,36 @@ import numpy as np
 from twinserve.v1 import predict_pb2
 from twinserve_server.artefact.manifest import ITEM_SIZE, DataType, ModelVersion
 from twinserve_server.errors import InvalidInputError, shown
+from twinserve_server.rpc.status import MAX_ID_BYTES
 
 _DATATYPES: Final[dict[int, DataType]] = {
     predict_pb2.DATA_TYPE_UINT8: "UINT8",
     predict_pb2.DATA_TYPE_FP32: "FP32",
 }
-#: A request id stays in logs and in memory for a while.
-MAX_ID_BYTES: Final = 128
 MAX_KEY_BYTES: Final = 1024
+
+
+#: What an answer holds beside its rows, at most: names, hash, time split, request id.
+ANSWER_HEAD_BYTES: Final = 4096
+#: The longest varint of a class.
+CLASS_BYTES: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one request may ask for.
+
+    Attributes:
+        request_images: items in one request.
+        message_bytes: of a request and of its answer, encoded.
+    """
+
+    request_images: int = 1024
+    message_bytes: int = 64 << 20
+
+    def answer_images(self, version: ModelVersion, answers: int = 1) -> int:
+        """The most items of which ``answers`` variants' answers fit into one message."""
+        return (self.message_bytes // answers - ANSWER_HEAD_BYTES) // (4 * version.classes + CLASS_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +52,14 @@ class Items:
     count: int
 
 
-def decode_input(tensor: predict_pb2.Tensor, version: ModelVersion, max_images: int) -> Items:
+def decode_input(tensor: predict_pb2.Tensor, version: ModelVersion, limits: Limits, answers: int = 1) -> Items:
     """Check ``tensor`` against the model's signature.
 
     Args:
         tensor: shape (item) or (N, item); exactly product(shape) elements.
         version: states the item shape and the datatypes.
-        max_images: the most items one request may carry.
+        limits: of one request and its answer.
+        answers: how many variants will answer, in one message.
 
     Raises:
         InvalidInputError: names the field, its value and what is wanted.
@@ -46,7 +69,7 @@ def decode_input(tensor: predict_pb2.Tensor, version: ModelVersion, max_images: 
         found = datatype or predict_pb2.DataType.Name(tensor.datatype) if tensor.datatype in (0, 1, 2) else "unknown"
         wanted = " or ".join(version.datatypes)
         raise InvalidInputError.of("input.datatype", f"is {found}; {version.model} takes {wanted}")
-    return check_items(datatype, tuple(tensor.shape), tensor.data, version, max_images)
+    return check_items(datatype, tuple(tensor.shape), tensor.data, version, limits, answers)
 
 
 def check_items(
@@ -54,7 +77,8 @@ def check_items(
     shape: tuple[int, ...],
     data: bytes,
     version: ModelVersion,
-    max_images: int,
+    limits: Limits,
+    answers: int = 1,
     shape_field: str = "input.shape",
     data_field: str = "input.data",
 ) -> Items:
@@ -75,9 +99,15 @@ def check_items(
         )
     if count < 1:
         raise InvalidInputError.of(shape_field, f"is {shown(list(shape))}: the batch is empty; send at least one item")
-    if count > max_images:
+    if count > limits.request_images:
         raise InvalidInputError.of(
-            shape_field, f"is {shown(list(shape))}: {count} items; the limit is {max_images} a request"
+            shape_field, f"is {shown(list(shape))}: {count} items; the limit is {limits.request_images} a request"
+        )
+    if count > (most := limits.answer_images(version, answers)):
+        raise InvalidInputError.of(
+            shape_field,
+            f"is {shown(list(shape))}: {answers} x {count} items x {version.classes} classes make an answer above the "
+            f"limit of {limits.message_bytes} bytes a message; send {max(0, most)} items at most",
         )
     wanted_bytes = count * math.prod(item) * ITEM_SIZE[datatype]
     if len(data) != wanted_bytes:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from twinserve.v1 import predict_pb2
 from twinserve_server.artefact.manifest import manifest_digest
 from twinserve_server.engine.engine import Engine
+from twinserve_server.services.decode import Limits
 
 _DATATYPES = {"UINT8": predict_pb2.DATA_TYPE_UINT8, "FP32": predict_pb2.DATA_TYPE_FP32}
 
 
-def describe_model(engine: Engine, model: str, max_request_images: int) -> predict_pb2.DescribeModelResponse:
+def describe_model(engine: Engine, model: str, limits: Limits) -> predict_pb2.DescribeModelResponse:
     """Describe one model.
 
     Raises:
@@ -24,7 +25,7 @@ def describe_model(engine: Engine, model: str, max_request_images: int) -> predi
         item_shape=version.item_shape,
         datatypes=[_DATATYPES[datatype] for datatype in version.datatypes],
         labels=version.labels,
-        max_request_images=max_request_images,
+        max_request_images=max(1, min(limits.request_images, limits.answer_images(version))),
         variants=[
             predict_pb2.VariantDescription(
                 name=name,

@@ -29,6 +29,7 @@ _TAG_CLASSES = bytes([1 << 3 | _LENGTH_DELIMITED])
 _TAG_PROBABILITIES = bytes([2 << 3 | _LENGTH_DELIMITED])
 _TAG_TIMING = 5 << 3 | _LENGTH_DELIMITED
 _TAG_REQUEST_ID = bytes([6 << 3 | _LENGTH_DELIMITED])
+_TAG_RESPONSES = bytes([1 << 3 | _LENGTH_DELIMITED])
 _TAG_STREAM_RESPONSE = bytes([1 << 3 | _LENGTH_DELIMITED])
 #: Timing (field 5, length-delimited): seven fixed-width fields, tag before each.
 _TIMING: Final = struct.Struct("<BBBQBQBQBIBQBQBQ")
@@ -79,10 +80,14 @@ def encode_answer(call: Call, job: Job) -> bytes:
     )
 
 
-def encode_stream_answer(call: Call, job: Job) -> bytes:
-    """The wire bytes of a ``PredictStreamResponse`` with the answer of a call that ended well."""
-    answer = encode_answer(call, job)
+def encode_stream_answer(answer: bytes) -> bytes:
+    """The wire bytes of a ``PredictStreamResponse`` with an encoded ``PredictResponse``."""
     return b"".join((_TAG_STREAM_RESPONSE, varint(len(answer)), answer))
+
+
+def encode_comparison(answers: list[bytes]) -> bytes:
+    """The wire bytes of a ``CompareResponse`` with encoded ``PredictResponse`` messages."""
+    return b"".join(part for answer in answers for part in (_TAG_RESPONSES, varint(len(answer)), answer))
 
 
 def encode_stream_error(error: TwinserveError, request_id: str) -> bytes:

@@ -1,65 +1,72 @@
-"""The methods of ``twinserve.v1.PredictService``; errors are raised in the engine's terms and mapped outside."""
+"""PredictService: each method decodes, asks the engine, encodes. What goes wrong is raised in the core's terms."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 from twinserve.v1 import predict_pb2
 from twinserve_server.engine.engine import Engine
 from twinserve_server.engine.feedback import Judgement
 from twinserve_server.errors import InvalidInputError, shown
-from twinserve_server.rpc.coroutine import RpcContext, Unary, deadline_of
+from twinserve_server.rpc.callback import DirectStream
+from twinserve_server.rpc.coroutine import Reply, RpcContext, deadline_of
+from twinserve_server.rpc.deadlines import why_gone
+from twinserve_server.services.decode import Limits, decode_input
 from twinserve_server.services.describe import describe_model
-from twinserve_server.services.predict_method import PredictMethod, PredictStreamMethod
+from twinserve_server.services.encode import encode_comparison, encode_stream_answer, encode_stream_error
+from twinserve_server.services.predict_method import PredictMethod, stream_window_images
 
 
 class PredictService:
-    """The methods of ``twinserve.v1.PredictService``; the two that predict also without coroutines."""
+    """The methods of ``twinserve.v1.PredictService``; the two that predict need no coroutine."""
 
     def __init__(
         self,
         engine: Engine,
-        max_request_images: int,
+        limits: Limits,
         judge_elsewhere: Callable[[str, list[int]], Awaitable[Judgement | None]],
     ) -> None:
-        self.predict_method = PredictMethod(engine, max_request_images)
-        self.predict_stream_method = PredictStreamMethod(engine, max_request_images)
-        self._answer = Unary(self.predict_method)
+        self.predict = PredictMethod(engine, limits)
+        self.predict_stream = DirectStream(
+            self.predict, stream_window_images(engine), encode_stream_answer, encode_stream_error
+        )
         self._engine = engine
-        self._max_request_images = max_request_images
+        self._limits = limits
         #: Asks the other gateways about a request that this one did not answer.
         self._judge_elsewhere = judge_elsewhere
 
-    async def compare(self, request: predict_pb2.CompareRequest, context: RpcContext) -> predict_pb2.CompareResponse:
+    async def compare(self, request: predict_pb2.CompareRequest, context: RpcContext) -> bytes:
         """Run one input through several variants."""
         served = self._engine.find(request.model)
-        deadline_ns = deadline_of(context)
         names = list(request.variants) or sorted(served.channels)
         if len(set(names)) != len(names):
             raise InvalidInputError.of("variants", f"{shown(names)} names a variant twice")
-        parts = [
-            predict_pb2.PredictRequest(
-                input=request.input, model=request.model, variant=name, request_id=request.request_id
-            ).SerializeToString()
-            for name in names
-        ]
-        answers = await asyncio.gather(
-            *(self._answer.bytes_of(part, deadline_ns) for part in parts), return_exceptions=True
-        )
-        for answer in answers:
-            if isinstance(answer, BaseException):
-                raise answer
-        return predict_pb2.CompareResponse(
-            responses=[
-                predict_pb2.PredictResponse.FromString(answer) for answer in answers if isinstance(answer, bytes)
-            ]
-        )
+        if not request.HasField("input"):
+            raise InvalidInputError.of("input", "is missing; send a tensor of one or many items")
+        for name in names:
+            served.router.route(name, "")  # refuses an unknown one before any of them runs
+        items = decode_input(request.input, served.version, self._limits, answers=len(names))
+        deadline_ns, started_ns = deadline_of(context), time.monotonic_ns()
+        replies = [Reply() for _ in names]
+        calls = []
+        try:
+            for name, reply in zip(names, replies, strict=True):
+                calls.append(self.predict.run(served, items, name, "", request.request_id, deadline_ns, reply))
+            await asyncio.gather(*(reply.told for reply in replies))
+        except asyncio.CancelledError:
+            for call in calls:
+                if call is not None:
+                    self.predict.abandon(call, why_gone(started_ns, deadline_ns))
+            raise
+        for reply in replies:
+            if reply.error is not None:
+                raise reply.error
+        return encode_comparison([reply.response for reply in replies])
 
     async def send_feedback(
-        self,
-        request: predict_pb2.SendFeedbackRequest,
-        context: RpcContext,
+        self, request: predict_pb2.SendFeedbackRequest, context: RpcContext
     ) -> predict_pb2.SendFeedbackResponse:
         """Take the labels of an earlier request, whichever gateway answered it."""
         if not request.request_id:
@@ -75,9 +82,7 @@ class PredictService:
         )
 
     async def describe_model(
-        self,
-        request: predict_pb2.DescribeModelRequest,
-        context: RpcContext,
+        self, request: predict_pb2.DescribeModelRequest, context: RpcContext
     ) -> predict_pb2.DescribeModelResponse:
         """What is served, from the manifest."""
-        return describe_model(self._engine, request.model, self._max_request_images)
+        return describe_model(self._engine, request.model, self._limits)

@@ -5,108 +5,91 @@ It is there only while one of them is on, and then all RPCs take the way with a 
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
-from typing import Any, Final, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 import grpc
 
 from twinserve_server.engine.engine import Call
-from twinserve_server.rpc.counted import final_code
-from twinserve_server.rpc.errors import REQUEST_ID_KEY
-from twinserve_server.rpc.handler import Handler
+from twinserve_server.engine.feedback import Judgement
+from twinserve_server.rpc.method import RpcMethod
+from twinserve_server.rpc.status import name_of_request, status_of
 
 
 @dataclass(slots=True)
 class RpcRecord:
-    """One RPC in work.
+    """One RPC.
 
     Attributes:
-        service: the full name, as on the wire.
-        method: as on the wire.
-        streaming: whether its requests come on a stream; they are told one by one.
+        method: names and streaming; the requests on a stream are told one by one.
+        context: gRPC's.
         peer: the caller's address.
         metadata: what the caller sent along.
-        calls: what it asked of the engine, unless it is streaming.
+        code: the name of its gRPC status; empty while it is in work.
+        seconds: how long it took.
+        calls: what it asked of the engine, unless its requests come on a stream.
         span: what tracing wants to find again.
     """
 
-    service: str
-    method: str
-    streaming: bool
+    method: RpcMethod
+    context: grpc.aio.ServicerContext[Any, Any]
     peer: str
     metadata: dict[str, str | bytes]
+    code: str = ""
+    seconds: float = 0.0
     calls: list[Call] = field(default_factory=list)
     span: Any = None
 
 
-class RpcListener(Protocol):
-    """Who tells about single RPCs."""
-
-    def rpc_began(self, record: RpcRecord) -> None:
-        """An RPC arrived."""
-
-    def rpc_ended(self, record: RpcRecord, code: str, seconds: float) -> None:
-        """It ended with the gRPC status named ``code``."""
-
-    def call_ended(self, record: RpcRecord, call: Call, code: str) -> None:
-        """One of its requests ended."""
-
+#: Told of every RPC when it has begun (no ``code`` yet) and ended, and in between of each of its requests that ended.
+RpcHook = Callable[[RpcRecord, Call | None], None]
 
 #: The RPC that the running task serves.
 CURRENT_RPC: Final[ContextVar[RpcRecord | None]] = ContextVar("current_rpc", default=None)
 
 
-class JournalInterceptor:
-    """Tells listeners how every RPC began and ended."""
+class Journal:
+    """Joins the core's calls to the RPC that asked for them, and tells hooks how both end."""
 
-    def __init__(self, listeners: Sequence[RpcListener]) -> None:
-        self._listeners = listeners
+    def __init__(self, hooks: Sequence[RpcHook]) -> None:
+        self._hooks = hooks
 
-    def wrap(self, handler: Handler) -> Handler:
-        """``handler``, recorded."""
-        behaviour = handler.behaviour
-
-        async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            record, started = self._begin(handler, context), time.perf_counter()
-            code = "OK"
-            try:
-                response = await behaviour(request, context)
-            except BaseException as error:
-                code = final_code(error, context, time.perf_counter() - started)
-                raise
-            else:
-                if len(record.calls) == 1:
-                    # Where there is a line or a span with this name, the caller learns it without reading the answer.
-                    context.set_trailing_metadata(((REQUEST_ID_KEY, record.calls[0].request_id),))
-                return response
-            finally:
-                self._end(record, code, time.perf_counter() - started)
-
-        async def generate(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
-            record, started = self._begin(handler, context), time.perf_counter()
-            code = "OK"
-            try:
-                async for response in behaviour(request, context):
-                    yield response
-            except BaseException as error:
-                code = final_code(error, context, time.perf_counter() - started)
-                raise
-            finally:
-                self._end(record, code, time.perf_counter() - started)
-
-        return replace(handler.around(generate if handler.generates else answer), direct=None, direct_stream=None)
-
-    def _begin(self, handler: Handler, context: grpc.aio.ServicerContext[Any, Any]) -> RpcRecord:
-        metadata = dict(context.invocation_metadata() or ())
-        record = RpcRecord(handler.service, handler.method, handler.request_streaming, context.peer(), metadata)
+    def begin(self, method: RpcMethod, context: grpc.aio.ServicerContext[Any, Any]) -> RpcRecord:
+        """See :class:`twinserve_server.rpc.serve.Journal`."""
+        record = RpcRecord(method, context, context.peer(), dict(context.invocation_metadata() or ()))
         CURRENT_RPC.set(record)
-        for listener in self._listeners:
-            listener.rpc_began(record)
+        self._tell(record, None)
         return record
 
-    def _end(self, record: RpcRecord, code: str, seconds: float) -> None:
-        for listener in self._listeners:
-            listener.rpc_ended(record, code, seconds)
+    def end(self, record: RpcRecord, code: str, seconds: float) -> None:
+        """See :class:`twinserve_server.rpc.serve.Journal`."""
+        record.code, record.seconds = code, seconds
+        if code == "OK" and len(record.calls) == 1:
+            # Where there is a line or a span with this name, the caller learns it without reading the answer.
+            record.context.set_trailing_metadata(name_of_request(record.calls[0].request_id))
+        self._tell(record, None)
+
+    def on_call(self, event: Call | Judgement) -> None:
+        """The engine's hook."""
+        if isinstance(event, Judgement):
+            return
+        if event.state == "routed":
+            event.note = record = CURRENT_RPC.get()
+            if record is not None and not record.method.request_streaming:
+                record.calls.append(event)
+            return
+        record, event.note = event.note, None
+        # A shadow's run has no RPC that waits for it.
+        if record is not None:
+            self._tell(record, event)
+
+    def _tell(self, record: RpcRecord, call: Call | None) -> None:
+        for hook in self._hooks:
+            hook(record, call)
+
+
+def code_of(call: Call) -> str:
+    """The name of the gRPC status that a call ended with."""
+    return "OK" if call.error is None else status_of(call.error).name

@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from twinserve_server.engine.engine import Call
-from twinserve_server.telemetry.journal import RpcRecord
+from twinserve_server.telemetry.journal import RpcRecord, code_of
 
 log = structlog.get_logger()
 
@@ -20,22 +20,22 @@ class AccessLog:
         self._share = share
         self._random = random.Random()  # noqa: S311  (a sample, not a secret)
 
-    def rpc_began(self, record: RpcRecord) -> None:
-        """See ``RpcListener``."""
-
-    def rpc_ended(self, record: RpcRecord, code: str, seconds: float) -> None:
-        """Log the RPC, with its request when it has exactly one."""
-        if self._sampled(code):
-            fields = request_fields(record.calls[0]) if len(record.calls) == 1 else {}
-            rpc = f"{record.service}/{record.method}"
+    def __call__(self, record: RpcRecord, call: Call | None) -> None:
+        """Log an RPC that has ended, with its request when it has exactly one; of a stream, each request as well."""
+        if call is not None:
+            # The line of the RPC cannot tell about many.
+            if record.method.request_streaming and self._sampled(code := code_of(call)):
+                log.debug("request", code=code, peer=record.peer, **trace_fields(record), **request_fields(call))
+        elif record.code and self._sampled(record.code):
             log.debug(
-                "rpc", rpc=rpc, code=code, peer=record.peer, ms=_ms(seconds * 1e9), **trace_fields(record), **fields
+                "rpc",
+                rpc=f"{record.method.service}/{record.method.name}",
+                code=record.code,
+                peer=record.peer,
+                ms=_ms(record.seconds * 1e9),
+                **trace_fields(record),
+                **(request_fields(record.calls[0]) if len(record.calls) == 1 else {}),
             )
-
-    def call_ended(self, record: RpcRecord, call: Call, code: str) -> None:
-        """Log a request on a stream: the line of the RPC cannot tell about many."""
-        if record.streaming and self._sampled(code):
-            log.debug("request", code=code, peer=record.peer, **trace_fields(record), **request_fields(call))
 
     def _sampled(self, code: str) -> bool:
         return code != "OK" or self._random.random() < self._share

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twinserve_server.engine.engine import EngineObserver
+from twinserve_server.engine.engine import Hook
 from twinserve_server.ipc.process_config import GatewayConfig
 from twinserve_server.metrics.exemplars import ExemplarBook
 from twinserve_server.metrics.recorder import Recorder
 from twinserve_server.metrics.slab import Slab
-from twinserve_server.rpc.handler import Interceptor
-from twinserve_server.telemetry.journal import JournalInterceptor, RpcListener
-from twinserve_server.telemetry.observers import JournalObserver, SlowRequests
+from twinserve_server.telemetry.journal import Journal, RpcHook
 from twinserve_server.telemetry.request_logs import AccessLog
+from twinserve_server.telemetry.slow_requests import SlowRequests
 
 if TYPE_CHECKING:
     from twinserve_server.telemetry.tracing import Tracing
@@ -23,31 +22,32 @@ class Telemetry:
 
     Attributes:
         recorder: counts.
-        observer: what the engine tells; the recorder, with what is on around it.
-        interceptors: go inside the access interceptor.
+        hooks: the engine's.
+        journal: of RPCs, while somebody tells about single ones.
     """
 
     def __init__(self, config: GatewayConfig) -> None:
         settings = config.settings
         book = ExemplarBook(config.exemplars_path) if settings.tracing != "off" else None
         self.recorder = Recorder(Slab(config.slab_path), config.name, book)
-        self.observer: EngineObserver = self.recorder
-        self.interceptors: list[Interceptor] = []
+        self.hooks: list[Hook] = [self.recorder]
+        self.journal: Journal | None = None
         self._tracing: Tracing | None = None
-        listeners: list[RpcListener] = []
+        rpc_hooks: list[RpcHook] = []
         if settings.tracing != "off":
             # OpenTelemetry is an extra, and a gateway without it is smaller.
             from twinserve_server.telemetry.tracing import Tracing  # noqa: PLC0415
 
             self._tracing = Tracing(settings.tracing, settings.trace_share, config.name, self.recorder)
-            listeners.append(self._tracing)
+            rpc_hooks.append(self._tracing)
         if settings.log_level == "debug":
-            listeners.append(AccessLog(settings.access_log_share))
+            rpc_hooks.append(AccessLog(settings.access_log_share))
         if settings.slow_request_ms:
-            self.observer = SlowRequests(self.observer, int(settings.slow_request_ms * 1e6))
-        if listeners:
-            self.observer = JournalObserver(self.observer, listeners)
-            self.interceptors.append(JournalInterceptor(listeners))
+            # Before the journal, which parts a call that has ended from its RPC, and so from its trace.
+            self.hooks.append(SlowRequests(int(settings.slow_request_ms * 1e6)))
+        if rpc_hooks:
+            self.journal = Journal(rpc_hooks)
+            self.hooks.append(self.journal.on_call)
 
     def close(self) -> None:
         """Send what has not been sent."""

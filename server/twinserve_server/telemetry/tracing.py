@@ -31,7 +31,7 @@ _SERVER_ERRORS: Final = frozenset(
 
 
 class Tracing:
-    """Listens to RPCs and makes their spans."""
+    """A hook that makes the spans of RPCs."""
 
     def __init__(self, exporter: str, share: float, process: str, recorder: Recorder) -> None:
         """
@@ -56,30 +56,38 @@ class Tracing:
         self._provider.add_span_processor(BatchSpanProcessor(_exporter(exporter)))
         self._tracer = self._provider.get_tracer("twinserve_server", version("twinserve"))
 
-    def rpc_began(self, record: RpcRecord) -> None:
+    def __call__(self, record: RpcRecord, call: Call | None) -> None:
+        """Open the span of an RPC when it has begun, make those of its requests, and close it when it has ended."""
+        if call is not None:
+            self._add(record, call)
+        elif record.code:
+            self._close(record)
+        else:
+            self._open(record)
+
+    def _open(self, record: RpcRecord) -> None:
         """Open the RPC's span as a child of its caller's (W3C ``traceparent`` in the metadata)."""
         carrier = {key: value for key, value in record.metadata.items() if isinstance(value, str)}
         record.span = self._tracer.start_span(
-            f"{record.service}/{record.method}",
+            f"{record.method.service}/{record.method.name}",
             context=propagate.extract(carrier),
             kind=trace.SpanKind.SERVER,
             attributes={
                 "rpc.system": "grpc",
-                "rpc.service": record.service,
-                "rpc.method": record.method,
+                "rpc.service": record.method.service,
+                "rpc.method": record.method.name,
                 "network.peer.address": record.peer,
             },
         )
 
-    def rpc_ended(self, record: RpcRecord, code: str, seconds: float) -> None:  # noqa: ARG002  (spans have clocks)
-        """Close the RPC's span."""
-        span = record.span
+    def _close(self, record: RpcRecord) -> None:
+        span, code = record.span, record.code
         span.set_attribute("rpc.grpc.status_code", grpc.StatusCode[code].value[0])
         if code in _SERVER_ERRORS:
             span.set_status(trace.StatusCode.ERROR, code)
         span.end()
 
-    def call_ended(self, record: RpcRecord, call: Call, code: str) -> None:
+    def _add(self, record: RpcRecord, call: Call) -> None:
         """Make a span of the request, if there are several, and one of each stage, from the time split.
 
         The split knows how long each stage took; the spans stand end to end. A request larger than the batch limit ran
@@ -97,13 +105,14 @@ class Tracing:
         job = call.job
         began = call.started_ns + time.time_ns() - time.monotonic_ns()
         parent = record.span
-        single = not record.streaming and record.method != "Compare"
+        # Whether a method asks for several is not known yet when the first of them ends.
+        single = record.method.direct is not None and not record.method.request_streaming
         if single:
             parent.set_attributes(fields)
         else:
             inside = trace.set_span_in_context(record.span)
             parent = self._tracer.start_span("request", inside, attributes=fields, start_time=began)
-        if job is not None and code == "OK":
+        if job is not None and call.error is None:
             parent.set_attributes({"twinserve.images": job.count, "twinserve.batch_size": job.batch_size})
             self._stages(parent, call, began)
             context = parent.get_span_context()

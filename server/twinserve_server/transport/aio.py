@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 
-from twinserve_server.rpc import Handler, Interceptor, wrap_all
+from twinserve_server.rpc.serve import RpcHandler, encoded
 from twinserve_server.transport.base import ListenOptions, PortError, channel_arguments
 
 
@@ -17,15 +17,13 @@ class AioTransport:
 
     name = "aio"
 
-    def __init__(
-        self, options: ListenOptions, handlers: Sequence[Handler], interceptors: Sequence[Interceptor]
-    ) -> None:
-        """``interceptors`` go from the outermost to the innermost."""
+    def __init__(self, options: ListenOptions, handlers: Sequence[RpcHandler]) -> None:
         self._options = options
         self._server = grpc.aio.server(options=channel_arguments(options))
         by_service: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {}
-        for handler in wrap_all(handlers, interceptors):
-            by_service.setdefault(handler.service, {})[handler.method] = handler.to_grpc()
+        for handler in handlers:
+            method = handler.method
+            by_service.setdefault(method.service, {})[method.name] = _registered(handler)
         for service, methods in by_service.items():
             self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, methods),))
 
@@ -48,3 +46,15 @@ class AioTransport:
     async def drain(self, grace_seconds: float) -> None:
         """See :meth:`Transport.drain`."""
         await self._server.stop(grace_seconds)
+
+
+def _registered(handler: RpcHandler) -> grpc.RpcMethodHandler[Any, Any]:
+    """``handler`` as grpc registers it."""
+    make: Any = {
+        "unary": grpc.unary_unary_rpc_method_handler,
+        "server_stream": grpc.unary_stream_rpc_method_handler,
+        "client_stream": grpc.stream_unary_rpc_method_handler,
+        "bidi_stream": grpc.stream_stream_rpc_method_handler,
+    }[handler.method.kind]
+    registered: grpc.RpcMethodHandler[Any, Any] = make(handler.handle, None, encoded)
+    return registered

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from twinserve_server.access.guard import Guard
 from twinserve_server.errors import TwinserveError
 
 
@@ -24,11 +23,10 @@ class TransportError(TwinserveError):
 
 @dataclass(frozen=True, slots=True)
 class ListenOptions:
-    """Where, how and for whom a transport listens.
+    """Where and how a transport listens.
 
     Attributes:
         credentials: a ``grpc.ServerCredentials``; None: plain text.
-        guard: checks the callers of methods that bypass the interceptors; None: anybody may call.
     """
 
     host: str
@@ -36,7 +34,6 @@ class ListenOptions:
     reuse_port: bool
     max_message_bytes: int
     credentials: Any = None
-    guard: Guard | None = None
 
     @property
     def address(self) -> str:

@@ -6,29 +6,20 @@ from collections.abc import Sequence
 
 import structlog
 
-from twinserve_server.rpc import Handler, Interceptor
-from twinserve_server.rpc.counted import RpcObserver
+from twinserve_server.rpc.serve import RpcHandler
 from twinserve_server.transport.base import ListenOptions, Transport, TransportError
 from twinserve_server.transport.fast import support
 
 log = structlog.get_logger()
 
 
-async def start_transport(
-    choice: str,
-    options: ListenOptions,
-    handlers: Sequence[Handler],
-    interceptors: Sequence[Interceptor],
-    observer: RpcObserver,
-) -> Transport:
+async def start_transport(choice: str, options: ListenOptions, handlers: Sequence[RpcHandler]) -> Transport:
     """Start a transport.
 
     Args:
         choice: ``aio``, ``fast``, or ``auto``: fast where it can, with a line in the log where it cannot.
         options: where to listen.
         handlers: what to serve.
-        interceptors: around the handlers, from the outermost to the innermost.
-        observer: told about RPCs that bypass the interceptors.
 
     Raises:
         PortError: the address is taken or not ours.
@@ -37,7 +28,7 @@ async def start_transport(
     transport: Transport
     if choice != "aio":
         try:
-            transport = await _fast(options, handlers, interceptors, observer)
+            transport = await _fast(options, handlers)
         except support.UnsupportedError as error:
             if choice == "fast":
                 raise TransportError(
@@ -50,14 +41,12 @@ async def start_transport(
     # Each transport is imported only where it serves: the other would cost memory.
     from twinserve_server.transport.aio import AioTransport  # noqa: PLC0415
 
-    transport = AioTransport(options, handlers, interceptors)
+    transport = AioTransport(options, handlers)
     await transport.start()
     return transport
 
 
-async def _fast(
-    options: ListenOptions, handlers: Sequence[Handler], interceptors: Sequence[Interceptor], observer: RpcObserver
-) -> Transport:
+async def _fast(options: ListenOptions, handlers: Sequence[RpcHandler]) -> Transport:
     support.check()
     try:
         from twinserve_server.transport.fast.proof import prove  # noqa: PLC0415
@@ -65,6 +54,6 @@ async def _fast(
     except ImportError as error:
         raise support.UnsupportedError(f"gRPC lacks what it needs ({error})") from None
     # Made before the proof: gRPC core, shut down with its last object, would come up again with another poller.
-    transport = FastTransport(options, handlers, interceptors, observer)
+    transport = FastTransport(options, handlers)
     await prove()
     return transport

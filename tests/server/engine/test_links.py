@@ -19,11 +19,6 @@ HELLO = frames.hello()
 VERSION = ModelVersion("m", "1", (4,), ("UINT8",), "probabilities", ("a", "b"), {})
 
 
-class Observer:
-    def on_transfer(self, transfer_ns: int) -> None:
-        pass
-
-
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110  (the channel tells nobody)
@@ -37,7 +32,7 @@ async def test_a_link_that_fails_while_it_writes_is_replaced(tmp_path: Path) -> 
         listener.bind(path)
         listener.listen()
         listener.setblocking(False)
-        channel, links = ModelChannel(VERSION, "int8", BatchPolicy(), Observer()), ModelLinks()
+        channel, links = ModelChannel(VERSION, "int8", BatchPolicy(), lambda _: None), ModelLinks()
         links.connect(channel, 0, path)
         loop = asyncio.get_running_loop()
         for _ in range(3):
@@ -58,7 +53,7 @@ async def test_a_link_that_its_process_ends_is_replaced(tmp_path: Path) -> None:
         listener.bind(path)
         listener.listen()
         listener.setblocking(False)
-        channel, links = ModelChannel(VERSION, "int8", BatchPolicy(), Observer()), ModelLinks()
+        channel, links = ModelChannel(VERSION, "int8", BatchPolicy(), lambda _: None), ModelLinks()
         links.connect(channel, 0, path)
         for _ in range(3):
             process, _ = await asyncio.get_running_loop().sock_accept(listener)

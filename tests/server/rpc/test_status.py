@@ -10,8 +10,7 @@ import pytest
 from google.rpc import error_details_pb2
 
 from twinserve_server import errors
-from twinserve_server.rpc.errors import outcome_of
-from twinserve_server.rpc.status import STATUS, rich_status, status_of
+from twinserve_server.rpc.status import STATUS, outcome_of, rich_status, status_of
 
 KINDS = [
     kind

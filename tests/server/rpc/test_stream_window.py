@@ -5,14 +5,15 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+from twinserve_server.errors import InvalidInputError
+from twinserve_server.rpc.callback import DirectStream
 from twinserve_server.rpc.stream_window import STREAM_WINDOW, StreamWindow
 
 
 class Method:
     """Takes ``raw`` for as many images as it has bytes; answers when the test says so."""
 
-    def __init__(self, window_images: int = 100) -> None:
-        self.window_images = window_images
+    def __init__(self) -> None:
         self.slots: list[Any] = []
 
     def begin(self, raw: bytes, _deadline_ns: int, slot: Any, /) -> Any:
@@ -23,9 +24,16 @@ class Method:
         pass
 
 
-def filled(method: Method, *images: int) -> list[bool]:
+def stream(method: Method, window_images: int = 100) -> StreamWindow:
+    """A window whose answers and refusals can be told apart."""
+    direct = DirectStream(
+        method, window_images, lambda answer: b"+" + answer, lambda error, _: b"-" + str(error).encode()
+    )
+    return StreamWindow(direct, 0, lambda: None)
+
+
+def filled(window: StreamWindow, *images: int) -> list[bool]:
     """Whether the window is full after each request of so many images."""
-    window = StreamWindow(method, 0, lambda: None)
     full = []
     for count in images:
         window.add(bytes(count))
@@ -34,22 +42,33 @@ def filled(method: Method, *images: int) -> list[bool]:
 
 
 def test_it_is_full_at_its_number_of_requests() -> None:
-    assert filled(Method(STREAM_WINDOW + 1), *[1] * STREAM_WINDOW) == [False] * (STREAM_WINDOW - 1) + [True]
+    assert filled(stream(Method(), STREAM_WINDOW + 1), *[1] * STREAM_WINDOW) == [False] * (STREAM_WINDOW - 1) + [True]
 
 
 def test_it_is_full_at_its_number_of_images() -> None:
-    assert filled(Method(), 60, 39, 1) == [False, False, True]
+    assert filled(stream(Method()), 60, 39, 1) == [False, False, True]
 
 
 def test_it_is_open_again_when_images_are_answered() -> None:
     method = Method()
-    window = StreamWindow(method, 0, lambda: None)
+    window = stream(method)
     for count in (60, 40):
         window.add(bytes(count))
     method.slots[0].answer(b"first")
-    assert window.pop() == b"first"
+    assert window.pop() == b"+first"
     assert not window.full
 
 
 def test_one_request_larger_than_the_window_is_taken_alone() -> None:
-    assert filled(Method(), 1000) == [True]
+    assert filled(stream(Method()), 1000) == [True]
+
+
+def test_a_refused_request_is_answered_in_its_turn() -> None:
+    method = Method()
+    window = stream(method)
+    for _ in range(2):
+        window.add(b"x")
+    method.slots[1].answer(b"second")
+    assert window.pop() is None
+    method.slots[0].refuse(InvalidInputError("first"), "id")
+    assert [window.pop(), window.pop()] == [b"-first", b"+second"]

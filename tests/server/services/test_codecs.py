@@ -13,7 +13,7 @@ from twinserve_server.engine.engine import Call, ServedModel
 from twinserve_server.engine.job import Job
 from twinserve_server.engine.router import Router, TrafficPolicy
 from twinserve_server.errors import InvalidInputError
-from twinserve_server.services.decode import check_text, decode_input
+from twinserve_server.services.decode import Limits, check_text, decode_input
 from twinserve_server.services.encode import encode_answer
 
 UINT8, FP32 = predict_pb2.DATA_TYPE_UINT8, predict_pb2.DATA_TYPE_FP32
@@ -46,7 +46,7 @@ def tensor(shape: list[int], datatype: Any = UINT8, data: bytes | None = None) -
     ],
 )
 def test_one_or_many_items_are_taken(given: predict_pb2.Tensor, count: int, datatype: str) -> None:
-    items = decode_input(given, version(), 64)
+    items = decode_input(given, version(), Limits(64))
     assert (items.count, items.datatype, items.data) == (count, datatype, given.data)
 
 
@@ -71,8 +71,30 @@ def test_one_or_many_items_are_taken(given: predict_pb2.Tensor, count: int, data
 )
 def test_a_wrong_tensor_names_field_value_and_limit(given: predict_pb2.Tensor, field: str, message: str) -> None:
     with pytest.raises(InvalidInputError, match=message) as caught:
-        decode_input(given, version(), 64)
+        decode_input(given, version(), Limits(64))
     assert caught.value.violations[0].field == field
+
+
+def test_an_answer_above_the_message_limit_is_refused_before_it_is_computed() -> None:
+    limits = Limits(1_000_000, 100_000)
+    most = limits.answer_images(version())
+    decode_input(tensor([most, 28, 28]), version(), limits)
+    with pytest.raises(InvalidInputError, match=f"limit of 100000 bytes a message; send {most} items") as caught:
+        decode_input(tensor([most + 1, 28, 28]), version(), limits)
+    assert caught.value.violations[0].field == "input.shape"
+    # A comparison answers with every variant's rows in one message.
+    with pytest.raises(InvalidInputError, match="2 x"):
+        decode_input(tensor([most, 28, 28]), version(), limits, answers=2)
+
+
+def test_the_largest_answer_that_is_let_through_fits() -> None:
+    limits = Limits(1_000_000, 100_000)
+    served = version()
+    most = limits.answer_images(served)
+    widest = predict_pb2.PredictResponse(
+        classes=[2**32 - 1] * most, probabilities=bytes(4 * served.classes * most), request_id="x" * 128
+    )
+    assert widest.ByteSize() + 1024 < limits.message_bytes
 
 
 def test_long_texts_are_refused_by_their_bytes() -> None:

@@ -55,6 +55,12 @@ def handled(server: ServerProcess, method: str, code: str) -> float:
     return server.metric("grpc_server_handled_total", grpc_method=method, grpc_code=code)
 
 
+def peak_mib(pid: int) -> float:
+    """The most memory that a process has had."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
 def ended(server: ServerProcess, method: str, *codes: str) -> float:
     """RPCs that ended with one of ``codes``, once none is under way: a caller may see the end before it is counted."""
 
@@ -89,6 +95,27 @@ def test_a_message_just_below_the_limit_arrives_whole(server: Any) -> None:
     sent.MergeFromString(b"\x7a" + _varint(padding) + bytes(padding))  # an unknown field, which is skipped
     answer = server.predict.Predict(sent, timeout=30)
     assert list(answer.classes) == classes_of(pixels).tolist()
+
+
+def test_refused_requests_leave_no_memory_behind(server: Any) -> None:
+    """An error whose traceback holds the request would keep it until the collector of cycles comes by."""
+    pixels = bytes(900_000)
+    wrong = predict_pb2.Tensor(datatype=predict_pb2.DATA_TYPE_UINT8, shape=[9, 100_000], data=pixels)
+    health = health_pb2_grpc.HealthStub(server.channel)
+    refused: tuple[Any, ...] = (
+        lambda: server.predict.Predict(predict_pb2.PredictRequest(input=wrong), timeout=10),
+        lambda: server.predict.Compare(predict_pb2.CompareRequest(input=wrong), timeout=10),
+        lambda: server.predict.SendFeedback(predict_pb2.SendFeedbackRequest(request_id="x" * 900_000), timeout=10),
+        lambda: health.Check(health_pb2.HealthCheckRequest(service="x" * 900_000), timeout=10),
+    )
+    (gateway,) = [process for process in server.processes() if process.role == "gateway"]
+    for call in refused:
+        before = peak_mib(gateway.pid)
+        for _ in range(150):
+            with pytest.raises(grpc.RpcError) as caught:
+                call()
+            assert caught.value.code() in {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND}
+        assert peak_mib(gateway.pid) - before < 60
 
 
 @pytest.mark.parametrize("compression", [grpc.Compression.Gzip, grpc.Compression.Deflate])

@@ -27,7 +27,7 @@ from twinserve_server.transport.base import ListenOptions, TransportError
 async def main():
     try:
         transport = await choice.start_transport(
-            sys.argv[1], ListenOptions("127.0.0.1", 0, False, 1 << 20), [], [], proof._Silent())
+            sys.argv[1], ListenOptions("127.0.0.1", 0, False, 1 << 20), [])
     except TransportError as error:
         print("refused:", error.message)
         return

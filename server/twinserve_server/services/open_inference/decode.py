@@ -10,7 +10,7 @@ import numpy as np
 from twinserve.inference import open_inference_pb2 as pb
 from twinserve_server.artefact.manifest import DataType, ModelVersion
 from twinserve_server.errors import InvalidInputError, shown
-from twinserve_server.services.decode import Items, check_items
+from twinserve_server.services.decode import Items, Limits, check_items
 from twinserve_server.services.open_inference.names import INPUT, OUTPUTS, PROBABILITIES
 
 #: The field of InferTensorContents that carries a datatype.
@@ -32,7 +32,7 @@ class WantedOutput:
 ALL_OUTPUTS: Final = tuple(WantedOutput(name) for name in OUTPUTS)
 
 
-def decode_items(request: pb.ModelInferRequest, version: ModelVersion, max_images: int) -> Items:
+def decode_items(request: pb.ModelInferRequest, version: ModelVersion, limits: Limits) -> Items:
     """The items of a request.
 
     Raises:
@@ -67,7 +67,7 @@ def decode_items(request: pb.ModelInferRequest, version: ModelVersion, max_image
         )
     else:
         data = raw[0]
-    return check_items(datatype, tuple(tensor.shape), data, version, max_images, "inputs[0].shape", "inputs[0]")
+    return check_items(datatype, tuple(tensor.shape), data, version, limits, 1, "inputs[0].shape", "inputs[0]")
 
 
 def _typed(tensor: pb.ModelInferRequest.InferInputTensor, datatype: DataType) -> bytes:

@@ -13,6 +13,8 @@ import numpy as np
 from twinserve.inference import open_inference_pb2 as pb
 from twinserve_server.engine.engine import Call
 from twinserve_server.engine.job import Job
+from twinserve_server.errors import TwinserveError
+from twinserve_server.rpc.status import message_of
 from twinserve_server.services.encode import varint
 from twinserve_server.services.open_inference.decode import WantedOutput
 from twinserve_server.services.open_inference.names import CLASSES
@@ -71,10 +73,10 @@ def encode_stream_response(response: bytes) -> bytes:
     return b"".join((_TAG_STREAM_RESPONSE, varint(len(response)), response))
 
 
-def encode_stream_failure(message: str, request_id: str) -> bytes:
+def encode_stream_failure(error: TwinserveError, request_id: str) -> bytes:
     """The wire bytes of a ``ModelStreamInferResponse`` with the error of one request."""
     response = pb.ModelInferResponse(id=request_id)
-    return pb.ModelStreamInferResponse(error_message=message, infer_response=response).SerializeToString()
+    return pb.ModelStreamInferResponse(error_message=message_of(error), infer_response=response).SerializeToString()
 
 
 @lru_cache(maxsize=1024)

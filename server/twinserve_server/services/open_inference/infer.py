@@ -1,4 +1,4 @@
-"""ModelInfer and ModelStreamInfer: bytes in, bytes out, the same way through the engine as Predict."""
+"""ModelInfer: bytes in, bytes out, the same way through the engine as Predict."""
 
 from __future__ import annotations
 
@@ -9,35 +9,32 @@ from google.protobuf.message import DecodeError
 from twinserve.inference import open_inference_pb2 as pb
 from twinserve_server.engine.engine import Call, Engine
 from twinserve_server.errors import InvalidInputError, TwinserveError
-from twinserve_server.rpc.callback import Exchange, Slot
-from twinserve_server.rpc.status import message_of
-from twinserve_server.services.decode import MAX_KEY_BYTES, Items, check_request_id, check_text
+from twinserve_server.rpc.callback import Exchange
+from twinserve_server.services.decode import MAX_KEY_BYTES, Items, Limits, check_request_id, check_text
 from twinserve_server.services.open_inference.decode import WantedOutput, decode_items, text_parameter, wanted_outputs
-from twinserve_server.services.open_inference.encode import (
-    encode_response,
-    encode_stream_failure,
-    encode_stream_response,
-)
+from twinserve_server.services.open_inference.encode import encode_response
 from twinserve_server.services.open_inference.names import resolve
-from twinserve_server.services.predict_method import STREAMS_A_QUEUE
 
 _parse: Final = pb.ModelInferRequest.FromString
-
-#: What a call needs when it ends: who waits for it, the model as the request named it, the outputs it wants.
-Owner = tuple[Exchange | Slot, str, tuple[WantedOutput, ...]]
 
 
 class ModelInferMethod:
     """``GRPCInferenceService/ModelInfer`` as a :class:`DirectMethod`."""
 
-    def __init__(self, engine: Engine, max_request_images: int) -> None:
+    def __init__(self, engine: Engine, limits: Limits) -> None:
         self._engine = engine
-        self._max_request_images = max_request_images
+        self._limits = limits
 
     def begin(self, raw: bytes, deadline_ns: int, exchange: Exchange) -> Call | None:
         """See :meth:`DirectMethod.begin`."""
-        request = parse_request(raw)
-        call, items, wanted = open_call(self._engine, request, self._max_request_images)
+        request_id = ""
+        try:
+            request = parse_request(raw)
+            request_id = request.id
+            call, items, wanted = open_call(self._engine, request, self._limits)
+        except TwinserveError as error:
+            exchange.refuse(error, request_id)
+            return None
         call.owner = (exchange, request.model_name, wanted)
         self._engine.run(call, items.data, items.datatype, items.count, self._finish, deadline_ns)
         return call if call.owner is not None else None
@@ -58,44 +55,6 @@ class ModelInferMethod:
         call.owner = None
 
 
-class ModelStreamInferMethod:
-    """One message of ``GRPCInferenceService/ModelStreamInfer`` as a :class:`DirectStreamMethod`."""
-
-    def __init__(self, engine: Engine, max_request_images: int) -> None:
-        self._engine = engine
-        self._max_request_images = max_request_images
-        self.window_images = max(1, engine.least_queue_images // STREAMS_A_QUEUE)
-
-    def begin(self, raw: bytes, deadline_ns: int, slot: Slot) -> Call | None:
-        """See :meth:`DirectStreamMethod.begin`."""
-        request_id = ""
-        try:
-            request = parse_request(raw)
-            request_id = request.id
-            call, items, wanted = open_call(self._engine, request, self._max_request_images)
-        except TwinserveError as error:
-            slot.answer(encode_stream_failure(message_of(error), request_id))
-            return None
-        call.owner = (slot, request.model_name, wanted)
-        self._engine.run(call, items.data, items.datatype, items.count, self._finish, deadline_ns)
-        return call if call.owner is not None else None
-
-    def abandon(self, call: Call, error: TwinserveError) -> None:
-        """See :meth:`DirectMethod.abandon`."""
-        self._engine.abandon(call, error)
-
-    @staticmethod
-    def _finish(call: Call) -> None:
-        slot, name, wanted = call.owner
-        job = call.job
-        assert job is not None
-        if job.error is None:
-            slot.answer(encode_stream_response(encode_response(call, job, name, wanted)))
-        else:
-            slot.answer(encode_stream_failure(message_of(job.error), call.request_id))
-        call.owner = None
-
-
 def parse_request(raw: bytes) -> pb.ModelInferRequest:
     """A request from the wire.
 
@@ -111,7 +70,7 @@ def parse_request(raw: bytes) -> pb.ModelInferRequest:
 
 
 def open_call(
-    engine: Engine, request: pb.ModelInferRequest, max_images: int
+    engine: Engine, request: pb.ModelInferRequest, limits: Limits
 ) -> tuple[Call, Items, tuple[WantedOutput, ...]]:
     """Check and route one request.
 
@@ -119,7 +78,7 @@ def open_call(
         TwinserveError: the request is refused.
     """
     served, variant = resolve(engine, request.model_name, request.model_version)
-    items = decode_items(request, served.version, max_images)
+    items = decode_items(request, served.version, limits)
     wanted = wanted_outputs(request, served.version)
     request_id, routing_key = request.id, ""
     if request_id:

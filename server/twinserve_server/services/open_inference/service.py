@@ -1,4 +1,4 @@
-"""The methods of ``inference.GRPCInferenceService`` that describe: health, metadata, configuration, index."""
+"""The methods of ``inference.GRPCInferenceService``: those that describe are here, inference is in ``infer``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from typing import Any, Final
 from twinserve.inference import open_inference_pb2 as pb
 from twinserve_server.artefact.manifest import DataType
 from twinserve_server.engine.engine import Engine, ServedModel
+from twinserve_server.rpc.callback import DirectStream
+from twinserve_server.services.decode import Limits
+from twinserve_server.services.open_inference.encode import encode_stream_failure, encode_stream_response
+from twinserve_server.services.open_inference.infer import ModelInferMethod
 from twinserve_server.services.open_inference.names import (
     CLASSES,
     INPUT,
@@ -16,8 +20,8 @@ from twinserve_server.services.open_inference.names import (
     is_ready,
     resolve,
 )
+from twinserve_server.services.predict_method import stream_window_images
 
-SERVICE: Final = "inference.GRPCInferenceService"
 SERVER: Final = "twinserve"
 EXTENSIONS: Final = ("classification", "model_repository", "model_configuration", "statistics")
 PLATFORM: Final = "pytorch_libtorch"
@@ -26,9 +30,13 @@ _CONFIG_TYPES: Final[dict[DataType, pb.DataType.ValueType]] = {"UINT8": pb.TYPE_
 
 
 class OpenInferenceService:
-    """Everything but inference itself, which is in ``infer``."""
+    """The methods of ``inference.GRPCInferenceService``; the two that infer need no coroutine."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, limits: Limits) -> None:
+        self.model_infer = ModelInferMethod(engine, limits)
+        self.model_stream_infer = DirectStream(
+            self.model_infer, stream_window_images(engine), encode_stream_response, encode_stream_failure
+        )
         self._engine = engine
 
     async def server_live(self, request: pb.ServerLiveRequest, context: Any) -> pb.ServerLiveResponse:

@@ -20,14 +20,14 @@ from grpc._cython.cygrpc import (
 from twinserve_server.engine.engine import Call
 from twinserve_server.errors import DeadlineError, TwinserveError
 from twinserve_server.rpc.auth import Admit
-from twinserve_server.rpc.callback import DirectMethod, DirectStreamMethod
-from twinserve_server.rpc.counted import RpcTally
+from twinserve_server.rpc.callback import DirectMethod, DirectStream
 from twinserve_server.rpc.deadlines import why_gone
-from twinserve_server.rpc.errors import Metadata, outcome_of
+from twinserve_server.rpc.serve import RpcTally
+from twinserve_server.rpc.status import Metadata, outcome_of
 from twinserve_server.rpc.stream_window import StreamWindow
 from twinserve_server.transport.fast.queue import QueueLoop
 
-Method = TypeVar("Method", DirectMethod, DirectStreamMethod)
+Method = TypeVar("Method", DirectMethod, DirectStream)
 
 log = structlog.get_logger()
 
@@ -126,8 +126,7 @@ class UnaryCall:
         try:
             self._request = self._rpc.method.begin(raw, self._deadline_ns, self)
         except Exception as error:
-            if not isinstance(error, TwinserveError):
-                log.exception("handler_failed")
+            log.exception("handler_failed")
             self.refuse(error)
 
     def _end(self, code: str, *operations: Any) -> None:
@@ -177,7 +176,7 @@ class StreamCall:
         "_window",
     )
 
-    def __init__(self, rpc: DirectRpc[DirectStreamMethod], event: Any) -> None:
+    def __init__(self, rpc: DirectRpc[DirectStream], event: Any) -> None:
         self._rpc = rpc
         self._call = event.call
         self._started_ns = now_ns = time.monotonic_ns()

@@ -17,7 +17,7 @@ from grpc._cython.cygrpc import (
     SendStatusFromServerOperation,
 )
 
-from twinserve_server.rpc import Handler
+from twinserve_server.rpc.serve import RpcHandler, encoded
 from twinserve_server.transport.fast.calls import NO_DEADLINE
 from twinserve_server.transport.fast.queue import QueueLoop
 
@@ -27,7 +27,7 @@ log = structlog.get_logger()
 class CoroutineCall:
     """One RPC, and its context."""
 
-    def __init__(self, handler: Handler, loop: QueueLoop, running: set[CoroutineCall], event: Any) -> None:
+    def __init__(self, handler: RpcHandler, loop: QueueLoop, running: set[CoroutineCall], event: Any) -> None:
         self._handler = handler
         self._loop = loop
         self._running = running
@@ -44,7 +44,7 @@ class CoroutineCall:
 
     async def write(self, message: Any) -> None:
         """Send one response message."""
-        await self._batch(SendMessageOperation(self._serialize(message), 0))
+        await self._batch(SendMessageOperation(encoded(message), 0))
 
     async def abort(
         self, code: grpc.StatusCode, details: str = "", trailing_metadata: tuple[tuple[str, str | bytes], ...] = ()
@@ -93,29 +93,23 @@ class CoroutineCall:
         return address
 
     async def _run(self) -> None:
-        handler = self._handler
+        method = self._handler.method
         try:
-            if handler.request_streaming:
+            if method.request_streaming:
                 request: Any = self._messages()
             elif (request := await self._receive()) is None:
                 self._code, self._details = grpc.StatusCode.INTERNAL, "no request came"
                 await self._finish()
                 return
-            if handler.generates:
-                async for response in handler.behaviour(request, self):
-                    await self.write(response)
-                await self._finish()
-            else:
-                response = await handler.behaviour(request, self)
-                await self._finish(None if handler.response_streaming else response)
+            await self._finish(await self._handler.handle(request, self))
         except grpc.aio.AbortError:
             pass
         except asyncio.CancelledError:
             if not self._gone:
                 raise
         except Exception:
-            log.exception("handler_failed", service=handler.service, method=handler.method)
-            self._code, self._details = grpc.StatusCode.UNKNOWN, "the handler failed"
+            log.exception("response_failed", service=method.service, method=method.name)
+            self._code, self._details = grpc.StatusCode.INTERNAL, "the response could not be sent"
             await self._finish()
 
     async def _messages(self) -> AsyncIterator[bytes]:
@@ -123,8 +117,8 @@ class CoroutineCall:
             yield raw
 
     async def _receive(self) -> bytes | None:
-        event = await self._batch(ReceiveMessageOperation(0), opens=False)
-        message: bytes | None = event.batch_operations[0].message()
+        operations = await self._batch(ReceiveMessageOperation(0), opens=False)
+        message: bytes | None = operations[0].message()
         return message
 
     async def _finish(self, response: Any = None) -> None:
@@ -136,7 +130,7 @@ class CoroutineCall:
         if response is None or code is not grpc.StatusCode.OK:
             await self._batch(status)
         else:
-            await self._batch(SendMessageOperation(self._serialize(response), 0), status)
+            await self._batch(SendMessageOperation(encoded(response), 0), status)
 
     async def _batch(self, *operations: Any, opens: bool = True) -> Any:
         if opens and not self._opened:
@@ -146,7 +140,8 @@ class CoroutineCall:
 
         def complete(event: Any) -> None:
             if not done.done():
-                done.set_result(event)
+                # Not the event, which knows this function: a cycle around the message.
+                done.set_result(event.batch_operations)
 
         self._start(operations, complete)
         return await done
@@ -154,11 +149,6 @@ class CoroutineCall:
     def _start(self, operations: tuple[Any, ...], tag: Any) -> None:
         self._call.start_server_batch(operations, tag)
         self._loop.soon()
-
-    def _serialize(self, message: Any) -> bytes:
-        serialize = self._handler.serialize
-        data: bytes = message if serialize is None else serialize(message)
-        return data
 
     def _on_close(self, event: Any) -> None:
         self._running.discard(self)

@@ -12,8 +12,9 @@ import time
 from typing import Any, Final
 
 from twinserve_server.errors import InvalidInputError
-from twinserve_server.rpc import Handler
 from twinserve_server.rpc.callback import Exchange
+from twinserve_server.rpc.method import RpcMethod
+from twinserve_server.rpc.serve import serve
 from twinserve_server.transport.base import ListenOptions
 from twinserve_server.transport.fast.support import UnsupportedError
 from twinserve_server.transport.fast.transport import FastTransport
@@ -41,12 +42,10 @@ async def prove() -> None:
     transport = FastTransport(
         ListenOptions("127.0.0.1", 0, False, 1 << 20),
         [
-            Handler(SERVICE, "Echo", None, None, _echo, direct=_Echo()),
-            Handler(SERVICE, "EchoLater", None, None, _echo),
-            Handler(SERVICE, "Fail", None, None, _echo, direct=_Fail()),
+            serve(RpcMethod(SERVICE, "Echo", None, _echo, direct=_Echo()), _Silent()),
+            serve(RpcMethod(SERVICE, "EchoLater", None, _echo), _Silent()),
+            serve(RpcMethod(SERVICE, "Fail", None, _echo, direct=_Fail()), _Silent()),
         ],
-        [],
-        _Silent(),
     )
     await transport.start()
     try:
@@ -140,14 +139,11 @@ class _Echo:
 
 
 class _Fail(_Echo):
-    def begin(self, *_: Any) -> None:
-        raise InvalidInputError.of("proof", "fails on purpose")
+    def begin(self, _raw: bytes, _: int, exchange: Exchange, /) -> None:
+        exchange.refuse(InvalidInputError.of("proof", "fails on purpose"))
 
 
 class _Silent:
-    def rpc_tally(self, *_: str) -> _Silent:
-        return self
-
     def started(self) -> None:
         pass
 

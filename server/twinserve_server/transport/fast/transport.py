@@ -15,10 +15,8 @@ from typing import Any, Final
 
 from grpc._cython import cygrpc
 
-from twinserve_server.rpc import Handler, Interceptor, wrap_all
-from twinserve_server.rpc.auth import admission
-from twinserve_server.rpc.callback import DirectMethod
-from twinserve_server.rpc.counted import RpcObserver
+from twinserve_server.rpc.callback import DirectMethod, DirectStream
+from twinserve_server.rpc.serve import RpcHandler
 from twinserve_server.transport.base import ListenOptions, PortError, channel_arguments
 from twinserve_server.transport.fast.calls import DirectRpc, StreamCall, UnaryCall
 from twinserve_server.transport.fast.coroutine_call import CoroutineCall
@@ -36,29 +34,17 @@ class FastTransport:
 
     name = "fast"
 
-    def __init__(
-        self,
-        options: ListenOptions,
-        handlers: Sequence[Handler],
-        interceptors: Sequence[Interceptor],
-        observer: RpcObserver,
-    ) -> None:
-        """
-        Args:
-            options: where to listen.
-            handlers: the methods; those with a ``direct`` form are called by it.
-            interceptors: around all others, from the outermost to the innermost.
-            observer: told about the RPCs of direct methods.
-        """
+    def __init__(self, options: ListenOptions, handlers: Sequence[RpcHandler]) -> None:
+        """Those of ``handlers`` that have a ``direct`` form are called by it."""
         self._options = options
         self._loop = QueueLoop()
         self._loop.on_housekeeping = self._watch
         self._unary: list[DirectRpc[DirectMethod]] = []
         self._coroutines: set[CoroutineCall] = set()
         self._open: dict[bytes, Callable[[Any], object]] = {}
-        for handler, wrapped in zip(handlers, wrap_all(handlers, interceptors), strict=True):
-            path = f"/{handler.service}/{handler.method}".encode()
-            self._open[path] = self._opener(handler, wrapped, observer)
+        for handler in handlers:
+            path = f"/{handler.method.service}/{handler.method.name}".encode()
+            self._open[path] = self._opener(handler)
         self._server: Any = None
         #: Where it listens.
         self.port = options.port
@@ -108,15 +94,12 @@ class FastTransport:
         """See :meth:`Transport.later`."""
         self._loop.later(callback)
 
-    def _opener(self, handler: Handler, wrapped: Handler, observer: RpcObserver) -> Callable[[Any], object]:
-        if wrapped.direct is None and wrapped.direct_stream is None:
-            return partial(CoroutineCall, wrapped, self._loop, self._coroutines)
-        tally = observer.rpc_tally(handler.kind, handler.service, handler.method)
-        admit = admission(self._options.guard, handler.service)
-        if wrapped.direct_stream is not None:
-            return partial(StreamCall, DirectRpc(wrapped.direct_stream, tally, self._loop, admit))
-        assert wrapped.direct is not None
-        rpc = DirectRpc(wrapped.direct, tally, self._loop, admit)
+    def _opener(self, handler: RpcHandler) -> Callable[[Any], object]:
+        if handler.direct is None:
+            return partial(CoroutineCall, handler, self._loop, self._coroutines)
+        if isinstance(handler.direct, DirectStream):
+            return partial(StreamCall, DirectRpc(handler.direct, handler.tally, self._loop, handler.admit))
+        rpc = DirectRpc(handler.direct, handler.tally, self._loop, handler.admit)
         self._unary.append(rpc)
         return partial(UnaryCall, rpc)
 
