@@ -28,12 +28,14 @@ demo: $(VENV)/.installed ## Train, quantise, serve, load-test, report: the whole
 test: $(VENV)/.installed ## Run the tests
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
-check: $(VENV)/.installed ## Lint, types, import boundaries, contract
+check: $(VENV)/.installed ## Lint, types, import boundaries, contract, known vulnerabilities
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	cd proto && ../$(BIN)/buf lint
+	$(BIN)/bandit --quiet --configfile pyproject.toml --severity-level medium --recursive client server loadtest/twinserve_loadtest
+	$(BIN)/python deploy/audit.py
 
 format: $(VENV)/.installed ## Format the code
 	$(BIN)/ruff format .

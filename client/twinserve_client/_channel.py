@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import metadata
 from os import PathLike
@@ -19,6 +20,9 @@ from twinserve_client._retry import RetryPolicy, retry_policy, service_config
 from twinserve_client._target import Host, Target
 from twinserve_client._tensor import MAX_MESSAGE_BYTES
 from twinserve_client.errors import ConfigurationError
+
+#: The token of clients that are given none.
+VARIABLE: Final = "TWINSERVE_TOKEN"
 
 Option = tuple[str, Any]
 Metadata = tuple[tuple[str, str], ...]
@@ -80,7 +84,8 @@ class Connection:
     target: Target
     options: tuple[Option, ...]
     credentials: grpc.ChannelCredentials | None
-    metadata: Metadata | None
+    #: May hold the token: kept out of what is printed.
+    metadata: Metadata | None = field(repr=False)
 
     @classmethod
     def of(
@@ -101,6 +106,7 @@ class Connection:
         """
         parsed = Target.parse(target)
         tls = _tls(parsed, tls)
+        token = os.environ.get(VARIABLE) if token is None else token
         if token is not None and not _printable(token):
             raise ConfigurationError("token: give printable ASCII text, without a line's end")
         if token and tls is None and not parsed.loopback:

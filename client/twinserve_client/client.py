@@ -32,7 +32,7 @@ class Client:
         timeout: seconds that a call may take, retries included; None: no limit.
         retries: a policy, a number of further attempts, or 0/None for none. See :class:`RetryPolicy`.
         tls: encrypt; None: plain text.
-        token: sent as ``authorization: Bearer …``.
+        token: sent as ``authorization: Bearer …``; None: what the variable ``TWINSERVE_TOKEN`` holds, "": nothing.
         metadata: further headers of every call.
         isolated: use a connection of its own; False shares one with the process's other clients of the target.
         channel_options: gRPC channel arguments, stronger than the SDK's own.

@@ -39,7 +39,7 @@ def open_url(url: str | Request, timeout: float) -> HTTPResponse:
     return answer
 
 
-def read_url(url: str, seconds: float) -> bytes:
+def read_url(url: str | Request, seconds: float) -> bytes:
     """The body of the answer to a GET, read within ``seconds``.
 
     Raises:

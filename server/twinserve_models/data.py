@@ -178,7 +178,7 @@ def _reachable(url: str) -> bool:
     def ask() -> None:
         request = urllib.request.Request(f"{url}{TEST_LABELS}.gz", method="HEAD")  # noqa: S310  (torchvision's mirrors)
         try:
-            with urllib.request.urlopen(request, timeout=REACH_TIMEOUT):  # noqa: S310
+            with urllib.request.urlopen(request, timeout=REACH_TIMEOUT):  # nosec B310 # noqa: S310
                 answered.set()
         except OSError:
             return

@@ -6,7 +6,10 @@ from typing import Annotated
 
 import typer
 
+from twinserve_client.cli.main import USAGE
 from twinserve_client.cli.tls import TlsCa, TlsCert, TlsKey, tls_of
+from twinserve_client.cli.token import Token, TokenFile, use_token
+from twinserve_host.exposure import is_private
 
 app = typer.Typer()
 
@@ -27,7 +30,11 @@ def rest(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="HTTP port; 0: any free one.", min=0, max=65535)] = 8080,
     timeout: Annotated[float, typer.Option(help="Seconds that one inference may take.", min=0.001)] = 30.0,
-    token: Annotated[str | None, typer.Option(envvar="TWINSERVE_TOKEN", help="Bearer token for the server.")] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Let other machines in, though nothing is encrypted.")
+    ] = False,
+    token_file: TokenFile = None,
+    token: Token = None,
     tls_ca: TlsCa = None,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
@@ -42,9 +49,17 @@ def rest(
     from twinserve_client import AsyncClient
     from twinserve_rest.app import make_app
 
+    if not (insecure or is_private(host)):
+        typer.echo(
+            f"twinserve rest: --host {host}: other machines could reach this port in plain text, and use the token of "
+            "this process; put a proxy with TLS before it, or give --insecure when the network itself is trusted",
+            err=True,
+        )
+        raise typer.Exit(USAGE)
+    use_token(token_file, token)
     tls = tls_of(tls_ca, tls_cert, tls_key)
 
     def connect(model: str | None) -> AsyncClient:
-        return AsyncClient(target, model=model, timeout=timeout, tls=tls, token=token)
+        return AsyncClient(target, model=model, timeout=timeout, tls=tls)
 
     uvicorn.run(make_app(connect), host=host, port=port, log_level="info", access_log=False)

@@ -10,6 +10,7 @@ import typer
 
 from twinserve_client.cli.main import USAGE
 from twinserve_client.cli.tls import PLAIN_TEXT_HINT, TlsCa, TlsCert, TlsKey, tls_of
+from twinserve_client.cli.token import Token, TokenFile, use_token
 
 if TYPE_CHECKING:
     from twinserve_client import Client
@@ -44,7 +45,8 @@ def predict(
     show: Annotated[bool, typer.Option("--show", help="Draw each item as the model sees it.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds that the answer may take.")] = 5.0,
-    token: Annotated[str | None, typer.Option(envvar="TWINSERVE_TOKEN", help="Bearer token.")] = None,
+    token_file: TokenFile = None,
+    token: Token = None,
     tls_ca: TlsCa = None,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
@@ -68,9 +70,10 @@ def predict(
 
     if compare and variant is not None:
         fail("--compare asks every variant: leave --variant out", USAGE)
+    use_token(token_file, token)
     tls = tls_of(tls_ca, tls_cert, tls_key)
     try:
-        with Client(target, model=model, timeout=timeout, token=token, tls=tls) as client:
+        with Client(target, model=model, timeout=timeout, tls=tls) as client:
             answer(client, files, variant, compare=compare, top=top, show=show, as_json=as_json)
     except UnavailableError as error:
         fail(

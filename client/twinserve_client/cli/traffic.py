@@ -8,6 +8,7 @@ import typer
 
 from twinserve_client.cli.main import USAGE
 from twinserve_client.cli.tls import PLAIN_TEXT_HINT, TlsCa, TlsCert, TlsKey, tls_of
+from twinserve_client.cli.token import Token, TokenFile, use_token
 
 if TYPE_CHECKING:
     from twinserve_client import Client
@@ -43,7 +44,8 @@ def traffic(
     ] = None,
     target: Annotated[str, typer.Option(envvar="TWINSERVE_TARGET", help="host:port of the server.")] = "127.0.0.1:8500",
     model: Annotated[str | None, typer.Option(help="The model. (default: the server's)")] = None,
-    token: Annotated[str | None, typer.Option(envvar="TWINSERVE_TOKEN", help="Bearer token.")] = None,
+    token_file: TokenFile = None,
+    token: Token = None,
     tls_ca: TlsCa = None,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
@@ -66,9 +68,10 @@ def traffic(
     )
 
     shares, shadows = shares_of("--split", split), shares_of("--shadow", shadow)
+    use_token(token_file, token)
     tls = tls_of(tls_ca, tls_cert, tls_key)
     try:
-        with Client(target, model=model, timeout=5.0, token=token, tls=tls) as client:
+        with Client(target, model=model, timeout=5.0, tls=tls) as client:
             policy = client.get_traffic()
             if shares or shadows:
                 policy = change(client, policy, shares, shadows)

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperCommand
 
 from twinserve_client.cli.tls import TlsCa, TlsCert, TlsKey, tls_of
+from twinserve_client.cli.token import TokenFile, use_token
 from twinserve_loadtest.compare.exit_codes import NO_VERDICT
 
 app = typer.Typer()
@@ -91,10 +92,12 @@ def compare(
     tls_ca: TlsCa = None,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
+    token_file: TokenFile = None,
 ) -> None:
     """See the help text above."""
     from twinserve_loadtest.compare.options import OptionError, gates_of, objective_of, settings_of
 
+    use_token(token_file, exit_code=NO_VERDICT)
     try:
         if reuse is not None:
             from twinserve_loadtest.compare.reuse import run_reuse

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from twinserve_client.cli.tls import TlsCa, TlsCert, TlsKey, tls_of
+from twinserve_client.cli.token import TokenFile, use_token
 
 app = typer.Typer()
 
@@ -52,6 +53,7 @@ def loadtest(
     tls_ca: TlsCa = None,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
+    token_file: TokenFile = None,
 ) -> None:
     """Exit code 0: complete; 1: something is missing; 2: the test could not begin; 130: Ctrl-C."""
     from twinserve_loadtest.loadtest.command import Order, run_command
@@ -72,6 +74,7 @@ def loadtest(
         raise typer.Exit(2) from None
     names = [name.strip() for name in variants.split(",") if name.strip()] if variants else None
     command = shlex.join(["twinserve", *sys.argv[1:]])
+    use_token(token_file)
     tls = tls_of(tls_ca, tls_cert, tls_key)
     order = Order(settings, target, metrics_url, model, names, models, data, images, output, command, tls)
     raise typer.Exit(run_command(order))

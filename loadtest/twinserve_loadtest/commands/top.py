@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from twinserve_client.cli.token import TokenFile, use_token
+
 app = typer.Typer()
 
 EXAMPLES = """
@@ -24,6 +26,7 @@ def top(
     url: Annotated[str, typer.Argument(help="The metrics address of the server.")] = "http://127.0.0.1:8502",
     interval: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds between readings.")] = 2.0,
     once: Annotated[bool, typer.Option("--once", help="Read twice, print one table, end.")] = False,
+    token_file: TokenFile = None,
 ) -> None:
     """Runs until Ctrl-C. Exit codes: 0, and 2 when the metrics cannot be read."""
     from rich.console import Console
@@ -32,6 +35,7 @@ def top(
     from twinserve_loadtest.target.metrics import MetricsError
     from twinserve_loadtest.top.screen import print_once, watch
 
+    use_token(token_file)
     try:
         (print_once if once else watch)(url, interval, Console())
     except MetricsError as error:

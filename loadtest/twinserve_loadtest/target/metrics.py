@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+from urllib.request import Request
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from twinserve_host.http import HttpError, read_url
+from twinserve_client._channel import VARIABLE
+from twinserve_host.http import HttpError, is_loopback, read_url
 from twinserve_loadtest.record.load_results import Memory
 
 if TYPE_CHECKING:
@@ -79,7 +82,7 @@ def read_metrics(url: str) -> MetricsPage:
         raise MetricsError(f"{url}: is no metrics address; expected is http://host:port")
     address = url if parts.path.rstrip("/") else f"{url.rstrip('/')}/metrics"
     try:
-        text = read_url(address, TIMEOUT_SECONDS).decode()
+        text = read_url(_request(address), TIMEOUT_SECONDS).decode()
     except (HttpError, UnicodeDecodeError) as error:
         raise MetricsError(f"{address}: the metrics could not be read ({error})") from None
     try:
@@ -91,3 +94,13 @@ def read_metrics(url: str) -> MetricsPage:
             f"{address}: answers, but not with the metrics of twinserve; `twinserve serve` says where they are"
         )
     return MetricsPage(samples)
+
+
+def _request(address: str) -> Request:
+    """With the token that the clients show as well, where nobody on the way can read it; no redirection takes it on."""
+    request = Request(address)  # noqa: S310  (http or https: checked by the caller)
+    parts = urlsplit(address)
+    token = os.environ.get(VARIABLE)
+    if token and (parts.scheme == "https" or is_loopback(parts.hostname or "")):
+        request.add_unredirected_header("Authorization", f"Bearer {token}")
+    return request

@@ -1,11 +1,10 @@
-"""Who can reach a port: only this machine, or whoever the network lets through; and what the latter needs."""
+"""Where a server listens beside its gRPC port, and what a port needs that other machines can reach."""
 
 from __future__ import annotations
 
-import ipaddress
-import socket
 from dataclasses import dataclass
 
+from twinserve_host.exposure import is_private
 from twinserve_server.errors import TwinserveError
 from twinserve_server.settings.server import ServerSettings
 from twinserve_server.transport.tls import TlsFiles
@@ -15,19 +14,6 @@ class ExposureError(TwinserveError):
     """The server would listen for others in plain text, and nobody said that this is meant."""
 
     reason = "EXPOSED"
-
-
-def is_private(host: str) -> bool:
-    """Whether a port on ``host`` can be reached from this machine only."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        pass
-    try:
-        found = {str(info[4][0]) for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
-    except OSError:
-        return False  # to listen there will fail, and say so
-    return all(ipaddress.ip_address(address.partition("%")[0]).is_loopback for address in found)
 
 
 @dataclass(frozen=True, slots=True)

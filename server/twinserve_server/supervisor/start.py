@@ -14,13 +14,14 @@ from pathlib import Path
 
 import structlog
 
+from twinserve_host.exposure import is_private
 from twinserve_server.access.guard import Guard
 from twinserve_server.access.token_file import TokenFile
 from twinserve_server.access.tokens import TokenError
 from twinserve_server.artefact.repository import load_repository
 from twinserve_server.metrics.exposition import ServerCollector
 from twinserve_server.metrics.http import serve_metrics
-from twinserve_server.settings.exposure import is_private, listening, tls_files
+from twinserve_server.settings.exposure import listening, tls_files
 from twinserve_server.settings.server import ServerSettings
 from twinserve_server.supervisor.metrics import supervisor_values
 from twinserve_server.supervisor.plan import make_plan

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from twinserve_host.exposure import is_private
 from twinserve_server.serve import run
-from twinserve_server.settings.exposure import ExposureError, is_private, listening
+from twinserve_server.settings.exposure import ExposureError, listening
 from twinserve_server.settings.read import read_settings
 from twinserve_server.settings.server import ServerSettings
 

@@ -1,0 +1,61 @@
+"""The bearer token on the command line: out of a file or the environment, never out of the command itself."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from twinserve_client._channel import VARIABLE
+from twinserve_client.cli.main import USAGE
+
+MAX_BYTES = 4096
+
+TokenFile = Annotated[
+    Path | None, typer.Option("--token-file", help=f"File with the bearer token. [default: the variable {VARIABLE}]")
+]
+#: The former way, kept for scripts.
+Token = Annotated[str | None, typer.Option("--token", hidden=True)]
+
+
+def use_token(file: Path | None, token: str | None = None, *, exit_code: int = USAGE) -> None:
+    """Let the clients of this process, and of those that it starts, show this token.
+
+    It goes into the environment, which ``ps`` shows to nobody else.
+
+    Args:
+        file: holds it, on a line of its own.
+        token: from the command line, which every user of the machine can read.
+        exit_code: to leave with when the file holds no token.
+    """
+    if token is not None:
+        typer.echo(
+            f"warning: --token shows the token to every user of this machine; use --token-file or {VARIABLE}", err=True
+        )
+        os.environ[VARIABLE] = token
+    if file is not None:
+        os.environ[VARIABLE] = read_token(file, exit_code)
+
+
+def read_token(file: Path, exit_code: int) -> str:
+    """The token that a file holds; leaves with ``exit_code`` when it holds none."""
+    try:
+        with file.open("rb") as opened:
+            mode = os.fstat(opened.fileno()).st_mode
+            content = opened.read(MAX_BYTES + 1)
+    except OSError as error:
+        typer.echo(f"--token-file: {file} cannot be read ({error.strerror})", err=True)
+        raise typer.Exit(exit_code) from None
+    token = content.decode("ascii", "replace").strip()
+    # The message does not repeat what it found: it may be a secret.
+    if not token or len(token.split()) > 1 or len(content) > MAX_BYTES or not (token.isascii() and token.isprintable()):
+        typer.echo(
+            f"--token-file: {file} must hold one token, printable and without blanks, and nothing else", err=True
+        )
+        raise typer.Exit(exit_code)
+    if mode & (stat.S_IRGRP | stat.S_IROTH):
+        typer.echo(f"warning: --token-file: others may read {file} ({stat.filemode(mode)}); chmod 600 {file}", err=True)
+    return token
