@@ -125,7 +125,7 @@ class ServerProcess:
             except grpc.RpcError:
                 return False
 
-        wait_until(back, 30, self.log)
+        wait_until(back, READY_SECONDS, self.log)
 
     def scrape(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
         """Every sample of /metrics by (name, labels)."""

@@ -26,22 +26,33 @@ Serve = Callable[..., ServerProcess]
 
 
 def test_a_dead_model_process_comes_back_and_fails_only_the_batch_it_held(odd_models: Path, serve: Serve) -> None:
-    server = serve(odd_models, "--variants", "slow,fp32", "--max-batch-size", "1", "--gateways", "1")
+    flags = ("--variants", "slow,fp32", "--replicas", "slow=2", "--max-batch-size", "1", "--gateways", "1")
+    server = serve(odd_models, *flags)
     pixels = items(1)
-    slow = [server.predict.Predict.future(request(pixels, variant="slow"), timeout=60) for _ in range(8)]
-    slow[0].result()
-    server.kill("tiny-slow-0")
+    # Both stand still until all requests are there; what waits is for the one that lives, however long a restart takes.
+    first, second = (
+        next(process.pid for process in server.processes() if process.name == name)
+        for name in ("tiny-slow-0", "tiny-slow-1")
+    )
+    for pid in (first, second):
+        os.kill(pid, signal.SIGSTOP)
+    slow = [server.predict.Predict.future(request(pixels, variant="slow"), timeout=120) for _ in range(8)]
+    held = ("twinserve_queue_depth_images", "twinserve_in_flight_images")
+    wait_until(lambda: sum(server.metric(name, variant="slow") for name in held) == 8, 60, server.log)
+    os.kill(first, signal.SIGKILL)
+    os.kill(second, signal.SIGCONT)
     # The other variant does not notice.
     for _ in range(20):
-        server.predict.Predict(request(pixels, variant="fp32"), timeout=10)
+        server.predict.Predict(request(pixels, variant="fp32"), timeout=60)
     outcomes = Counter(call.exception() is None for call in slow)
     # The batch it held, and at most what was on its way to it when it died.
     assert outcomes[True] >= 5
+    assert outcomes[False] >= 1
     for error in failures(slow):
         assert error.code() is grpc.StatusCode.UNAVAILABLE
         assert "its model process ended while it ran this request; try again" in error.details()
     server.wait_restarted("tiny-slow-0")
-    server.predict.Predict(request(pixels, variant="slow"), timeout=10)
+    server.predict.Predict(request(pixels, variant="slow"), timeout=60)
 
 
 def test_the_sdk_tries_again_what_a_dying_model_process_held(odd_models: Path, serve: Serve) -> None:
