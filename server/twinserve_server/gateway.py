@@ -29,6 +29,7 @@ from twinserve_server.engine.feedback import FeedbackStore, Judgement
 from twinserve_server.engine.links import ModelLinks
 from twinserve_server.engine.router import Router, ShadowPolicy, TrafficPolicy
 from twinserve_server.errors import TwinserveError
+from twinserve_server.ipc.addresses import is_ours
 from twinserve_server.ipc.control import SUPERVISOR_SECONDS, ControlLine
 from twinserve_server.ipc.process_config import GatewayConfig, read_config
 from twinserve_server.rpc.auth import admission
@@ -60,7 +61,7 @@ class Gateway:
         self._config = config
         self._telemetry = Telemetry(config)
         self._recorder = self._telemetry.recorder
-        self._links = ModelLinks()
+        self._links = ModelLinks(is_ours)
         self._control = ControlLine(self._on_control, SUPERVISOR_SECONDS)
         self._drained = asyncio.Event()
         self._health = health.aio.HealthServicer()
@@ -86,7 +87,7 @@ class Gateway:
         for name, channels in self._config.channels.items():
             for variant, reached in channels.items():
                 channel = self._engine.models[name].channels[variant]
-                for replica, path in enumerate(reached.socket_paths):
+                for replica, path in enumerate(reached.addresses):
                     self._links.connect(channel, replica, path)
         await self._control.opened.wait()
         try:

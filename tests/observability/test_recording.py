@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 
 import pytest
 import structlog
@@ -13,12 +13,13 @@ from twinserve_server.engine.engine import Call, ServedModel
 from twinserve_server.engine.job import Job
 from twinserve_server.engine.router import Router, TrafficPolicy
 from twinserve_server.errors import QueueFullError
-from twinserve_server.metrics import families
+from twinserve_server.metrics import exemplars, families
 from twinserve_server.metrics.cells import Cell
 from twinserve_server.metrics.exemplars import ExemplarBook
 from twinserve_server.metrics.recorder import Recorder
 from twinserve_server.metrics.settlement import settle
-from twinserve_server.metrics.slab import CELLS, Slab
+from twinserve_server.metrics.shared_memory import reserve
+from twinserve_server.metrics.slab import CELLS, SIZE, Slab
 from twinserve_server.telemetry.slow_requests import SLOW_LINES_A_SECOND, SlowRequests
 
 LABELS = ("m", "1", "int8")
@@ -46,8 +47,8 @@ def value(slab: Slab, family: families.Family, labels: tuple[str, ...]) -> float
     return slab.cells[found[0].start] if found else 0.0
 
 
-def test_what_a_dead_gateway_left_open_is_counted_as_its_callers_saw_it(tmp_path: Path, version: ModelVersion) -> None:
-    slab = Slab(tmp_path / "slab")
+def test_what_a_dead_gateway_left_open_is_counted_as_its_callers_saw_it(version: ModelVersion) -> None:
+    slab = Slab(reserve("slab", SIZE))
     recorder = Recorder(slab, "gateway-0")
     recorder.transfer_of(version, "int8")
     rpc = recorder.rpc_tally(*RPC)
@@ -77,20 +78,21 @@ def test_what_a_dead_gateway_left_open_is_counted_as_its_callers_saw_it(tmp_path
     assert value(slab, families.RPC_HANDLED, (*RPC, "UNAVAILABLE")) == 3
 
 
-def test_the_next_writer_of_a_settled_slab_goes_on_counting(tmp_path: Path) -> None:
-    first = Recorder(Slab(tmp_path / "slab"), "gateway-0").rpc_tally(*RPC)
+def test_the_next_writer_of_a_settled_slab_goes_on_counting() -> None:
+    descriptor = reserve("slab", SIZE)
+    first = Recorder(Slab(descriptor), "gateway-0").rpc_tally(*RPC)
     first.started()
-    reader = Slab(tmp_path / "slab")
+    reader = Slab(descriptor)
     assert settle(reader) == 1
-    second = Recorder(Slab(tmp_path / "slab"), "gateway-0").rpc_tally(*RPC)
+    second = Recorder(Slab(descriptor), "gateway-0").rpc_tally(*RPC)
     second.started()
     second.handled("UNAVAILABLE", 0.1)
     assert value(reader, families.RPC_STARTED, RPC) == 2
     assert value(reader, families.RPC_HANDLED, (*RPC, "UNAVAILABLE")) == 2
 
 
-def test_a_shadow_run_is_nobodys_open_request(tmp_path: Path, version: ModelVersion) -> None:
-    slab = Slab(tmp_path / "slab")
+def test_a_shadow_run_is_nobodys_open_request(version: ModelVersion) -> None:
+    slab = Slab(reserve("slab", SIZE))
     recorder = Recorder(slab, "gateway-0")
     recorder.transfer_of(version, "int8")
     recorder(answered(version, "shadow"))
@@ -98,11 +100,12 @@ def test_a_shadow_run_is_nobodys_open_request(tmp_path: Path, version: ModelVers
     assert value(slab, families.REFUSED, (*LABELS, "GATEWAY_ENDED")) == 0
 
 
-def test_the_supervisor_reads_the_exemplar_that_a_gateway_wrote(tmp_path: Path, version: ModelVersion) -> None:
-    recorder = Recorder(Slab(tmp_path / "slab"), "gateway-0", ExemplarBook(tmp_path / "exemplars"))
+def test_the_supervisor_reads_the_exemplar_that_a_gateway_wrote(version: ModelVersion) -> None:
+    cells, traced = reserve("slab", SIZE), reserve("exemplars", exemplars.SIZE)
+    recorder = Recorder(Slab(cells), "gateway-0", ExemplarBook(traced))
     recorder.transfer_of(version, "int8")
     recorder.put_exemplar(answered(version), (1 << 127) + 5, 7)
-    reader, book = Slab(tmp_path / "slab"), ExemplarBook(tmp_path / "exemplars")
+    reader, book = Slab(cells), ExemplarBook(traced)
     (series,) = [s for s in reader.series() if (s.family, s.labels[-1]) == (families.REQUEST_SECONDS.name, "split")]
     found = {bucket: book.get(series.start + bucket) for bucket in range(series.count)}
     (written,) = [bucket for bucket, exemplar in found.items() if exemplar is not None]
@@ -113,14 +116,13 @@ def test_the_supervisor_reads_the_exemplar_that_a_gateway_wrote(tmp_path: Path, 
     assert exemplar.value == 0.0004
 
 
-def test_an_exemplar_caught_in_the_middle_of_a_write_is_passed_over(tmp_path: Path) -> None:
-    book = ExemplarBook(tmp_path / "exemplars")
+def test_an_exemplar_caught_in_the_middle_of_a_write_is_passed_over() -> None:
+    descriptor = reserve("exemplars", exemplars.SIZE)
+    book = ExemplarBook(descriptor)
     book.put(3, 0.1, 1, 2)
     assert book.get(3) is not None
     # The first count of the record is one ahead, as when the writer has only begun.
-    with (tmp_path / "exemplars").open("r+b") as file:
-        file.seek(3 * (tmp_path / "exemplars").stat().st_size // CELLS)
-        file.write((2).to_bytes(8, "little"))
+    os.pwrite(descriptor, (2).to_bytes(8, "little"), 3 * exemplars.SIZE // CELLS)
     assert book.get(3) is None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from collections.abc import Callable
 from functools import partial
 
 from twinserve_server.engine.channel import ModelChannel
@@ -17,7 +18,9 @@ RETRY_SECONDS = 0.05
 class ModelLinks:
     """Drives the links of all channels with the running loop's readers and writers."""
 
-    def __init__(self) -> None:
+    def __init__(self, trusted: Callable[[socket.socket], bool] = lambda _: True) -> None:
+        """``trusted`` tells of a connection whether a model process of ours is at its other end."""
+        self._trusted = trusted
         self._tasks: list[asyncio.Task[None]] = []
         self._links: set[Link] = set()
 
@@ -41,6 +44,10 @@ class ModelLinks:
             try:
                 await loop.sock_connect(sock, path)
             except OSError:
+                sock.close()
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            if not self._trusted(sock):
                 sock.close()
                 await asyncio.sleep(RETRY_SECONDS)
                 continue

@@ -59,8 +59,11 @@ class TrafficPolicy:
                 raise InvalidInputError.of(f"traffic.weights[{shown(name)}]", f"no such variant; served are: {served}")
             if not math.isfinite(weight) or weight < 0:
                 raise InvalidInputError.of(f"traffic.weights[{shown(name)}]", f"{weight} is not a weight (>= 0)")
-        if sum(weights.values()) <= 0:
+        total = sum(weights.values())
+        if total <= 0:
             raise InvalidInputError.of("traffic.weights", "at least one variant needs a weight above 0")
+        if not math.isfinite(total):
+            raise InvalidInputError.of("traffic.weights", f"the sum is {total}; give smaller ones, only ratios matter")
         for shadow in shadows:
             if shadow.variant not in variants:
                 raise InvalidInputError.of(
@@ -95,9 +98,9 @@ class Router:
     def set_policy(self, policy: TrafficPolicy) -> None:
         """Put ``policy`` in force for the requests from now on."""
         self._policy = policy
-        live = [(name, weight) for name, weight in policy.weights.items() if weight > 0]
-        self._names = [name for name, _ in live]
-        self._weights = [weight for _, weight in live]
+        self._names = [name for name, weight in policy.weights.items() if weight > 0]
+        # Shares, not weights: whatever size those have, scores stay apart.
+        self._weights = [policy.shares[name] for name in self._names]
 
     def route(self, variant: str, routing_key: str) -> tuple[str, RouteReason]:
         """The variant that answers, and why.

@@ -9,7 +9,6 @@ import os
 import socket
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 from twinserve_server.access.tokens import Token
@@ -31,9 +30,11 @@ class ModelProcessConfig:
     variant: str
     #: Images a forward pass may take.
     max_batch_size: int
-    socket_path: str
+    #: Where it listens for gateways.
+    address: str
     control_fd: int
-    slab_path: Path
+    #: Of the memory that its metrics are written to.
+    slab_fd: int
 
     @property
     def cores(self) -> list[int]:
@@ -50,7 +51,7 @@ class ModelProcessConfig:
 class ChannelConfig:
     """How a gateway reaches one variant, and how many images its batches may take."""
 
-    socket_paths: list[str]
+    addresses: list[str]
     max_batch_size: int
 
 
@@ -64,8 +65,10 @@ class GatewayConfig:
     #: The port that all gateways share; the settings may say any.
     port: int
     control_fd: int
-    slab_path: Path
-    exemplars_path: Path
+    #: Of the memory that its metrics are written to.
+    slab_fd: int
+    #: Of that of its exemplars; -1: it does not trace.
+    exemplars_fd: int
     default_model: str
     #: By model: the version, its channels by variant, and its traffic policy.
     versions: dict[str, ModelVersion]

@@ -1,7 +1,7 @@
 """Exemplars: for each bucket of a slab's histograms, the trace of the last request that fell into it.
 
-They lie in a file beside the slab, one record a cell, written without a lock. A record that is read while it is written
-shows by its two counts, and is passed over.
+They lie in shared memory beside the slab, one record a cell, written without a lock. A record that is read while it is
+written shows by its two counts, and is passed over.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import mmap
 import struct
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from twinserve_server.metrics.slab import CELLS
 
 #: Count, value, Unix time, trace id (two halves), span id, count again.
 _RECORD: Final = struct.Struct("<QddQQQQ")
+SIZE: Final = _RECORD.size * CELLS
 _HALF: Final = 64
 
 
@@ -33,13 +33,9 @@ class Exemplar:
 class ExemplarBook:
     """The exemplars of one slab: written by its worker, read by the supervisor."""
 
-    def __init__(self, path: Path) -> None:
-        """Map ``path``; create it empty (and sparse) when it is not there."""
-        if not path.exists():
-            with path.open("xb") as file:
-                file.truncate(_RECORD.size * CELLS)
-        with path.open("r+b") as file:
-            self._map = mmap.mmap(file.fileno(), _RECORD.size * CELLS)
+    def __init__(self, descriptor: int) -> None:
+        """Map the ``SIZE`` bytes of shared memory that ``descriptor`` stands for; all zeros are an empty book."""
+        self._map = mmap.mmap(descriptor, SIZE)
 
     def put(self, cell: int, value: float, trace_id: int, span_id: int) -> None:
         """Remember a request in the bucket that ``cell`` counts."""

@@ -1,9 +1,9 @@
 """The values of one worker's metrics, in memory that outlives the worker.
 
-Every worker slot owns a small memory-mapped file that the supervisor creates. A worker adds to plain float64 cells (no
-lock, no system call); the supervisor reads all slabs when it is scraped and sums them. When a worker dies, even by
-SIGKILL, its cells stand, and the worker that takes its slot goes on counting in them: no count is lost and no counter
-ever falls.
+Every worker slot owns a small piece of shared memory that the supervisor reserves and hands down. A worker adds to
+plain float64 cells (no lock, no system call); the supervisor reads all slabs when it is scraped and sums them. When a
+worker dies, even by SIGKILL, its cells stand, and the worker that takes its slot goes on counting in them: no count is
+lost and no counter ever falls.
 
 Layout: ``u64`` bytes of index in use, ``u64`` cells in use, the index (a JSON line a series: family, label values,
 first cell, cells), the cells. A series is published by raising the first number after its line and cells are there.
@@ -15,13 +15,12 @@ import json
 import mmap
 import threading
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from twinserve_server.metrics.exemplars import ExemplarBook
 
-#: The file is sparse: room costs nothing until it is written.
+#: Room costs nothing until it is written.
 INDEX_BYTES: Final = 4 << 20
 CELLS: Final = 64 << 10
 _HEAD: Final = 16
@@ -40,15 +39,11 @@ class Series:
 
 
 class Slab:
-    """A mapped slab file: readable by anyone, written by one worker at a time."""
+    """A mapped slab: read by the supervisor, written by one worker at a time."""
 
-    def __init__(self, path: Path) -> None:
-        """Map ``path``; create it empty when it is not there."""
-        if not path.exists():
-            with path.open("xb") as file:
-                file.truncate(SIZE)
-        with path.open("r+b") as file:
-            self._map = mmap.mmap(file.fileno(), SIZE)
+    def __init__(self, descriptor: int) -> None:
+        """Map the ``SIZE`` bytes of shared memory that ``descriptor`` stands for; all zeros are an empty slab."""
+        self._map = mmap.mmap(descriptor, SIZE)
         self._head = memoryview(self._map)[:_HEAD].cast("Q")
         self.cells: memoryview[float] = memoryview(self._map)[_CELLS_AT:].cast("d")
         #: Of traced requests, while there are traces.
@@ -89,7 +84,7 @@ class Slab:
         return start
 
     def close(self) -> None:
-        """Unmap the file."""
+        """Unmap it."""
         self.cells.release()
         self._head.release()
         self._map.close()

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from twinserve_server.engine import frames
 from twinserve_server.engine.job import BatchTiming, Buffer
+from twinserve_server.ipc.addresses import is_ours
 from twinserve_server.model.forward import Forward
 from twinserve_server.model.reports import Reports
 from twinserve_server.model.rescue import Outcome, PassRecorder, run_batch
@@ -80,6 +81,9 @@ class BatchServer:
         for key, events in self._selector.select(timeout):
             if key.fileobj is self._listener:
                 sock, _ = self._listener.accept()
+                if not is_ours(sock):
+                    sock.close()
+                    continue
                 sock.setblocking(False)
                 peer = Peer(sock)
                 self._selector.register(sock, selectors.EVENT_READ, peer)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 from dataclasses import asdict
 
 from twinserve_server.errors import ArtefactError
+from twinserve_server.ipc.addresses import listen
 from twinserve_server.ipc.process_config import ModelProcessConfig, read_config
 from twinserve_server.metrics.cells import BatchRecorder
 from twinserve_server.metrics.slab import Slab
@@ -59,11 +59,9 @@ def main() -> int:
     except ArtefactError as error:
         reports.send("failed", message=error.message)
         return 3
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(config.socket_path)
-    listener.listen(64)
+    listener = listen(config.address)
     labels = (config.version.model, config.version.version, config.variant)
-    recorder = BatchRecorder(Slab(config.slab_path), labels)
+    recorder = BatchRecorder(Slab(config.slab_fd), labels)
     merge_limit = config.max_batch_size if config.settings.batching else 0
     server = BatchServer(forward, listener, control, merge_limit, recorder, reports)
     signal.signal(signal.SIGTERM, lambda *_: server.stop())

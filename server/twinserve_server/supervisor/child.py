@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -38,6 +38,7 @@ class ChildProcess:
         configure: Callable[[int], Any],
         serve: Callable[[ChildProcess, socket.socket], Awaitable[None]],
         on_end: Callable[[ChildProcess], None],
+        inherits: Sequence[int] = (),
     ) -> None:
         """
         Args:
@@ -46,6 +47,7 @@ class ChildProcess:
             configure: the process's configuration, given the file descriptor of its control socket.
             serve: reads the control socket until it ends.
             on_end: told when the process has ended, planned or not.
+            inherits: descriptors that it gets, under the same numbers.
         """
         self.name = name
         self.module = module
@@ -56,6 +58,7 @@ class ChildProcess:
         self._configure = configure
         self._serve = serve
         self._on_end = on_end
+        self._inherits = inherits
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = False
         self._past_cpu_seconds = 0.0
@@ -124,7 +127,7 @@ class ChildProcess:
                     "-m",
                     self.module,
                     env=environment(config),
-                    pass_fds=[theirs.fileno()],
+                    pass_fds=[theirs.fileno(), *self._inherits],
                     stdin=asyncio.subprocess.PIPE,
                 )
             until_started.pop_all()

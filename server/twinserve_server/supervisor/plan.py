@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from twinserve_host.cores import usable_cores
@@ -14,7 +13,9 @@ from twinserve_server.access.tokens import Token
 from twinserve_server.artefact.manifest import ModelVersion, Variant
 from twinserve_server.engine.router import ShadowPolicy, TrafficPolicy
 from twinserve_server.errors import InvalidInputError, TwinserveError
+from twinserve_server.ipc.addresses import address
 from twinserve_server.ipc.process_config import ChannelConfig, GatewayConfig, ModelProcessConfig
+from twinserve_server.metrics.books import Handed
 from twinserve_server.settings.server import ServerSettings
 from twinserve_server.supervisor.sizing import Asked, Cost, Key, Machine, Sizing, size
 from twinserve_server.transport.tls import Pem
@@ -48,7 +49,8 @@ class Plan:
     versions: dict[str, ModelVersion]
     policies: dict[str, TrafficPolicy]
     default_model: str
-    run_dir: Path
+    #: What the addresses of its model processes begin with.
+    address_space: str
     #: None: not known yet, since no model process has said what an image costs it; the first of each can start.
     sizing: Sizing | None = None
 
@@ -70,19 +72,7 @@ class Plan:
         asked = Asked(settings.gateways, settings.replicas, settings.threads, settings.transport)
         return replace(self, sizing=size(machine, costs, asked))
 
-    def socket_path(self, replica: Replica) -> str:
-        """Where a model process listens for gateways."""
-        return str(self.run_dir / f"{replica.name}.sock")
-
-    def slab_path(self, process: str) -> Path:
-        """Where the metrics of a process lie."""
-        return self.run_dir / f"{process}.slab"
-
-    def exemplars_path(self, process: str) -> Path:
-        """Where the exemplars of a gateway lie, while it traces."""
-        return self.run_dir / f"{process}.exemplars"
-
-    def model_config(self, replica: Replica, control_fd: int) -> ModelProcessConfig:
+    def model_config(self, replica: Replica, control_fd: int, handed: Handed) -> ModelProcessConfig:
         """The configuration of a model process."""
         version = self.versions[replica.model]
         return ModelProcessConfig(
@@ -91,15 +81,16 @@ class Plan:
             version=version,
             variant=replica.variant,
             max_batch_size=self.batch_limit(version.variants[replica.variant]),
-            socket_path=self.socket_path(replica),
+            address=address(self.address_space, replica.name),
             control_fd=control_fd,
-            slab_path=self.slab_path(replica.name),
+            slab_fd=handed.slab,
         )
 
     def gateway_config(
         self,
         index: int,
         control_fd: int,
+        handed: Handed,
         port: int,
         policies: dict[str, TrafficPolicy],
         tokens: tuple[Token, ...],
@@ -112,8 +103,8 @@ class Plan:
             settings=self.settings,
             port=port,
             control_fd=control_fd,
-            slab_path=self.slab_path(f"gateway-{index}"),
-            exemplars_path=self.exemplars_path(f"gateway-{index}"),
+            slab_fd=handed.slab,
+            exemplars_fd=handed.exemplars,
             default_model=self.default_model,
             versions=self.versions,
             channels={
@@ -127,14 +118,14 @@ class Plan:
 
     def _channel(self, model: str, variant: str) -> ChannelConfig:
         paths = [
-            self.socket_path(replica)
+            address(self.address_space, replica.name)
             for replica in self.replicas()
             if replica.model == model and replica.variant == variant
         ]
         return ChannelConfig(paths, self.batch_limit(self.versions[model].variants[variant]))
 
 
-def make_plan(settings: ServerSettings, versions: dict[str, ModelVersion], run_dir: Path) -> Plan:
+def make_plan(settings: ServerSettings, versions: dict[str, ModelVersion], address_space: str) -> Plan:
     """Decide what to run.
 
     Raises:
@@ -159,7 +150,7 @@ def make_plan(settings: ServerSettings, versions: dict[str, ModelVersion], run_d
     if default not in chosen:
         raise OptionError(f"--default-model: no model {default!r}; there are: {', '.join(sorted(chosen))}")
     policies = {name: _first_policy(version, settings) for name, version in chosen.items()}
-    return Plan(settings, chosen, policies, default, run_dir)
+    return Plan(settings, chosen, policies, default, address_space)
 
 
 def policy_values(policy: TrafficPolicy) -> dict[str, Any]:

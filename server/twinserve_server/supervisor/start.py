@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import socket
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from twinserve_server.access.guard import Guard
 from twinserve_server.access.token_file import TokenFile
 from twinserve_server.access.tokens import TokenError
 from twinserve_server.artefact.repository import load_repository
+from twinserve_server.ipc.addresses import address_space
 from twinserve_server.metrics.exposition import ServerCollector
 from twinserve_server.metrics.http import serve_metrics
 from twinserve_server.settings.exposure import listening, tls_files
@@ -58,8 +58,7 @@ async def run_server(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     with contextlib.ExitStack() as stack:
-        run_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="twinserve-")))
-        plan = make_plan(settings, versions, run_dir)
+        plan = make_plan(settings, versions, stack.enter_context(address_space()))
         beside = listening(settings)
         if settings.insecure and settings.tls_cert is None and not is_private(settings.host):
             log.warning("plain_text", host=settings.host, tokens="travel unencrypted" if settings.tokens else "none")
@@ -69,7 +68,7 @@ async def run_server(
         files = tls_files(settings)
         certificates = None if files is None else Certificates(files)
         supervisor = Supervisor(plan, port, guard, certificates)
-        collector = ServerCollector(lambda: supervisor.slabs, lambda: supervisor_values(supervisor))
+        collector = ServerCollector(lambda: supervisor.books.slabs, lambda: supervisor_values(supervisor))
         try:
             metrics_server = serve_metrics(
                 beside.metrics_host,
@@ -126,8 +125,8 @@ async def explain(settings: ServerSettings, on_progress: Callable[[int, int], No
         ArtefactError, OptionError, StartError: see :func:`run_server`.
     """
     versions = load_repository(settings.models)
-    with tempfile.TemporaryDirectory(prefix="twinserve-") as run_dir:
-        supervisor = Supervisor(make_plan(settings, versions, Path(run_dir)), 0)
+    with address_space() as space:
+        supervisor = Supervisor(make_plan(settings, versions, space), 0)
         try:
             await supervisor.measure(on_progress)
         finally:

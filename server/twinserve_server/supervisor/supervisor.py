@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version as package_version
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -21,9 +20,8 @@ from twinserve_server.engine.router import ShadowPolicy, TrafficPolicy
 from twinserve_server.errors import ArtefactError, ConflictError, TwinserveError
 from twinserve_server.host.memory import ResidentBytes, resident_bytes
 from twinserve_server.ipc.control import GATEWAY_SECONDS, ControlLine
-from twinserve_server.metrics.exemplars import ExemplarBook
+from twinserve_server.metrics.books import Books
 from twinserve_server.metrics.settlement import settle
-from twinserve_server.metrics.slab import Slab
 from twinserve_server.supervisor.child import ChildProcess
 from twinserve_server.supervisor.plan import Plan, Replica, policy_values
 from twinserve_server.supervisor.sizing import Cost
@@ -78,17 +76,12 @@ class Supervisor:
         self._keepers: dict[ChildProcess, asyncio.Task[None]] = {}
         self._sampler: asyncio.Task[None] | None = None
         self._changed = asyncio.Condition()
-        self._slabs: dict[str, Slab] = {}
+        self.books = Books()
 
     @property
     def children(self) -> list[ChildProcess]:
         """Every process."""
         return [*self.gateways, *(child for child, _ in self.models.values())]
-
-    @property
-    def slabs(self) -> list[Slab]:
-        """The metrics of every process."""
-        return list(self._slabs.values())
 
     async def start(self, on_progress: Callable[[int, int], None] = lambda *_: None) -> None:
         """Start everything; return when all of it is ready.
@@ -164,6 +157,7 @@ class Supervisor:
             await asyncio.wait(keepers.values(), timeout=5)
         for task in filter(None, (*keepers.values(), self._sampler)):
             task.cancel()
+        self.books.close()
 
     async def sample(self) -> None:
         """Read every process's memory now (in a thread: the kernel walks page tables for it)."""
@@ -224,11 +218,10 @@ class Supervisor:
         )
 
     def _add_model(self, replica: Replica) -> None:
-        state = ModelState(replica)
+        state, handed = ModelState(replica), self.books.open(replica.name)
 
         def configure(control_fd: int) -> Any:
-            Path(self.plan.socket_path(replica)).unlink(missing_ok=True)
-            return self.plan.model_config(replica, control_fd)
+            return self.plan.model_config(replica, control_fd, handed)
 
         async def serve(child: ChildProcess, sock: socket.socket) -> None:
             reader, writer = await asyncio.open_unix_connection(sock=sock)
@@ -248,11 +241,13 @@ class Supervisor:
                 await self._notify()
             writer.close()
 
-        child = ChildProcess(replica.name, "twinserve_server.model.process", configure, serve, self._on_end)
+        child = ChildProcess(replica.name, "twinserve_server.model.process", configure, serve, self._on_end, handed.all)
         self.models[replica.name] = (child, state)
-        self._slabs[replica.name] = Slab(self.plan.slab_path(replica.name))
 
     def _add_gateway(self, index: int) -> None:
+        name = f"gateway-{index}"
+        handed = self.books.open(name, traces=self.plan.settings.tracing != "off")
+
         def configure(control_fd: int) -> Any:
             tokens: tuple[Token, ...] = ()
             if self.guard is not None:
@@ -262,7 +257,7 @@ class Supervisor:
             if self.certificates is not None:
                 self.certificates.refresh()
                 pem = self.certificates.pem
-            return self.plan.gateway_config(index, control_fd, self._port, self.policies, tokens, pem)
+            return self.plan.gateway_config(index, control_fd, handed, self._port, self.policies, tokens, pem)
 
         async def serve(child: ChildProcess, sock: socket.socket) -> None:
             async def handle(method: str, params: dict[str, Any]) -> dict[str, Any] | None:
@@ -272,11 +267,8 @@ class Supervisor:
             await line.serve(sock)
             self._lines.pop(child.name, None)
 
-        child = ChildProcess(f"gateway-{index}", "twinserve_server.gateway", configure, serve, self._on_end)
+        child = ChildProcess(name, "twinserve_server.gateway", configure, serve, self._on_end, handed.all)
         self.gateways.append(child)
-        slab = self._slabs[child.name] = Slab(self.plan.slab_path(child.name))
-        if self.plan.settings.tracing != "off":
-            slab.exemplars = ExemplarBook(self.plan.exemplars_path(child.name))
 
     async def _on_gateway(self, child: ChildProcess, method: str, params: dict[str, Any]) -> dict[str, Any] | None:
         if method == "serving":
@@ -306,7 +298,7 @@ class Supervisor:
 
     def _on_end(self, child: ChildProcess) -> None:
         self.resident.pop(child.name, None)
-        if child.name not in self.models and (lost := settle(self._slabs[child.name])):
+        if child.name not in self.models and (lost := settle(self.books.slab(child.name))):
             log.warning("requests_lost", process=child.name, rpcs=lost)
         asyncio.ensure_future(self._notify())  # noqa: RUF006  (runs at once)
 

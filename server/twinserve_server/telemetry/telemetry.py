@@ -28,8 +28,8 @@ class Telemetry:
 
     def __init__(self, config: GatewayConfig) -> None:
         settings = config.settings
-        book = ExemplarBook(config.exemplars_path) if settings.tracing != "off" else None
-        self.recorder = Recorder(Slab(config.slab_path), config.name, book)
+        book = ExemplarBook(config.exemplars_fd) if config.exemplars_fd >= 0 else None
+        self.recorder = Recorder(Slab(config.slab_fd), config.name, book)
         self.hooks: list[Hook] = [self.recorder]
         self.journal: Journal | None = None
         self._tracing: Tracing | None = None

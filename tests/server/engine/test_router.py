@@ -77,6 +77,8 @@ def test_shadows_take_their_share_and_never_shadow_themselves() -> None:
         ({"int4": 1.0}, (), r"traffic.weights\['int4'\]: no such variant; served are: fp32"),
         ({"fp32": -1.0}, (), r"traffic.weights\['fp32'\]: -1.0 is not a weight"),
         ({"fp32": math.nan}, (), r"nan is not a weight"),
+        ({"fp32": math.inf}, (), r"traffic.weights\['fp32'\]: inf is not a weight"),
+        ({"fp32": 1e308, "int8": 1e308}, (), r"traffic.weights: the sum is inf; give smaller ones"),
         ({"fp32": 0.0}, (), r"at least one variant needs a weight above 0"),
         ({}, (), r"at least one variant"),
         ({"fp32": 1.0}, (ShadowPolicy("int4", 0.1),), r"traffic.shadows\['int4'\]: no such variant"),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,23 +21,27 @@ from twinserve_server.engine.job import Job
 from twinserve_server.metrics import families
 from twinserve_server.metrics.cells import Cell, Histogram
 from twinserve_server.metrics.exposition import ServerCollector
-from twinserve_server.metrics.slab import CELLS, Slab
+from twinserve_server.metrics.shared_memory import SharedMemoryError, reserve
+from twinserve_server.metrics.slab import CELLS, SIZE, Slab
 from twinserve_server.metrics.tallies import VariantTally
 
 RPC = ("unary", "service", "Method")
 
 WRITER = """
 import sys
-from pathlib import Path
 from twinserve_server.metrics import families
 from twinserve_server.metrics.cells import Cell
 from twinserve_server.metrics.slab import Slab
-cell = Cell(Slab(Path(sys.argv[1])), families.RPC_STARTED, ("unary", "service", "Method"))
+cell = Cell(Slab(int(sys.argv[1])), families.RPC_STARTED, ("unary", "service", "Method"))
 for _ in range(1000):
     cell.add()
 print("written", flush=True)
 sys.stdin.read()
 """
+
+
+def new_slab() -> Slab:
+    return Slab(reserve("slab", SIZE))
 
 
 def exposed(*slabs: Slab) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -54,15 +59,15 @@ def total(values: dict[tuple[str, tuple[tuple[str, str], ...]], float], name: st
     return sum(value for (found, _), value in values.items() if found == name)
 
 
-def test_workers_add_up(tmp_path: Path) -> None:
-    slabs = [Slab(tmp_path / name) for name in ("a", "b")]
+def test_workers_add_up() -> None:
+    slabs = [new_slab(), new_slab()]
     for number, slab in enumerate(slabs, start=1):
         Cell(slab, families.RPC_STARTED, RPC).add(number)
     assert total(exposed(*slabs), "grpc_server_started_total") == 3
 
 
-def test_histograms_add_up_and_are_cumulative(tmp_path: Path) -> None:
-    slabs = [Slab(tmp_path / name) for name in ("a", "b")]
+def test_histograms_add_up_and_are_cumulative() -> None:
+    slabs = [new_slab(), new_slab()]
     for slab in slabs:
         histogram = Histogram(slab, families.RPC_SECONDS, RPC)
         for value in (20e-6, 60e-6, 99.0):
@@ -74,8 +79,8 @@ def test_histograms_add_up_and_are_cumulative(tmp_path: Path) -> None:
     assert total(values, "grpc_server_handling_seconds_sum") == pytest.approx(2 * (99.0 + 80e-6))
 
 
-def test_a_value_on_a_bound_belongs_to_that_bucket(tmp_path: Path) -> None:
-    slab = Slab(tmp_path / "a")
+def test_a_value_on_a_bound_belongs_to_that_bucket() -> None:
+    slab = new_slab()
     Histogram(slab, families.BATCH_IMAGES, ("m", "1", "v")).observe(64.0)
     by_bound = {
         dict(labels)["le"]: value for (name, labels), value in exposed(slab).items() if name.endswith("_bucket")
@@ -83,12 +88,15 @@ def test_a_value_on_a_bound_belongs_to_that_bucket(tmp_path: Path) -> None:
     assert (by_bound["32.0"], by_bound["64.0"]) == (0, 1)
 
 
-def test_a_killed_worker_loses_nothing_and_its_successor_goes_on(tmp_path: Path) -> None:
-    path = tmp_path / "worker"
-    reader = Slab(path)
+def test_a_killed_worker_loses_nothing_and_its_successor_goes_on() -> None:
+    descriptor = reserve("worker", SIZE)
+    reader = Slab(descriptor)
     for round_number in (1, 2):
         with subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, stdin=subprocess.PIPE
+            [sys.executable, "-c", WRITER, str(descriptor)],
+            stdout=subprocess.PIPE,
+            stdin=subprocess.PIPE,
+            pass_fds=[descriptor],
         ) as worker:
             assert worker.stdout is not None
             assert worker.stdout.readline() == b"written\n"
@@ -96,8 +104,8 @@ def test_a_killed_worker_loses_nothing_and_its_successor_goes_on(tmp_path: Path)
         assert total(exposed(reader), "grpc_server_started_total") == 1000 * round_number
 
 
-def test_a_label_whose_values_never_end_is_refused(tmp_path: Path) -> None:
-    slab = Slab(tmp_path / "a")
+def test_a_label_whose_values_never_end_is_refused() -> None:
+    slab = new_slab()
     family = families.Family("endless", "histogram", "", ("id",), tuple(map(float, range(CELLS // 4))))
     for number in range(3):
         slab.allocate(family.name, (str(number),), family.cells)
@@ -105,8 +113,8 @@ def test_a_label_whose_values_never_end_is_refused(tmp_path: Path) -> None:
         slab.allocate(family.name, ("one too many",), family.cells)
 
 
-def test_three_variants_of_thousands_of_classes_fit_and_count(tmp_path: Path) -> None:
-    slab = Slab(tmp_path / "a")
+def test_three_variants_of_thousands_of_classes_fit_and_count() -> None:
+    slab = new_slab()
     labels = [f"a class with a longer name, {number}" for number in range(3000)]
     for variant in ("fp32", "int8", "int8-dynamic"):
         tally = tally_of(slab, variant, labels)
@@ -119,8 +127,8 @@ def test_three_variants_of_thousands_of_classes_fit_and_count(tmp_path: Path) ->
     assert not [name for name, _ in values if name == "twinserve_predictions_total"]
 
 
-def test_up_to_256_classes_each_one_is_counted(tmp_path: Path) -> None:
-    slab = Slab(tmp_path / "a")
+def test_up_to_256_classes_each_one_is_counted() -> None:
+    slab = new_slab()
     tally = tally_of(slab, "fp32", [f"a class with a longer name, {number}" for number in range(256)])
     tally.answered(answered_call("fp32", [255]))
     tally.answered(answered_call("fp32", [0, 255, 255]))
@@ -133,8 +141,8 @@ def test_up_to_256_classes_each_one_is_counted(tmp_path: Path) -> None:
     assert (by_class["0"], by_class["1"], by_class["255"]) == (1, 0, 3)
 
 
-def test_many_variants_of_many_classes_fit(tmp_path: Path) -> None:
-    slab = Slab(tmp_path / "a")
+def test_many_variants_of_many_classes_fit() -> None:
+    slab = new_slab()
     for number in range(16):
         tally_of(slab, f"variant-{number}", [f"{index}: a label of some length" for index in range(256)])
 
@@ -162,3 +170,25 @@ def test_names_follow_prometheus_rules() -> None:
             assert family.name.endswith(("_seconds", "_images", "_difference")), family.name
         if family.kind == "gauge":
             assert family.name.endswith(("_seconds", "_bytes", "_images", "_ready", "_weight")), family.name
+
+
+def test_elsewhere_a_file_without_a_name_has_all_its_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(os, "memfd_create")
+    descriptor = reserve("slab", SIZE)
+    found = os.fstat(descriptor)
+    assert (found.st_size, found.st_nlink) == (SIZE, 0)
+    assert found.st_blocks * 512 >= SIZE
+    Cell(Slab(descriptor), families.RPC_STARTED, RPC).add()
+    assert total(exposed(Slab(descriptor)), "grpc_server_started_total") == 1
+
+
+def test_a_full_temporary_folder_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.delattr(os, "memfd_create")
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    with pytest.raises(SharedMemoryError, match=rf"{tempfile.gettempdir()}: no room .*No space left .*TMPDIR"):
+        reserve("slab", SIZE)

@@ -186,3 +186,20 @@ def test_a_manifest_may_be_larger_than_an_environment_variable(tiny_models: Path
     manifest.write_text(json.dumps(values))
     server = serve(models, "--gateways", "1")
     assert server.predict.Predict(request(items(1)), timeout=10).classes
+
+
+def test_what_processes_share_lies_in_no_folder_that_could_fill_up_or_be_emptied(
+    tiny_models: Path, serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / ("a folder whose name is longer than the address of a socket may be " * 2)
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    server = serve(tiny_models, "--gateways", "1")
+    for _ in range(3):
+        server.predict.Predict(request(items(1), variant="int8"), timeout=10)
+    for process in ("gateway-0", "tiny-int8-0"):
+        server.kill(process)
+        server.wait_restarted(process)
+    server.predict.Predict(request(items(1), variant="int8"), timeout=10, wait_for_ready=True)
+    assert server.metric("grpc_server_handled_total", grpc_method="Predict", grpc_code="OK") == 4
+    assert list(folder.iterdir()) == []
