@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import grpc
+import numpy as np
 import numpy.typing as npt
 from google.protobuf.message import Message
 
@@ -26,6 +27,7 @@ from twinserve_client.errors import (
     OverloadedError,
     UnavailableError,
 )
+from twinserve_client.pictures import holds_pictures, items_of
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -64,7 +66,7 @@ class Calls:
 
     def predict(
         self,
-        images: npt.ArrayLike,
+        images: types.ImageInput,
         variant: str | None = None,
         routing_key: str | None = None,
         request_id: str | None = None,
@@ -91,11 +93,11 @@ class Calls:
 
     def stream_request(
         self, variant: str | None, routing_key: str | None
-    ) -> Callable[[npt.ArrayLike, bool], predict_pb2.PredictRequest]:
+    ) -> Callable[[types.ImageInput, bool], predict_pb2.PredictRequest]:
         """What makes each request of a stream from its images; both raise as ``predict`` does."""
         variant, routing_key = text("variant", variant), text("routing_key", routing_key)
 
-        def encode(images: npt.ArrayLike, described: bool) -> predict_pb2.PredictRequest:
+        def encode(images: types.ImageInput, described: bool) -> predict_pb2.PredictRequest:
             return predict_pb2.PredictRequest(
                 input=self._tensor(images, described),
                 variant=variant,
@@ -106,7 +108,7 @@ class Calls:
         return encode
 
     def compare(
-        self, images: npt.ArrayLike, variants: Sequence[str] | None, request_id: str | None, described: bool = False
+        self, images: types.ImageInput, variants: Sequence[str] | None, request_id: str | None, described: bool = False
     ) -> Call[dict[str, types.Prediction]]:
         """One input through several variants; raises as ``predict`` does."""
         name = text("request_id", request_id)
@@ -175,6 +177,12 @@ class Calls:
             InvalidInputError: they cannot be sent, or lie outside.
             DescribeFirst: the range is not known, or they lie outside and the server may be another one by now.
         """
+        if type(images) is not np.ndarray and holds_pictures(images):
+            if self._info is None:
+                if not described:
+                    raise DescribeFirst
+                raise InvalidInputError.of("input", "is a picture, but the server does not say what its model takes")
+            images = items_of(images, self._info)
         tensor = encode_tensor(images)
         if tensor.datatype == predict_pb2.DATA_TYPE_FP32:
             # A server that does not describe its model must judge itself.

@@ -24,7 +24,6 @@ from contextlib import suppress
 from typing import Any, Final, Literal
 
 import grpc
-import numpy.typing as npt
 
 from twinserve.v1 import predict_pb2
 from twinserve_client._arguments import shown, whole
@@ -38,11 +37,11 @@ from twinserve_client.errors import (
     InvalidInputError,
     UnavailableError,
 )
-from twinserve_client.types import Prediction
+from twinserve_client.types import ImageInput, Prediction
 
 OnError = Literal["raise", "return"]
-Encode = Callable[[npt.ArrayLike], predict_pb2.PredictRequest]
-AsyncEncode = Callable[[npt.ArrayLike], Awaitable[predict_pb2.PredictRequest]]
+Encode = Callable[[ImageInput], predict_pb2.PredictRequest]
+AsyncEncode = Callable[[ImageInput], Awaitable[predict_pb2.PredictRequest]]
 Decode = Callable[[predict_pb2.PredictResponse], Prediction]
 Outcome = Prediction | CallError
 
@@ -98,7 +97,7 @@ def outcome_of(message: predict_pb2.PredictStreamResponse, decode: Decode) -> Ou
 class Feed:
     """A stream for threads: gRPC's sending thread draws the requests, the caller's thread reads the outcomes."""
 
-    def __init__(self, images: Iterable[npt.ArrayLike], max_in_flight: int, encode: Encode) -> None:
+    def __init__(self, images: Iterable[ImageInput], max_in_flight: int, encode: Encode) -> None:
         self._images = images
         self._encode = encode
         self._room = threading.Semaphore(max_in_flight)
@@ -159,7 +158,7 @@ class AsyncFeed:
     """The same for an event loop."""
 
     def __init__(
-        self, images: Iterable[npt.ArrayLike] | AsyncIterable[npt.ArrayLike], max_in_flight: int, encode: AsyncEncode
+        self, images: Iterable[ImageInput] | AsyncIterable[ImageInput], max_in_flight: int, encode: AsyncEncode
     ) -> None:
         self._images = images
         self._encode = encode
@@ -231,7 +230,7 @@ def _cause(error: grpc.RpcError, deadline: Deadline) -> CallError:
     return UnavailableError("the stream broke off while a request was sent", code=grpc.StatusCode.UNAVAILABLE)
 
 
-async def _as_async(images: Iterable[npt.ArrayLike] | AsyncIterable[npt.ArrayLike]) -> AsyncIterator[npt.ArrayLike]:
+async def _as_async(images: Iterable[ImageInput] | AsyncIterable[ImageInput]) -> AsyncIterator[ImageInput]:
     if isinstance(images, AsyncIterable):
         async for item in images:
             yield item

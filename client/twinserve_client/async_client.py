@@ -20,7 +20,7 @@ from twinserve_client._channel import TLS, Connection, Option
 from twinserve_client._retry import RetryPolicy
 from twinserve_client._waiting import Deadline, Readiness
 from twinserve_client.errors import CallError, ConfigurationError
-from twinserve_client.types import Feedback, ModelInfo, Prediction, ServerStatus, Traffic
+from twinserve_client.types import Feedback, ImageInput, ModelInfo, Prediction, ServerStatus, Traffic
 
 T = TypeVar("T")
 
@@ -60,7 +60,7 @@ class AsyncClient:
 
     async def predict(
         self,
-        images: npt.ArrayLike,
+        images: ImageInput,
         *,
         variant: str | None = None,
         routing_key: str | None = None,
@@ -77,7 +77,7 @@ class AsyncClient:
     @overload
     def predict_stream(
         self,
-        images: Iterable[npt.ArrayLike] | AsyncIterable[npt.ArrayLike],
+        images: Iterable[ImageInput] | AsyncIterable[ImageInput],
         *,
         variant: str | None = ...,
         routing_key: str | None = ...,
@@ -88,7 +88,7 @@ class AsyncClient:
     @overload
     def predict_stream(
         self,
-        images: Iterable[npt.ArrayLike] | AsyncIterable[npt.ArrayLike],
+        images: Iterable[ImageInput] | AsyncIterable[ImageInput],
         *,
         variant: str | None = ...,
         routing_key: str | None = ...,
@@ -98,7 +98,7 @@ class AsyncClient:
     ) -> AsyncIterator[Prediction | CallError]: ...
     def predict_stream(
         self,
-        images: Iterable[npt.ArrayLike] | AsyncIterable[npt.ArrayLike],
+        images: Iterable[ImageInput] | AsyncIterable[ImageInput],
         *,
         variant: str | None = None,
         routing_key: str | None = None,
@@ -117,7 +117,7 @@ class AsyncClient:
 
     async def compare(
         self,
-        images: npt.ArrayLike,
+        images: ImageInput,
         variants: Sequence[str] | None = None,
         *,
         request_id: str | None = None,

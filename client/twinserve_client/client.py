@@ -18,7 +18,7 @@ from twinserve_client._retry import RetryPolicy
 from twinserve_client._session import Session
 from twinserve_client._waiting import Deadline, Readiness
 from twinserve_client.errors import CallError, ConfigurationError
-from twinserve_client.types import Feedback, ModelInfo, Prediction, ServerStatus, Traffic
+from twinserve_client.types import Feedback, ImageInput, ModelInfo, Prediction, ServerStatus, Traffic
 
 T = TypeVar("T")
 
@@ -69,7 +69,7 @@ class Client:
 
     def predict(
         self,
-        images: npt.ArrayLike,
+        images: ImageInput,
         *,
         variant: str | None = None,
         routing_key: str | None = None,
@@ -81,7 +81,8 @@ class Client:
         The first answer of a model version is followed by one DescribeModel call, for the class names.
 
         Args:
-            images: uint8 (0..255) or floating point (in the model's range, mostly 0..1); the item shape, or N x item.
+            images: uint8 (0..255) or floating point (in the model's range, mostly 0..1), the item shape or N x item; or
+                a picture (a path or a PIL image), or a list of them, which become what the manifest asks for.
             variant: which variant must answer; None: the router decides.
             routing_key: requests with the same key meet the same variant while the weights stand.
             request_id: names the request in logs, traces and feedback; at most 128 bytes.
@@ -101,7 +102,7 @@ class Client:
     @overload
     def predict_stream(
         self,
-        images: Iterable[npt.ArrayLike],
+        images: Iterable[ImageInput],
         *,
         variant: str | None = ...,
         routing_key: str | None = ...,
@@ -112,7 +113,7 @@ class Client:
     @overload
     def predict_stream(
         self,
-        images: Iterable[npt.ArrayLike],
+        images: Iterable[ImageInput],
         *,
         variant: str | None = ...,
         routing_key: str | None = ...,
@@ -122,7 +123,7 @@ class Client:
     ) -> Iterator[Prediction | CallError]: ...
     def predict_stream(
         self,
-        images: Iterable[npt.ArrayLike],
+        images: Iterable[ImageInput],
         *,
         variant: str | None = None,
         routing_key: str | None = None,
@@ -151,7 +152,7 @@ class Client:
 
     def compare(
         self,
-        images: npt.ArrayLike,
+        images: ImageInput,
         variants: Sequence[str] | None = None,
         *,
         request_id: str | None = None,

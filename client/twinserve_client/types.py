@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from twinserve_client.errors import LabelsUnknownError, NotFoundError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+    #: What a request may hold: an array (torch tensors, too), a picture (a path or a PIL image), or a list of pictures.
+    ImageInput = npt.ArrayLike | os.PathLike[str] | Picture | Sequence[os.PathLike[str] | Picture]
+else:
+    ImageInput = Any
 
 #: Why a variant answered: the request named it, or the router drew it by weight.
 Route = Literal["named", "split", "unspecified"]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import assert_type
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from PIL import Image
 
 from twinserve_client import (
     TLS,
@@ -40,6 +43,9 @@ def synchronous(images: npt.NDArray[np.uint8]) -> None:
         assert_type(prediction.labels, list[str])
         assert_type(prediction.timing.queue, float)
         assert_type(client.predict([[0.0, 1.0]]), Prediction)
+        assert_type(client.predict(Path("seven.png")), Prediction)
+        assert_type(client.predict([Image.new("L", (28, 28))]), Prediction)
+        assert_type(client.predict(torch.zeros(28, 28)), Prediction)
         assert_type(client.predict_stream([images]), Iterator[Prediction])
         assert_type(client.predict_stream([images], on_error="raise"), Iterator[Prediction])
         assert_type(client.predict_stream([images], on_error="return"), Iterator[Prediction | CallError])

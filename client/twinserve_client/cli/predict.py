@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -101,8 +101,8 @@ def answer(
 
     import numpy as np
 
-    from twinserve_client.cli.picture import PictureRules, read_picture
     from twinserve_client.cli.predict_view import as_document, print_answers, print_items
+    from twinserve_client.pictures.read import PictureRules, in_the_models_range, read_picture
 
     info = client.describe_model()
     rules = PictureRules.of(info)
@@ -115,28 +115,18 @@ def answer(
         ]
     )
     started = time.perf_counter()
-    images = in_the_models_range(items, info.datatypes, info.manifest)
+    images = in_the_models_range(items, info)
     answers = client.compare(images) if compare else {"": client.predict(images, variant=variant)}
     seconds = time.perf_counter() - started
     predictions = list(answers.values())
     if as_json:
         import json
 
-        typer.echo(json.dumps(as_document(files, predictions, info.labels), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(as_document(files, predictions, info.labels), indent=2))
         return
     if show:
         print_items(files, items)
     print_answers(files, predictions, info.labels, top=top, seconds=seconds)
-
-
-def in_the_models_range(items: Any, datatypes: tuple[str, ...], manifest: dict[str, Any]) -> Any:
-    """uint8 items as they are, or as FP32 in the manifest's range for a model that takes no uint8."""
-    if "UINT8" in datatypes:
-        return items
-    import numpy as np
-
-    low, high = manifest["input"].get("ranges", {}).get("FP32", (0.0, 1.0))
-    return (low + items.astype(np.float32) * ((high - low) / 255)).astype(np.float32)
 
 
 def fail(message: str, code: int) -> NoReturn:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -46,6 +48,7 @@ def traffic(
     model: Annotated[str | None, typer.Option(help="The model. (default: the server's)")] = None,
     token_file: TokenFile = None,
     token: Token = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
     tls_ca: TlsCa = None,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
@@ -83,7 +86,10 @@ def traffic(
         fail(f"{target}: {error.message} ({error.code.name})", 1)
     except TwinserveError as error:
         fail(str(error), USAGE)
-    show(policy)
+    if as_json:
+        typer.echo(json.dumps(asdict(policy), indent=2))
+    else:
+        show(policy)
 
 
 def change(client: Client, policy: Traffic, shares: dict[str, float], shadows: dict[str, float]) -> Traffic:

@@ -11,8 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 from typer.testing import CliRunner, Result
 
 from support.digit_server import LABELS, Fault, Server, class_of
-from twinserve_client.cli.picture import PictureRules, read_picture
 from twinserve_client.cli.predict import app
+from twinserve_client.pictures.read import PictureRules, read_picture
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_a_file_that_is_no_picture_is_exit_code_2(server: Server, tmp_path: Path
     result = run(server, str(tmp_path / "notes.txt"))
     assert result.exit_code == 2
     assert result.stderr.startswith("twinserve predict: ")
-    assert "notes.txt: is no picture that can be read" in result.stderr
+    assert "notes.txt: is not a picture that can be read" in result.stderr
     assert result.stderr.count("\n") == 1
 
 

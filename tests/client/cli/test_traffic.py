@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -66,3 +67,17 @@ def test_without_a_server_it_says_so() -> None:
     result = run("127.0.0.1:1")
     assert result.exit_code == 1
     assert "127.0.0.1:1" in result.stderr
+
+
+def test_json_is_the_policy(running: ServerProcess) -> None:
+    done = run(running.target, "--json")
+    assert done.exit_code == 0, done.output
+    with Client(running.target) as client:
+        policy = client.get_traffic()
+    assert json.loads(done.stdout) == {
+        "model": "tiny",
+        "weights": dict(policy.weights),
+        "shadows": dict(policy.shadows),
+        "generation": policy.generation,
+        "generations": {},
+    }

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from twinserve_client import ModelInfo
-from twinserve_client.cli.picture import MAX_FILE_BYTES, PictureError, PictureRules, read_picture
+from twinserve_client.pictures.read import MAX_FILE_BYTES, PictureError, PictureRules, read_picture
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -198,8 +198,8 @@ def png() -> bytes:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "is no picture that can be read; known are PNG, JPEG"),
-        (b"just text", "is no picture that can be read"),
+        (b"", "is not a picture that can be read; known are PNG, JPEG"),
+        (b"just text", "is not a picture that can be read"),
         (png()[:300], "is damaged"),
         (claiming(20_000, 20_000), "far more than 64,000,000 pixels, the limit"),
         (claiming(9_000, 9_000), "9000 x 9000 pixels; the limit is 64,000,000 pixels"),

@@ -8,7 +8,9 @@ side with its aspect ratio kept, then moved so that its centre of mass is the ce
 from __future__ import annotations
 
 import io
+import os
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,13 +19,15 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from twinserve_client.cli.ink import NoInkError, ink_on_black, place_by_mass
 from twinserve_client.errors import TwinserveError
+from twinserve_client.pictures.depth import DepthError, eight_bits
+from twinserve_client.pictures.ink import NoInkError, ink_on_black, place_by_mass
 from twinserve_client.types import ModelInfo
 
 Pixels = npt.NDArray[np.uint8]
 
 FORMATS: Final = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
+TRANSPARENT_MODES: Final = ("LA", "PA", "RGBA", "RGBa")
 MAX_FILE_BYTES: Final = 32 * 1024 * 1024
 MAX_PIXELS: Final = 64_000_000
 #: Larger pictures are reduced to this before anything else: a digit needs no more.
@@ -57,18 +61,19 @@ class PictureRules:
         Raises:
             PictureError: its manifest does not say how a picture becomes an item, or its items are no pictures.
         """
-        image = info.manifest.get("input", {}).get("image")
-        if image is None:
+        try:
+            image = info.manifest["input"]["image"]
+            rules = cls(
+                info.item_shape,
+                image["mode"],
+                image["foreground"] == "light_on_dark",
+                image.get("centre_of_mass", False),
+            )
+        except (KeyError, TypeError, AttributeError, ValueError):
             raise PictureError(
                 f"model {info.model}: its manifest has no input.image, so a picture has no meaning to it; "
                 "send arrays with twinserve_client.Client"
-            )
-        rules = cls(
-            info.item_shape,
-            image["mode"],
-            image["foreground"] == "light_on_dark",
-            image.get("centre_of_mass", False),
-        )
+            ) from None
         rules.size  # noqa: B018  (checks the shape)
         return rules
 
@@ -86,13 +91,13 @@ class PictureRules:
         raise PictureError(f"items of shape {list(shape)} are no {self.mode} pictures")
 
 
-def read_picture(source: Path | bytes, rules: PictureRules, name: str = "") -> Pixels:
+def read_picture(source: Path | bytes | Image.Image, rules: PictureRules, name: str = "") -> Pixels:
     """One item, uint8, of the item shape.
 
     A picture that already has the item's size is taken as it is, inverted if need be.
 
     Args:
-        source: a file, or its content.
+        source: a file, its content, or a PIL image.
         rules: what the manifest says.
         name: what errors call the picture; the file's name when empty.
 
@@ -100,10 +105,10 @@ def read_picture(source: Path | bytes, rules: PictureRules, name: str = "") -> P
         PictureError: the file is missing, too large, no picture, damaged, or empty of content.
     """
     name = name or (str(source) if isinstance(source, Path) else "picture")
-    image = _open(source, name)
+    image = _plain(_opened(source, name), name)
     exact = image.size == rules.size
     if rules.mode == "RGB":
-        return _shaped(np.asarray(ImageOps.fit(_flatten(image).convert("RGB"), rules.size)), rules)
+        return _shaped(np.asarray(ImageOps.fit(image.convert("RGB"), rules.size)), rules)
     grey = _grey(image)
     try:
         if rules.centre_of_mass and not exact:
@@ -115,30 +120,51 @@ def read_picture(source: Path | bytes, rules: PictureRules, name: str = "") -> P
     return _shaped(np.asarray(ImageOps.fit(Image.fromarray(grey), rules.size)), rules)
 
 
-def _open(source: Path | bytes, name: str) -> Image.Image:
-    """The picture, decoded, upright, no larger than it is useful."""
+def read_all(sources: Sequence[object], rules: PictureRules) -> Pixels:
+    """N items of what may be paths (text, too) and PIL images.
+
+    Raises:
+        PictureError: as for ``read_picture``, or one is neither.
+    """
+    items = []
+    for place, source in enumerate(sources):
+        if isinstance(source, Image.Image):
+            items.append(read_picture(source, rules, getattr(source, "filename", "") or f"picture {place}"))
+        elif isinstance(source, str | os.PathLike):
+            items.append(read_picture(Path(source), rules))
+        else:
+            raise PictureError(f"picture {place}: is of type {type(source).__name__}; give paths or PIL images")
+    return np.stack(items)
+
+
+def in_the_models_range(items: Pixels, info: ModelInfo) -> npt.NDArray[Any]:
+    """uint8 items as they are, or as FP32 in the manifest's range for a model that takes no uint8."""
+    if "UINT8" in info.datatypes:
+        return items
+    low, high = info.value_range or (0.0, 1.0)
+    return (low + items.astype(np.float32) * ((high - low) / 255)).astype(np.float32)
+
+
+def _opened(source: Path | bytes | Image.Image, name: str) -> Image.Image:
+    """The picture, decoded and upright."""
     try:
-        content = source if isinstance(source, bytes) else _read(source, name)
-        if len(content) > MAX_FILE_BYTES:
-            raise PictureError(
-                f"{name}: {len(content):,} bytes; the limit is {MAX_FILE_BYTES:,}; make it smaller first"
-            )
-        with warnings.catch_warnings():
-            # Pillow warns of large pictures, and refuses the largest; the limit below says it better.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image: Image.Image = Image.open(io.BytesIO(content), formats=FORMATS)
+        image = source if isinstance(source, Image.Image) else _decoder(source, name)
         width, height = image.size
+        if not width * height:
+            raise PictureError(f"{name}: {width} x {height} pixels: it is empty")
         if width * height > MAX_PIXELS:
             raise PictureError(
                 f"{name}: {width} x {height} pixels; the limit is {MAX_PIXELS:,} pixels; make it smaller first"
             )
+        sixteen_bits = any(";16" in str(getattr(tile, "args", "")) for tile in getattr(image, "tile", ()))
         image.draft(None, (WORKING_SIDE, WORKING_SIDE))
         image.load()
         image = ImageOps.exif_transpose(image)
+        image.info["sixteen_bits"] = sixteen_bits
     except Image.DecompressionBombError:
         raise PictureError(f"{name}: far more than {MAX_PIXELS:,} pixels, the limit; make it smaller first") from None
     except UnidentifiedImageError:
-        raise PictureError(f"{name}: is no picture that can be read; known are {', '.join(FORMATS)}") from None
+        raise PictureError(f"{name}: is not a picture that can be read; known are {', '.join(FORMATS)}") from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         if isinstance(error, PictureError):
             raise
@@ -146,33 +172,55 @@ def _open(source: Path | bytes, name: str) -> Image.Image:
     return image
 
 
+def _decoder(source: Path | bytes, name: str) -> Image.Image:
+    content = source if isinstance(source, bytes) else _read(source, name)
+    if len(content) > MAX_FILE_BYTES:
+        raise PictureError(_too_large(name, len(content)))
+    with warnings.catch_warnings():
+        # Pillow warns of large pictures, and refuses the largest; the limit of pixels says it better.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(io.BytesIO(content), formats=FORMATS)
+
+
 def _read(path: Path, name: str) -> bytes:
     try:
-        if (size := path.stat().st_size) > MAX_FILE_BYTES:
-            raise PictureError(_too_large(name, size))
-        return path.read_bytes()
+        size = path.stat().st_size
+        with path.open("rb") as file:  # a pipe or a device may have no end
+            content = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise PictureError(f"{name}: cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise PictureError(f"{name!r:.80}: is not the name of a file ({error})") from None
+    if len(content) > MAX_FILE_BYTES:
+        raise PictureError(_too_large(name, max(size, len(content))))
+    return content
 
 
 def _too_large(name: str, size: int) -> str:
     return f"{name}: {size:,} bytes; the limit is {MAX_FILE_BYTES:,}; make it smaller first"
 
 
+def _plain(image: Image.Image, name: str) -> Image.Image:
+    """8 bits a channel, grey or RGB, without transparency."""
+    try:
+        plain = _flatten(eight_bits(image))
+        return plain if plain.mode in ("L", "RGB") else plain.convert("L" if plain.mode == "1" else "RGB")
+    except DepthError as error:
+        raise PictureError(f"{name}: {error}") from None
+    except ValueError:
+        raise PictureError(f"{name}: pictures of mode {image.mode} are not understood; save it as RGB") from None
+
+
 def _grey(image: Image.Image) -> Pixels:
     """Grey levels 0..255, at most ``WORKING_SIDE`` a side."""
-    if image.mode[0] in "IF":  # 16 or 32 bits a pixel, which Pillow would clip
-        levels = np.asarray(image, np.float64)
-        top = 65535.0 if image.mode.startswith("I;16") or levels.max() > 255 else 255.0
-        image = Image.fromarray((np.clip(levels / top, 0, 1) * 255).astype(np.uint8))
-    grey = _flatten(image).convert("L")
+    grey = image.convert("L")
     grey.thumbnail((WORKING_SIDE, WORKING_SIDE))
     return np.asarray(grey)
 
 
 def _flatten(image: Image.Image) -> Image.Image:
     """Without transparency: on white when what is drawn is dark, on black when it is light."""
-    if "A" not in image.getbands() and "transparency" not in image.info:
+    if image.mode not in TRANSPARENT_MODES and "transparency" not in image.info:
         return image
     drawn = image.convert("RGBA")
     levels = np.asarray(drawn.convert("L"), np.float64)
