@@ -241,6 +241,15 @@ def _processes(found: dashboard.Dashboard) -> dashboard.Dashboard:
             )
         )
         .with_panel(
+            lines(
+                "Log lines lost",
+                "Lines a second that nobody read, or for which there was no room. Requests go on without them.",
+                units.Short,
+                query(f"rate(twinserve_log_lines_lost_total{{{INSTANCE}}}{WINDOW})", "{{process}}"),
+                span=8,
+            )
+        )
+        .with_panel(
             bars(
                 "Load and warm-up",
                 "How long the last load of a variant took, and its warm-up over every batch size.",

@@ -26,7 +26,7 @@ TOPICS = {
     ),
     "Answers": ("twinserve_predictions", "twinserve_shadow", "twinserve_feedback"),
     "Models": ("twinserve_model",),
-    "Processes": ("twinserve_gateway", "twinserve_supervisor", "twinserve_process", "twinserve_build"),
+    "Processes": ("twinserve_gateway", "twinserve_supervisor", "twinserve_process", "twinserve_log", "twinserve_build"),
 }
 SUFFIX = {"counter": "_total", "info": "_info", "gauge": "", "histogram": ""}
 

@@ -29,6 +29,7 @@ from twinserve_server.engine.feedback import FeedbackStore, Judgement
 from twinserve_server.engine.links import ModelLinks
 from twinserve_server.engine.router import Router, ShadowPolicy, TrafficPolicy
 from twinserve_server.errors import TwinserveError
+from twinserve_server.host.standard_error import StandardError
 from twinserve_server.ipc.addresses import is_ours
 from twinserve_server.ipc.control import SUPERVISOR_SECONDS, ControlLine
 from twinserve_server.ipc.process_config import GatewayConfig, read_config
@@ -57,8 +58,9 @@ REFLECTION = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"]
 class Gateway:
     """Wires one gateway and runs it until it is told to drain."""
 
-    def __init__(self, config: GatewayConfig) -> None:
+    def __init__(self, config: GatewayConfig, log_to: StandardError) -> None:
         self._config = config
+        self._log_to = log_to
         self._telemetry = Telemetry(config)
         self._recorder = self._telemetry.recorder
         self._links = ModelLinks(is_ours)
@@ -231,10 +233,10 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if config.cores:
         os.sched_setaffinity(0, config.cores)
-    configure_logging(config.settings.log_format, config.settings.log_level, process=config.name)
+    log_to = configure_logging(config.settings.log_format, config.settings.log_level, process=config.name)
 
     async def run() -> int:
-        gateway = Gateway(config)
+        gateway = Gateway(config, log_to)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, lambda: asyncio.ensure_future(gateway.drain(10.0)))
         return await gateway.run(control)

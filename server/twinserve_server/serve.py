@@ -19,6 +19,7 @@ from rich.table import Table
 
 from twinserve_server.artefact.repository import find_versions
 from twinserve_server.errors import ArtefactError, TwinserveError
+from twinserve_server.host.standard_error import protect_standard_error
 from twinserve_server.settings.exposure import listening, tls_files
 from twinserve_server.settings.read import SettingsError, read_settings
 from twinserve_server.supervisor.start import explain, run_server
@@ -40,6 +41,7 @@ def run(given: Mapping[str, Any]) -> int:
 
     0: after a drain; 1: models that cannot be served; 2: wrong settings; what a first build ended with, if it failed.
     """
+    protect_standard_error()
     try:
         settings = read_settings(given)
     except SettingsError as error:

@@ -29,7 +29,13 @@ class ServerProcess:
     """Starts on entry and waits until everything is ready; drains on exit."""
 
     def __init__(
-        self, models: Path, scratch: Path, *flags: str, certificates: Path | None = None, program: Path | None = None
+        self,
+        models: Path,
+        scratch: Path,
+        *flags: str,
+        certificates: Path | None = None,
+        program: Path | None = None,
+        stderr: int | None = None,
     ) -> None:
         """
         Args:
@@ -38,8 +44,10 @@ class ServerProcess:
             flags: of ``twinserve serve``.
             certificates: of ``make_certificates``, for a server that speaks TLS.
             program: the ``twinserve`` to run; None: this environment's.
+            stderr: what it gets as standard error; None: the log.
         """
         self._program = [sys.executable, "-m", "twinserve_server"] if program is None else [str(program), "serve"]
+        self._stderr = stderr
         scratch.mkdir(parents=True, exist_ok=True)
         self.ready_file = scratch / "ready.json"
         self.log_file = scratch / "server.log"
@@ -64,7 +72,8 @@ class ServerProcess:
     def __enter__(self) -> ServerProcess:
         command = [*self._program, *self._flags, "--ready-file", str(self.ready_file)]
         with self.log_file.open("wb") as log:
-            self.process = subprocess.Popen(command, stderr=log, stdout=log, env={**os.environ, "COLUMNS": "200"})
+            stderr = log if self._stderr is None else self._stderr
+            self.process = subprocess.Popen(command, stderr=stderr, stdout=log, env={**os.environ, "COLUMNS": "200"})
         try:
             wait_until(lambda: self.ready_file.exists() or self.process.poll() is not None, READY_SECONDS, self.log)
         except TimeoutError:

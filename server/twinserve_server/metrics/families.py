@@ -242,6 +242,14 @@ RESTARTS: Final = Family(
     ("process",),
     source="supervisor",
 )
+LOG_LINES_LOST: Final = Family(
+    "twinserve_log_lines_lost",
+    "counter",
+    "Lines of the log that were dropped: nobody read them, or the disk was full. The supervisor passes on those of all "
+    "processes; a gateway drops its own only while the supervisor does not read.",
+    ("process",),
+    source="supervisor",
+)
 TRAFFIC_WEIGHT: Final = Family(
     "twinserve_traffic_weight",
     "gauge",

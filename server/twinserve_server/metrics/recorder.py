@@ -48,6 +48,10 @@ class Recorder:
         self._cell(families.QUEUE_DEPTH, labels).set(waiting)
         self._cell(families.IN_FLIGHT, labels).set(in_flight)
 
+    def log_lines_lost(self, lines: int) -> None:
+        """Lines of the log that could not be written; ``lines`` more than before."""
+        self._cell(families.LOG_LINES_LOST, (self._gateway,)).add(lines)
+
     def __call__(self, event: Call | Judgement) -> None:
         """Count a call that was routed or has ended, or a judgement."""
         if isinstance(event, Judgement):

@@ -12,6 +12,7 @@ import sys
 from dataclasses import asdict
 
 from twinserve_server.errors import ArtefactError
+from twinserve_server.host.standard_error import protect_standard_error
 from twinserve_server.ipc.addresses import listen
 from twinserve_server.ipc.process_config import ModelProcessConfig, read_config
 from twinserve_server.metrics.cells import BatchRecorder
@@ -52,6 +53,7 @@ def main() -> int:
     if config.cores:
         os.sched_setaffinity(0, config.cores)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    protect_standard_error()
     reports = Reports(control)
     reports.keep_alive()
     try:

@@ -16,7 +16,9 @@ from typing import Any
 import structlog
 
 from twinserve_server.host.memory import cpu_seconds
+from twinserve_server.host.standard_error import StandardError
 from twinserve_server.ipc.process_config import document, environment
+from twinserve_server.telemetry.relay import Relay
 
 log = structlog.get_logger()
 
@@ -38,6 +40,7 @@ class ChildProcess:
         configure: Callable[[int], Any],
         serve: Callable[[ChildProcess, socket.socket], Awaitable[None]],
         on_end: Callable[[ChildProcess], None],
+        log_to: StandardError,
         inherits: Sequence[int] = (),
     ) -> None:
         """
@@ -47,6 +50,7 @@ class ChildProcess:
             configure: the process's configuration, given the file descriptor of its control socket.
             serve: reads the control socket until it ends.
             on_end: told when the process has ended, planned or not.
+            log_to: gets what the process writes to standard error.
             inherits: descriptors that it gets, under the same numbers.
         """
         self.name = name
@@ -58,6 +62,7 @@ class ChildProcess:
         self._configure = configure
         self._serve = serve
         self._on_end = on_end
+        self._log = log_to
         self._inherits = inherits
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = False
@@ -120,17 +125,21 @@ class ChildProcess:
         with ExitStack() as until_started:
             ours, theirs = socket.socketpair()
             until_started.enter_context(ours)
+            relay = Relay(self._log)
+            until_started.callback(relay.started)
             with theirs:
                 config = self._configure(theirs.fileno())
                 self._process = process = await asyncio.create_subprocess_exec(
                     sys.executable,
                     "-m",
                     self.module,
-                    env=environment(config),
+                    env=environment(config) | ({"FORCE_COLOR": "1"} if self._log.isatty() else {}),
                     pass_fds=[theirs.fileno(), *self._inherits],
                     stdin=asyncio.subprocess.PIPE,
+                    stderr=relay.writing,
                 )
             until_started.pop_all()
+            relay.started()
         self.pid = process.pid
         reading = asyncio.ensure_future(self._serve(self, ours))
         assert process.stdin is not None

@@ -71,6 +71,7 @@ def supervisor_values(supervisor: Supervisor) -> dict[str, Values]:
         if (resident := supervisor.resident.get(child.name)) is not None:
             put(families.GATEWAY_RESIDENT, (child.name, "pss"), resident.pss)
             put(families.GATEWAY_RESIDENT, (child.name, "rss"), resident.rss)
+    put(families.LOG_LINES_LOST, ("supervisor",), supervisor.log_to.lost)
     own = resident_bytes()
     put(families.SUPERVISOR_RESIDENT, ("pss",), own.pss)
     put(families.SUPERVISOR_RESIDENT, ("rss",), own.rss)

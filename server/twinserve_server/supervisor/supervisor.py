@@ -19,6 +19,7 @@ from twinserve_server.access.tokens import Token
 from twinserve_server.engine.router import ShadowPolicy, TrafficPolicy
 from twinserve_server.errors import ArtefactError, ConflictError, TwinserveError
 from twinserve_server.host.memory import ResidentBytes, resident_bytes
+from twinserve_server.host.standard_error import protect_standard_error
 from twinserve_server.ipc.control import GATEWAY_SECONDS, ControlLine
 from twinserve_server.metrics.books import Books
 from twinserve_server.metrics.settlement import settle
@@ -77,6 +78,8 @@ class Supervisor:
         self._sampler: asyncio.Task[None] | None = None
         self._changed = asyncio.Condition()
         self.books = Books()
+        #: Where its log, and those of all processes, go.
+        self.log_to = protect_standard_error()
 
     @property
     def children(self) -> list[ChildProcess]:
@@ -241,7 +244,9 @@ class Supervisor:
                 await self._notify()
             writer.close()
 
-        child = ChildProcess(replica.name, "twinserve_server.model.process", configure, serve, self._on_end, handed.all)
+        child = ChildProcess(
+            replica.name, "twinserve_server.model.process", configure, serve, self._on_end, self.log_to, handed.all
+        )
         self.models[replica.name] = (child, state)
 
     def _add_gateway(self, index: int) -> None:
@@ -267,7 +272,7 @@ class Supervisor:
             await line.serve(sock)
             self._lines.pop(child.name, None)
 
-        child = ChildProcess(name, "twinserve_server.gateway", configure, serve, self._on_end, handed.all)
+        child = ChildProcess(name, "twinserve_server.gateway", configure, serve, self._on_end, self.log_to, handed.all)
         self.gateways.append(child)
 
     async def _on_gateway(self, child: ChildProcess, method: str, params: dict[str, Any]) -> dict[str, Any] | None:
@@ -309,6 +314,7 @@ class Supervisor:
     async def _sample(self) -> None:
         while True:
             await self.sample()
+            self.log_to.flush()
             await asyncio.sleep(SAMPLE_SECONDS)
 
 

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
-import sys
+import os
+from typing import TextIO, cast
 
 import structlog
 
+from twinserve_server.host.standard_error import StandardError, protect_standard_error
 
-def configure_logging(form: str, level: str, **bound: str) -> None:
-    """Log to standard error.
+
+def configure_logging(form: str, level: str, **bound: str) -> StandardError:
+    """Log to standard error, which never raises and never blocks from now on.
 
     Args:
         form: ``console`` or ``json``.
         level: ``debug``, ``info``, ``warning`` or ``error``.
         bound: fields that every line carries.
+
+    Returns:
+        What the log is written to; it knows how many lines were lost.
     """
+    output = protect_standard_error()
+    atexit.register(output.finish)
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if form == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        else structlog.dev.ConsoleRenderer(colors=output.isatty() or "FORCE_COLOR" in os.environ)
     )
     structlog.configure(
         processors=[
@@ -30,7 +39,8 @@ def configure_logging(form: str, level: str, **bound: str) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, output)),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(**bound)
+    return output

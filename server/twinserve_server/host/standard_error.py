@@ -1,0 +1,134 @@
+"""Standard error that neither raises nor blocks: a log that nobody reads must not stop a server."""
+
+from __future__ import annotations
+
+import io
+import os
+import select
+import socket
+import stat
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+STDERR: Final = 2
+#: What may wait for a reader that is slow; what comes on top is lost.
+MAX_WAITING_BYTES: Final = 256 << 10
+#: One write: a pipe takes so much in one piece, or nothing.
+WRITE_BYTES: Final = 4096
+#: How long the end of a process waits for a reader that is slow.
+END_SECONDS: Final = 1.0
+
+
+class StandardError(io.TextIOBase):
+    """Writes what the other side takes at once, keeps a little, and counts the lines that it had to drop."""
+
+    def __init__(self, descriptor: int = STDERR) -> None:
+        self._descriptor = descriptor
+        self._send = _unblocked(descriptor)
+        self._waiting = bytearray()
+        # The metrics are served, and a spinner is drawn, by threads of their own.
+        self._lock = threading.Lock()
+        #: Lines that were dropped: nobody read, or the disk was full.
+        self.lost = 0
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """Of what is written."""
+        return "utf-8"
+
+    def fileno(self) -> int:
+        """The descriptor."""
+        return self._descriptor
+
+    def isatty(self) -> bool:
+        """Whether a person reads it."""
+        return os.isatty(self._descriptor)
+
+    def writable(self) -> bool:
+        """Always."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Write ``text``, or drop it; never raises."""
+        self.write_bytes(text.encode(errors="backslashreplace"))
+        return len(text)
+
+    def write_bytes(self, data: bytes) -> None:
+        """Write ``data``, or drop it; never raises."""
+        with self._lock:
+            if len(self._waiting) + len(data) > MAX_WAITING_BYTES:
+                self._write_waiting()
+            if len(self._waiting) + len(data) > MAX_WAITING_BYTES:
+                self.lost += data.count(b"\n")
+                return
+            self._waiting += data
+            self._write_waiting()
+
+    def flush(self) -> None:
+        """Write what waits, as far as the other side takes it at once."""
+        with self._lock:
+            self._write_waiting()
+
+    def finish(self) -> None:
+        """Write what waits, for a moment also to a reader that is slow."""
+        until = time.monotonic() + END_SECONDS
+        while self._waiting and time.monotonic() < until:
+            self.flush()
+            time.sleep(0.01)
+
+    def _write_waiting(self) -> None:
+        waiting = self._waiting
+        while waiting:
+            try:
+                sent = self._send(bytes(waiting[:WRITE_BYTES]))
+            except BlockingIOError:
+                return
+            except OSError:
+                self.lost += waiting.count(b"\n")
+                waiting.clear()
+                return
+            del waiting[:sent]
+
+
+def protect_standard_error() -> StandardError:
+    """Put a :class:`StandardError` in the place of ``sys.stderr``; a second call finds the first one's.
+
+    Standard descriptors that were closed lead nowhere from now on: else the next file or socket would take their
+    number, and with it what somebody writes to them.
+    """
+    if isinstance(sys.stderr, StandardError):
+        return sys.stderr
+    for descriptor in (0, 1, STDERR):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+    made = StandardError()
+    if sys.stderr is None or sys.stderr is sys.__stderr__:
+        sys.stderr = made
+    return made
+
+
+def _unblocked(descriptor: int) -> Callable[[bytes], int]:
+    """Writes to ``descriptor`` without waiting. Others share what it stands for, and must find it as they left it."""
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISSOCK(mode):
+        sock = socket.socket(fileno=os.dup(descriptor))
+        return lambda data: sock.send(data, socket.MSG_DONTWAIT)
+    if stat.S_ISFIFO(mode) or os.isatty(descriptor):
+        try:
+            own = os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        except OSError:  # not Linux, or a terminal of another user
+            return lambda data: _write_if_ready(descriptor, data)
+        return lambda data: os.write(own, data)
+    return lambda data: os.write(descriptor, data)
+
+
+def _write_if_ready(descriptor: int, data: bytes) -> int:
+    if not select.select([], [descriptor], [], 0)[1]:
+        raise BlockingIOError
+    # A pipe that is ready takes so much in any Unix.
+    return os.write(descriptor, data[:512])
