@@ -24,9 +24,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt hatch_build.py $(wildcard pro
 demo: $(VENV)/.installed ## Train, quantise, serve, load-test, report: the whole answer, in a few minutes
 	$(BIN)/twinserve demo --models $(MODELS) --reports $(REPORTS)
 
-# A module's tests stay together: they share its server. More than four at once would measure each other.
+# A module's tests stay together: they share its server. More than four at once would measure each other. In the order of
+# the folders: by their number of tests, the few long ones would come last and leave all but one worker idle.
 test: $(VENV)/.installed ## Run the tests
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.installed ## Lint, types, import boundaries, contract, known vulnerabilities
 	$(BIN)/ruff format --check .

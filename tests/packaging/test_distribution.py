@@ -28,7 +28,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if (ROOT / name).is_file():
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             (source / name).write_bytes((ROOT / name).read_bytes())
-    subprocess.run([*PIP, "wheel", "--no-deps", "-w", str(out), str(source)], check=True, timeout=150)
+    subprocess.run([*PIP, "wheel", "--no-deps", "-w", str(out), str(source)], check=True, timeout=250)
     (found,) = out.glob("*.whl")
     return found
 
@@ -48,19 +48,18 @@ def test_the_wheel_carries_stubs_types_and_data(wheel: Path) -> None:
 
 
 def test_the_sdk_installs_and_imports_without_torch(wheel: Path, tmp_path: Path) -> None:
-    venv.create(tmp_path / "venv", with_pip=True)
+    venv.create(tmp_path / "venv", with_pip=False)
     python = tmp_path / "venv" / "bin" / "python"
     constraints = ROOT / "constraints.txt"
-    subprocess.run(
-        [str(python), "-m", "pip", "install", "-q", "-c", str(constraints), str(wheel)], check=True, timeout=150
-    )
+    pip = (*PIP, "--python", str(python))
+    subprocess.run([*pip, "install", "-c", str(constraints), str(wheel)], check=True, timeout=250)
     code = "import sys, twinserve_client; print(sorted({'torch', 'typer', 'prometheus_client'} & set(sys.modules)))"
     seen = subprocess.run([str(python), "-c", code], check=True, capture_output=True, text=True).stdout
     assert seen.strip() == "[]"
-    listed = subprocess.run(
-        [str(python), "-m", "pip", "list", "--format=freeze"], check=True, capture_output=True, text=True
-    ).stdout
-    assert "torch" not in listed
+    code = "from importlib.metadata import distributions; print(*(found.name for found in distributions()))"
+    listed = subprocess.run([str(python), "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert {"twinserve", "numpy", "grpcio"} <= set(listed)
+    assert not {"torch", "typer", "scipy"} & set(listed)
     told = subprocess.run([str(tmp_path / "venv" / "bin" / "twinserve")], check=False, capture_output=True, text=True)
     assert told.returncode == 2
     assert "twinserve[cli]" in told.stderr
@@ -74,6 +73,6 @@ def test_no_generated_stub_is_committed() -> None:
 
 def test_every_command_that_is_declared_exists() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    for target in project["entry-points"]["twinserve.commands"].values():
-        module, _, attribute = target.partition(":")
-        subprocess.run([sys.executable, "-c", f"from {module} import {attribute}"], check=True, timeout=60)
+    targets = [target.split(":") for target in project["entry-points"]["twinserve.commands"].values()]
+    code = "; ".join(f"from {module} import {attribute}" for module, attribute in targets)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
