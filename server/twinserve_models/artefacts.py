@@ -1,15 +1,18 @@
-"""The three variants of one trained network, scripted, described and evaluated."""
+"""The variants of one trained network, made for each runtime, described and evaluated."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from twinserve_models.data import Dataset
-from twinserve_models.evaluate import count_correct
+from twinserve_models.evaluate import count_correct, onnx_forward
 from twinserve_models.export import Artefact
 from twinserve_models.net import PARAMETERS, Net
+from twinserve_models.onnx_graph import float_graph, quantize_graph
 from twinserve_models.quantize import default_recipe, quantize_dynamic, quantize_static
 from twinserve_models.serving_net import float_net
 
@@ -17,7 +20,10 @@ LAYERS = ["conv1", "conv2", "fc1", "fc2"]
 
 
 def make_artefacts(net: Net, dataset: Dataset) -> list[Artefact]:
-    """``fp32``, ``int8`` and ``int8-dynamic``, the last two calibrated on training images only or not at all."""
+    """``fp32``, ``int8`` and ``int8-dynamic`` for TorchScript; ``fp32-ort`` and ``int8-ort`` for ONNX Runtime.
+
+    What is static was calibrated on the same training images.
+    """
     recipe = default_recipe()
     calibration = torch.from_numpy(dataset.train_images[: recipe.calibration_images])
     static: dict[str, Any] = {
@@ -47,5 +53,44 @@ def make_artefacts(net: Net, dataset: Dataset) -> list[Artefact]:
         # Not frozen: freezing would undo the packing, which is done anew when the file is loaded.
         scripted = torch.jit.script(module.eval())
         correct = count_correct(scripted, dataset.test_images, dataset.test_labels)
-        made.append(Artefact(name, scripted, description, engine, quantization, PARAMETERS * width, limit, correct))
-    return made
+        made.append(
+            Artefact(
+                name,
+                "torchscript",
+                scripted.save_to_buffer(),
+                description,
+                engine,
+                quantization,
+                PARAMETERS * width,
+                limit,
+                correct,
+            )
+        )
+    return made + _onnx_artefacts(net, dataset, calibration.numpy(), static)
+
+
+def _onnx_artefacts(
+    net: Net, dataset: Dataset, calibration: npt.NDArray[np.uint8], static: dict[str, Any]
+) -> list[Artefact]:
+    floats = float_graph(net)
+    integers = quantize_graph(floats, calibration, reduce_range=static["reduce_range"])
+    quantized = {**static, "observer": "min-max"}
+    plan = [
+        ("fp32-ort", floats, "32-bit floating point, ONNX Runtime", {"method": "none"}, 4, 32),
+        ("int8-ort", integers, "8-bit integers throughout, ONNX Runtime", quantized, 1, 64),
+    ]
+    return [
+        Artefact(
+            name,
+            "onnx",
+            data,
+            description,
+            "none",
+            quantization,
+            PARAMETERS * width,
+            limit,
+            count_correct(onnx_forward(data), dataset.test_images, dataset.test_labels),
+            on_demand=True,
+        )
+        for name, data, description, quantization, width, limit in plan
+    ]

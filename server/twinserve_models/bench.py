@@ -17,8 +17,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from twinserve_models.evaluate import predict_classes
-from twinserve_server.artefact.manifest import ModelVersion
+from twinserve_models.evaluate import Forward, predict_classes
+from twinserve_server.artefact.files import read_artefact
+from twinserve_server.artefact.manifest import DataType, ModelVersion, Variant
+from twinserve_server.engine.job import Buffer
+from twinserve_server.model.convert import convert
+from twinserve_server.model.forward import conversions
+from twinserve_server.model.runtime import find_runtime
 from twinserve_server.model.torchscript import configure_torch
 
 BATCH_SIZES = (1, 64)
@@ -108,15 +113,13 @@ def bench_models(
         repeats: How often each time is taken.
         on_step: Told what was just done, once a variant, batch size and repeat.
     """
-    modules: dict[str, torch.jit.ScriptModule] = {}
-    for name, variant in version.variants.items():
-        configure_torch(variant.quantized_engine, threads)
-        modules[name] = torch.jit.load(variant.path).eval()
+    modules = {name: _load(version, variant, threads) for name, variant in version.variants.items()}
     seconds: dict[str, dict[int, list[float]]] = {name: {size: [] for size in BATCH_SIZES} for name in modules}
     for repeat in range(repeats):
         for batch_size in BATCH_SIZES:
             for name, module in modules.items():
-                configure_torch(version.variants[name].quantized_engine, threads)
+                if version.variants[name].format == "torchscript":  # whose settings are the whole process's
+                    configure_torch(version.variants[name].quantized_engine, threads)
                 seconds[name][batch_size].append(_time(module, images, batch_size))
                 on_step(f"{name}, batch {batch_size}, repeat {repeat + 1} of {repeats}")
     rows = []
@@ -137,7 +140,23 @@ def read_testset(models: Path, model: str) -> tuple[npt.NDArray[np.uint8], npt.N
         return held["images"], held["labels"]
 
 
-def _time(module: torch.jit.ScriptModule, images: npt.NDArray[np.uint8], batch_size: int) -> float:
+def _load(version: ModelVersion, variant: Variant, threads: int) -> Forward:
+    """A variant as its runtime loads it for the server, from a batch of pixels (uint8) to probabilities."""
+    runtime = find_runtime(variant)(variant, threads)
+    runtime.load(read_artefact(variant))
+    target = conversions(runtime).get("UINT8")
+
+    def forward(batch: torch.Tensor) -> torch.Tensor:
+        data: Buffer = batch.numpy().data.cast("B")
+        datatype: DataType = "UINT8"
+        if target is not None:
+            data, datatype = convert(data, datatype, target, version), target
+        return torch.from_numpy(runtime.run(runtime.prepare(data, datatype, tuple(batch.shape))))
+
+    return forward
+
+
+def _time(module: Forward, images: npt.NDArray[np.uint8], batch_size: int) -> float:
     batches = torch.from_numpy(images).split(batch_size)
     with torch.inference_mode():
         for batch in batches[:WARM_UP_BATCHES]:

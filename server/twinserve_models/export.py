@@ -27,20 +27,23 @@ from twinserve_server.artefact.schema import SCHEMA_VERSION, validate_manifest
 
 BUILDING = ".building-"
 REPLACED = ".replaced-"
+SUFFIXES = {"torchscript": ".pt", "onnx": ".onnx"}
 
 
 @dataclass(frozen=True, slots=True)
 class Artefact:
-    """One variant, ready to be written: the scripted module and what the manifest says of it."""
+    """One variant, ready to be written: the file and what the manifest says of it."""
 
     name: str
-    module: torch.jit.ScriptModule
+    format: str
+    data: bytes
     description: str
     engine: str
     quantization: dict[str, Any]
     parameter_bytes: int
     max_batch_size: int
     correct: int
+    on_demand: bool = False
 
 
 @contextmanager
@@ -82,12 +85,12 @@ def write_version(
     """
     variants = {}
     for artefact in artefacts:
-        path = folder / f"{artefact.name}.pt"
+        path = folder / f"{artefact.name}{SUFFIXES[artefact.format]}"
         # Not by torch, which tells a full disk by a RuntimeError of many lines.
-        write_file(path, artefact.module.save_to_buffer())
+        write_file(path, artefact.data)
         variants[artefact.name] = {
             "file": path.name,
-            "format": "torchscript",
+            "format": artefact.format,
             "sha256": sha256_of(path),
             "bytes": path.stat().st_size,
             "description": artefact.description,
@@ -97,6 +100,7 @@ def write_version(
             "max_batch_size": artefact.max_batch_size,
             "quantization": artefact.quantization,
             "accuracy": {"correct": artefact.correct, "total": info.test_images},
+            **({"on_demand": True} if artefact.on_demand else {}),
         }
     manifest = {
         "schema_version": SCHEMA_VERSION,

@@ -1,4 +1,4 @@
-"""From images to three artefacts: the published network, honest manifests, whole or not at all."""
+"""From images to the artefacts of two runtimes: the published network, honest manifests, whole or not at all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from twinserve_models import build
 from twinserve_models.bench import read_testset
 from twinserve_models.data import load_test_images
-from twinserve_models.evaluate import predict_classes
+from twinserve_models.evaluate import Forward, onnx_forward, predict_classes
 from twinserve_models.net import Net
 from twinserve_models.quantize import engine_for
 from twinserve_models.train import normalise
@@ -21,7 +21,8 @@ from twinserve_server.artefact.files import read_artefact
 from twinserve_server.artefact.manifest import ModelVersion, read_manifest
 from twinserve_server.model.torchscript import configure_torch
 
-VARIANTS = ("fp32", "int8", "int8-dynamic")
+TORCHSCRIPT = ("fp32", "int8", "int8-dynamic")
+VARIANTS = (*TORCHSCRIPT, "fp32-ort", "int8-ort")
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +30,10 @@ def version(built: Path) -> ModelVersion:
     return read_manifest(built)
 
 
-def load(version: ModelVersion, variant: str) -> torch.jit.ScriptModule:
+def load(version: ModelVersion, variant: str) -> Forward:
     entry = version.variants[variant]
+    if entry.format == "onnx":
+        return onnx_forward(read_artefact(entry))
     configure_torch(entry.quantized_engine, 1)
     module: torch.jit.ScriptModule = torch.jit.load(entry.path).eval()
     return module
@@ -45,7 +48,11 @@ def test_all_variants_are_there_verified_and_described(version: ModelVersion) ->
     assert tuple(version.variants) == VARIANTS
     for variant in version.variants.values():
         read_artefact(variant)
-    assert [variant.quantization for variant in version.variants.values()] == ["none", "static", "dynamic"]
+    assert [variant.quantization for variant in version.variants.values()] == [
+        *("none", "static", "dynamic"),
+        *("none", "static"),
+    ]
+    assert [name for name, variant in version.variants.items() if variant.on_demand] == ["fp32-ort", "int8-ort"]
     assert (version.item_shape, version.datatypes) == ((28, 28), ("UINT8", "FP32"))
     assert version.dataset["full"] is False
     assert version.dataset["test_images"] == 1000
@@ -55,11 +62,14 @@ def test_a_quarter_of_the_size_and_the_same_accuracy(version: ModelVersion) -> N
     sizes = {name: variant.bytes for name, variant in version.variants.items()}
     assert sizes["int8"] <= 0.26 * sizes["fp32"]
     assert sizes["int8-dynamic"] <= 0.27 * sizes["fp32"]
+    assert sizes["int8-ort"] <= 0.26 * sizes["fp32-ort"]
     right = {
         name: entry["accuracy"]["correct"] for name, entry in json.loads(version.manifest_json)["variants"].items()
     }
     assert right["fp32"] > 850
     assert abs(right["int8"] - right["fp32"]) <= 10
+    assert abs(right["fp32-ort"] - right["fp32"]) <= 1
+    assert abs(right["int8-ort"] - right["int8"]) <= 10
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

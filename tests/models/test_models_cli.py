@@ -37,7 +37,10 @@ def test_bench_writes_table_figures_and_pictures(
     for figure in ("4,690.61", "1,232.20", "98.97", "98.98"):
         assert figure in out
     document = json.loads((tmp_path / "bench.json").read_text())["bench"]
-    assert [row["variant"] for row in document["rows"]] == ["fp32", "int8", "int8-dynamic"]
+    assert [row["variant"] for row in document["rows"]] == [
+        *("fp32", "int8", "int8-dynamic"),
+        *("fp32-ort", "int8-ort"),
+    ]
     assert all(row["total"] == 128 and row["seconds"]["64"][0] > 0 for row in document["rows"])
     drawn = {path.name for path in (tmp_path / "plots").iterdir()}
     assert drawn == {

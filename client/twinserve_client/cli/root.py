@@ -146,12 +146,19 @@ def remedy(point: metadata.EntryPoint, missing: str) -> str:
 
 
 def absent_requirements(extra: str | None) -> list[str]:
-    """The distributions that ``twinserve[extra]`` asks for and that are not installed."""
+    """The distributions that ``twinserve[extra]`` asks for, by way of other extras too, and that are not installed."""
     if extra is None:
         return []
-    wanted = re.compile(rf"""^([\w.-]+).*;.*extra\s*==\s*["']{extra}["']""")
-    found = (wanted.match(line) for line in metadata.requires("twinserve") or ())
-    return [match[1] for match in found if match and not _installed(match[1])]
+    wanted = re.compile(rf"""^([\w.-]+)(?:\[([\w,-]+)\])?.*;.*extra\s*==\s*["']{extra}["']""")
+    absent = []
+    for name, extras in (
+        match.groups() for line in metadata.requires("twinserve") or () if (match := wanted.match(line))
+    ):
+        if name == "twinserve":
+            absent += [missing for inner in extras.split(",") for missing in absent_requirements(inner)]
+        elif not _installed(name):
+            absent.append(name)
+    return absent
 
 
 def _installed(distribution: str) -> bool:

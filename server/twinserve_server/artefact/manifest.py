@@ -38,6 +38,7 @@ class Variant:
 
     Attributes:
         format: which runtime runs it (``model/<format>.py``).
+        on_demand: served only where the options name it.
         quantized_engine: the manifest's ``engine``, torch's backend for quantised operators; ``none``: no matter which.
     """
 
@@ -50,6 +51,7 @@ class Variant:
     max_batch_size: int = 64
     quantization: str = "none"
     parameter_bytes: int = 0
+    on_demand: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,7 @@ def _variant(name: str, entry: dict[str, Any], folder: Path) -> Variant:
         max_batch_size=entry.get("max_batch_size", 64),
         quantization=entry.get("quantization", {}).get("method", "none"),
         parameter_bytes=entry.get("parameter_bytes", 0),
+        on_demand=entry.get("on_demand", False),
     )
 
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from twinserve_server.artefact.files import read_artefact
-from twinserve_server.artefact.manifest import DataType, ModelVersion, Variant
+from twinserve_server.artefact.manifest import ITEM_SIZE, DataType, ModelVersion, Variant
 from twinserve_server.engine.job import Buffer
 from twinserve_server.errors import ArtefactError, InferenceError
 from twinserve_server.host.memory import resident_bytes
+from twinserve_server.model.convert import convert
 from twinserve_server.model.heap import return_freed_memory
 from twinserve_server.model.probe import check_answers, check_one
-from twinserve_server.model.runtime import Output, RuntimeFacts, find_runtime
+from twinserve_server.model.runtime import Output, Runtime, RuntimeFacts, find_runtime
 from twinserve_server.model.warm_up import WarmUp, ranges_of, sizes_to_warm
 
 FloatArray = npt.NDArray[np.float32]
@@ -35,6 +37,8 @@ class LoadFacts:
     runtime: RuntimeFacts
     #: Batch sizes that the time for the warm-up did not suffice for, ``65..127``; empty: none.
     left_cold: str
+    #: The manifest says that the artefact is quantised, but no kernel that runs it computes in integers.
+    floats_only: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,7 @@ class Forward:
             InferenceError: the artefact failed on it, or answered with another shape than images x classes.
         """
         started = time.perf_counter_ns()
-        batch = self._runtime.prepare(data, datatype, (images, *self._item_shape))
+        batch = self._prepare(data, datatype, images)
         ready = time.perf_counter_ns()
         output = self._runtime.run(batch)
         done = time.perf_counter_ns()
@@ -119,6 +123,7 @@ class Forward:
         started = time.perf_counter()
         runtime.load(read_artefact(variant))
         load_seconds = time.perf_counter() - started
+        self._conversions = conversions(runtime)
         loaded = _held_bytes()
         started = time.perf_counter()
         check_one(self._run, self.version)
@@ -129,6 +134,7 @@ class Forward:
         cold = warm_up.warm(sizes[:2])
         at_limit = _held_bytes()
         cold += warm_up.warm(sizes[2:])
+        described = runtime.describe()
         return LoadFacts(
             load_seconds=load_seconds,
             warm_up_seconds=time.perf_counter() - started,
@@ -136,14 +142,23 @@ class Forward:
             added_first_inference_bytes=first - before,
             added_batch_limit_bytes=at_limit - before,
             added_warm_up_bytes=_held_bytes() - before,
-            runtime=runtime.describe(),
+            runtime=described,
             left_cold=ranges_of(sorted(cold)),
+            floats_only=variant.quantization != "none"
+            and bool(described.kernels)
+            and not described.computes_in_integers,
         )
 
     def _run(self, data: Buffer, datatype: DataType, images: int) -> Output:
-        output = self._runtime.run(self._runtime.prepare(data, datatype, (images, *self._item_shape)))
+        output = self._runtime.run(self._prepare(data, datatype, images))
         self._check_shape(output, images)
         return output
+
+    def _prepare(self, data: Buffer, datatype: DataType, images: int) -> Any:
+        target = self._conversions.get(datatype)
+        if target is not None:
+            data, datatype = convert(data, datatype, target, self.version), target
+        return self._runtime.prepare(data, datatype, (images, *self._item_shape))
 
     def _run_blank(self, images: int) -> None:
         for datatype in self.version.datatypes:
@@ -173,6 +188,12 @@ class Forward:
         with np.errstate(all="ignore"):
             exact = output.astype(np.float64)
             return _float32(exact / exact.sum(1, keepdims=True))
+
+
+def conversions(runtime: Runtime) -> dict[DataType, DataType]:
+    """By datatype that the loaded artefact does not take: the one it takes instead."""
+    taken = [datatype for datatype in ITEM_SIZE if runtime.takes(datatype)]
+    return {datatype: taken[0] for datatype in ITEM_SIZE if datatype not in taken}
 
 
 def _float32(values: Output) -> FloatArray:

@@ -7,10 +7,11 @@ warm-up, checks of every answer, softmax, packing, time and memory) is done outs
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,9 @@ import numpy.typing as npt
 from twinserve_server.artefact.manifest import DataType, Variant
 from twinserve_server.engine.job import Buffer
 from twinserve_server.errors import ArtefactError
+
+#: How the libraries name their kernels that compute in 8-bit integers.
+INTEGER_KERNEL: Final = re.compile(r"^quantized::|QLinear|Integer|QGemm|DynamicQuantize(MatMul|LSTM)")
 
 Output = npt.NDArray[np.floating[Any]]
 
@@ -39,6 +43,11 @@ class RuntimeFacts:
     version: str
     backend: str
     kernels: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def computes_in_integers(self) -> bool:
+        """Whether a kernel that computes in 8-bit integers is among ``kernels``."""
+        return any(INTEGER_KERNEL.search(name) for name in self.kernels)
 
 
 class Runtime(ABC):
@@ -62,6 +71,11 @@ class Runtime(ABC):
         Raises:
             ArtefactError: in one line, without the file's name: they are not what this runtime loads.
         """
+
+    def takes(self, datatype: DataType) -> bool:  # noqa: ARG002
+        """Whether the loaded artefact takes ``datatype`` as it is; what it does not is converted outside, by the ranges
+        that the manifest states."""
+        return True
 
     @abstractmethod
     def prepare(self, data: Buffer, datatype: DataType, shape: tuple[int, ...]) -> Any:

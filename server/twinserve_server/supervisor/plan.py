@@ -163,6 +163,8 @@ def policy_values(policy: TrafficPolicy) -> dict[str, Any]:
 
 
 def _only(version: ModelVersion, names: list[str]) -> ModelVersion:
+    # What is served on demand only is not; a model of nothing else is served whole.
+    names = names or [name for name, variant in version.variants.items() if not variant.on_demand]
     if not names:
         return version
     return replace(version, variants={name: version.variants[name] for name in version.variants if name in names})

@@ -332,6 +332,8 @@ def log_ready(process: str, facts: dict[str, Any]) -> None:
     )
     if facts["left_cold"]:
         log.warning("batch_sizes_left_cold", process=process, sizes=facts["left_cold"], why="the warm-up's time was up")
+    if facts["floats_only"]:
+        log.warning("quantised_model_computes_in_floats", process=process, kernels=runtime["kernels"])
 
 
 def _sample(pids: dict[str, int]) -> dict[str, ResidentBytes]:

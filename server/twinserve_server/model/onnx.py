@@ -1,0 +1,107 @@
+"""The runtime of ONNX files. The one module of the server that imports ONNX Runtime."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnxruntime as ort
+
+from twinserve_server.artefact.manifest import DataType, Variant
+from twinserve_server.engine.job import Buffer
+from twinserve_server.errors import ArtefactError, InferenceError
+from twinserve_server.model.runtime import Output, Runtime, RuntimeFacts
+
+_DTYPES: Final[dict[DataType, str]] = {"UINT8": "<u1", "FP32": "<f4"}
+#: What ONNX Runtime calls the types that it takes.
+_INPUT_TYPES: Final[dict[str, DataType]] = {"tensor(uint8)": "UINT8", "tensor(float)": "FP32"}
+_PROVIDER: Final = "CPUExecutionProvider"
+_ERRORS_ONLY: Final = 3
+
+
+class Onnx(Runtime):
+    """One ONNX graph with one input and one output, on the CPU."""
+
+    def __init__(self, variant: Variant, threads: int) -> None:  # noqa: ARG002  (a session needs no backend set)
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = _ERRORS_ONLY
+        # A thread that spins while it waits takes the core from the gateways.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._options = options
+        self._session: ort.InferenceSession
+        self._input = ""
+        self._takes: DataType = "FP32"
+        self._kernels: dict[str, int] = {}
+
+    def load(self, data: bytes) -> None:
+        try:
+            session = ort.InferenceSession(data, self._options, providers=[_PROVIDER])
+        except Exception as error:  # noqa: BLE001  (what a damaged file raises is anybody's guess)
+            raise ArtefactError(
+                f"is not an ONNX file that onnxruntime {ort.__version__} can load ({one_line(error)})"
+            ) from None
+        inputs, outputs = session.get_inputs(), session.get_outputs()
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise ArtefactError(f"has {len(inputs)} inputs and {len(outputs)} outputs; one of each is served")
+        takes = _INPUT_TYPES.get(inputs[0].type)
+        if takes is None:
+            raise ArtefactError(f"input {inputs[0].name!r} is {inputs[0].type}; {' or '.join(_INPUT_TYPES)} is served")
+        self._session, self._input, self._takes = session, inputs[0].name, takes
+        self._kernels = _kernels(data, self._options, inputs[0])
+
+    def takes(self, datatype: DataType) -> bool:
+        return datatype == self._takes
+
+    def prepare(self, data: Buffer, datatype: DataType, shape: tuple[int, ...]) -> Any:
+        return np.frombuffer(data, _DTYPES[datatype]).reshape(shape)
+
+    def run(self, batch: Any) -> Output:
+        try:
+            (output,) = self._session.run(None, {self._input: batch})
+        except Exception as error:  # noqa: BLE001  (kernels raise what they like)
+            raise InferenceError(f"the forward pass failed: {one_line(error)}") from None
+        if not isinstance(output, np.ndarray) or output.dtype.kind != "f":
+            kind = output.dtype if isinstance(output, np.ndarray) else type(output).__name__
+            raise InferenceError(f"the graph returned {kind}; an array of floating-point numbers is needed")
+        return output
+
+    def describe(self) -> RuntimeFacts:
+        return RuntimeFacts("onnx", "onnxruntime", str(ort.__version__), _PROVIDER, self._kernels)
+
+
+RUNTIME: Final = Onnx
+
+
+def one_line(error: Exception) -> str:
+    """What ONNX Runtime says is wrong, without its source lines."""
+    text = " ".join(str(error).split())
+    return text.rpartition(" : ")[2][:300] or type(error).__name__
+
+
+def _kernels(data: bytes, options: ort.SessionOptions, wanted: Any) -> dict[str, int]:
+    """How often each kernel runs in one forward pass, by ONNX Runtime's own profiler; empty: it could not tell."""
+    shape = [size if isinstance(size, int) else 1 for size in wanted.shape]
+    item = np.zeros(shape, _DTYPES[_INPUT_TYPES[wanted.type]])
+    found: Counter[str] = Counter()
+    try:
+        with tempfile.TemporaryDirectory(prefix="twinserve-") as folder:
+            profiled = ort.SessionOptions()
+            profiled.intra_op_num_threads = options.intra_op_num_threads
+            profiled.log_severity_level = _ERRORS_ONLY
+            profiled.enable_profiling = True
+            profiled.profile_file_prefix = f"{folder}/profile"
+            session = ort.InferenceSession(data, profiled, providers=[_PROVIDER])
+            session.run(None, {wanted.name: item})
+            events = json.loads(Path(session.end_profiling()).read_text("utf-8"))
+    except Exception:  # noqa: BLE001  (a description is no reason not to serve)
+        return {}
+    for event in events:
+        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
+            found[event["args"]["op_name"]] += 1
+    return dict(found.most_common())
