@@ -9,7 +9,7 @@ REPORTS ?= reports
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench bench-peers calibrate proto clean
+.PHONY: help demo test check format bench bench-cores bench-peers calibrate proto clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ format: $(VENV)/.installed ## Format the code
 
 bench: $(VENV)/.installed ## Measure the server against its bounds (needs h2load: apt-get install nghttp2-client)
 	$(BIN)/python -m twinserve_bench.run --models $(MODELS) $(ARGS)
+
+bench-cores: $(VENV)/.installed ## Measure the default plan on 2, 4, 8 and 16 cores, as many as there are
+	$(BIN)/python -m twinserve_bench.many_cores --models $(MODELS) $(ARGS)
 
 bench-peers: $(VENV)/.installed ## Measure the server against Triton, TorchServe, KServe, MLServer, Ray Serve
 	$(BIN)/python -m twinserve_bench.peers.run --models $(MODELS) $(ARGS)

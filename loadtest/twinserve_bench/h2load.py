@@ -15,10 +15,12 @@ import struct
 import subprocess
 import tempfile
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import grpc
+
+from twinserve_bench.processes import cpu_seconds
 
 METHOD = "/twinserve.v1.PredictService/Predict"
 GRPC_HEADERS = ("content-type: application/grpc", "te: trailers")
@@ -38,12 +40,14 @@ class Load:
         requests_per_second: over the measured time.
         p50_us: median latency, microseconds; p99_us likewise.
         bytes_per_answer: HTTP/2 data of one answer.
+        cpu_us: CPU of the server's processes a request, by what they run; a busy machine changes it less than a rate.
     """
 
     requests_per_second: float
     p50_us: float
     p99_us: float
     bytes_per_answer: float
+    cpu_us: dict[str, float] = field(default_factory=dict)
 
 
 def frame(message: bytes) -> bytes:
@@ -52,14 +56,23 @@ def frame(message: bytes) -> bytes:
 
 
 def drive(
-    port: int, message: bytes, in_flight: int, seconds: float, method: str = METHOD, warm_up: float = 0.5
+    port: int,
+    message: bytes,
+    in_flight: int,
+    seconds: float,
+    method: str = METHOD,
+    warm_up: float = 0.5,
+    server_pid: int = 0,
 ) -> Load:
     """A unary gRPC method, ``in_flight`` connections with one stream each, closed loop, for ``seconds``.
+
+    ``server_pid``: whose CPU, and whose descendants', is told; 0: nobody's.
 
     Raises:
         LoadError: h2load is missing, or answers were not all good.
     """
-    return drive_url(f"http://127.0.0.1:{port}{method}", frame(message), GRPC_HEADERS, in_flight, seconds, warm_up)
+    url = f"http://127.0.0.1:{port}{method}"
+    return drive_url(url, frame(message), GRPC_HEADERS, in_flight, seconds, warm_up, server_pid=server_pid)
 
 
 def drive_url(
@@ -70,6 +83,7 @@ def drive_url(
     seconds: float,
     warm_up: float = 0.5,
     http1: bool = False,
+    server_pid: int = 0,
 ) -> Load:
     """Any POST, as :func:`drive`; ``http1`` for servers without HTTP/2.
 
@@ -81,7 +95,12 @@ def drive_url(
     before = _answer_bytes(url, body, headers, http1)
     if warm_up:
         _run(url, body, headers, in_flight, warm_up, http1)
+    spent = cpu_seconds(server_pid) if server_pid else {}
     load = _parse(*_run(url, body, headers, in_flight, seconds, http1), seconds)
+    if server_pid:
+        requests = load.requests_per_second * seconds
+        after = cpu_seconds(server_pid)
+        load = replace(load, cpu_us={role: (after[role] - spent[role]) * 1e6 / requests for role in spent})
     least = min(before, _answer_bytes(url, body, headers, http1))
     if load.bytes_per_answer < LEAST_SHARE_OF_BYTES * least:
         raise LoadError(

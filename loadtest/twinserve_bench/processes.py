@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+_ROLES = {"twinserve_server.gateway": "gateway", "twinserve_server.model": "model", "twinserve_server": "supervisor"}
 #: Above this many runnable processes a core, the figures are no measurement.
 QUIET_LOAD_PER_CORE = 1.5
 
@@ -104,6 +105,19 @@ def pss_mib(pid: int) -> dict[str, float]:
             kib = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
             name = next((part for part in words.split() if "." in part and "/" not in part), words[:40])
             found[f"{name} [{one}]"] = kib / 1024
+    return found
+
+
+def cpu_seconds(pid: int) -> dict[str, float]:
+    """CPU seconds so far of ``pid`` and its descendants, by what they run: gateway, model, supervisor, other."""
+    found: dict[str, float] = {}
+    for one in tree(pid):
+        with contextlib.suppress(OSError):
+            words = Path(f"/proc/{one}/cmdline").read_bytes().decode(errors="replace")
+            fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+            role = next((role for part, role in _ROLES.items() if part in words), "other")
+            spent = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+            found[role] = found.get(role, 0.0) + spent
     return found
 
 

@@ -64,6 +64,7 @@ class Bench:
         for name, more in (
             ("aio", ["--transport", "aio"]),
             ("fast", ["--transport", "fast"]),
+            ("native", ["--transport", "native", "--gateways", "1"]),
         ):
             self.servers[name] = stack.enter_context(twinserve(self.models, *flags, *more))
             for variant in ("fp32", "int8"):
@@ -73,8 +74,8 @@ class Bench:
         """Measure everything once."""
         steps: list[partial[None]] = [
             *(partial(self.unary, "noop", "int8", n, 1) for n in IN_FLIGHT),
-            *(partial(self.unary, name, "int8", n, 1) for name in ("aio", "fast") for n in IN_FLIGHT),
-            *(partial(self.unary, name, "fp32", n, 1) for name in ("aio", "fast") for n in (1, 64)),
+            *(partial(self.unary, name, "int8", n, 1) for name in ("aio", "fast", "native") for n in IN_FLIGHT),
+            *(partial(self.unary, name, "fp32", n, 1) for name in ("aio", "fast", "native") for n in (1, 64)),
             *(partial(self.unary, name, variant, 4, 64) for name in ("aio", "fast") for variant in ("fp32", "int8")),
             *(partial(self.stream, name, "int8") for name in ("aio", "fast")),
             *(partial(self.locust, name, "int8", n) for name in ("aio", "fast") for n in (1, 64)),
@@ -92,11 +93,15 @@ class Bench:
     def unary(self, name: str, variant: str, in_flight: int, images: int) -> None:
         """Closed loop, one stream a connection."""
         message = self.tests.request(variant, images).SerializeToString()
-        load = drive(self.servers[name].port, message, in_flight, self.seconds)
+        server = self.servers[name]
+        load = drive(server.port, message, in_flight, self.seconds, server_pid=server.pid)
         label = f"{name} {variant}" + (f" batch-{images}" if images > 1 else "")
         rate = load.requests_per_second * images
         self.figures.add(f"{label}, {in_flight} in flight: images/s", rate)
         self.figures.add(f"{label}, {in_flight} in flight: p50 µs", load.p50_us)
+        if in_flight == 64 and images == 1:
+            for role, spent in load.cpu_us.items():
+                self.figures.add(f"{label}, {in_flight} in flight: CPU µs a request, {role}", spent)
 
     def stream(self, name: str, variant: str) -> None:
         """Bidirectional streams, 64 images in flight in all."""

@@ -114,7 +114,14 @@ class Gateway:
         credentials = self._certificates.credentials() if self._certificates is not None else None
         transport = await start_transport(
             settings.transport,
-            ListenOptions(settings.host, self._config.port, True, settings.max_message_mib << 20, credentials),
+            ListenOptions(
+                settings.host,
+                self._config.port,
+                reuse_port=True,
+                max_message_bytes=settings.max_message_mib << 20,
+                credentials=credentials,
+                behind=self._config.slab_path.with_suffix(".sock"),
+            ),
             self._handlers(),
         )
         for served in self._engine.models.values():

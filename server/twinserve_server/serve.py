@@ -134,5 +134,7 @@ def announce(supervisor: Supervisor, port: int, metrics_port: int) -> None:
     assert supervisor.plan.sizing is not None
     for reason in supervisor.plan.sizing.reasons:
         console.print(f"[dim]{escape(reason)}[/]", highlight=False, soft_wrap=True)
+    if supervisor.transport == "native":
+        console.print("[yellow]native transport: it does not bound the size of messages, for trusted callers only[/]")
     processes = f"{len(supervisor.gateways)} gateways, {len(supervisor.models)} model processes"
     console.print(Panel(table, title=f"twinserve: {where}", subtitle=f"{processes}; Ctrl-C drains and stops"))

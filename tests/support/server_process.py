@@ -22,7 +22,9 @@ from twinserve.v1 import admin_pb2, admin_pb2_grpc, predict_pb2, predict_pb2_grp
 
 READY_SECONDS = 60.0
 #: Everything that a caller sees is the same on both.
-TRANSPORTS = ("aio", "fast")
+TRANSPORTS = ("aio", "fast", "native")
+#: Those that speak TLS.
+TLS_TRANSPORTS = ("aio", "fast")
 
 
 class ServerProcess:

@@ -87,7 +87,7 @@ class GatewayConfig:
     @property
     def variables(self) -> dict[str, str]:
         """Environment variables that must stand before the process starts."""
-        return {} if self.settings.transport == "aio" else support.environment()
+        return {} if self.settings.transport in ("aio", "native") else support.environment()
 
 
 ProcessConfig = ModelProcessConfig | GatewayConfig

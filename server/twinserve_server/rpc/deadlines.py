@@ -27,3 +27,8 @@ def why_gone(started_ns: int, deadline_ns: int) -> TwinserveError:
     if deadline_ns and is_past_deadline((deadline_ns - now_ns) / 1e9, (now_ns - started_ns) / 1e9):
         return DeadlineError("the deadline passed")
     return CancelledError("the caller went away")
+
+
+def gone_code(why: TwinserveError) -> str:
+    """The status of an RPC that its caller ended."""
+    return "DEADLINE_EXCEEDED" if isinstance(why, DeadlineError) else "CANCELLED"

@@ -42,3 +42,9 @@ def tracing_is_installed(tracing: str) -> None:
     """OpenTelemetry is an extra."""
     if tracing != "off" and importlib.util.find_spec("opentelemetry.sdk") is None:
         raise ValueError("OpenTelemetry is not installed: pip install 'twinserve[tracing]'")
+
+
+def native_is_installed(transport: str) -> None:
+    """The native transport is an extra."""
+    if transport == "native" and importlib.util.find_spec("pygrpc_native") is None:
+        raise ValueError("pygrpc-native is not installed: pip install 'twinserve[native]'")

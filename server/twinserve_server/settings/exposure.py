@@ -42,14 +42,27 @@ def listening(settings: ServerSettings) -> Listening:
     """What follows from ``settings``.
 
     Raises:
-        ExposureError: other machines could reach a port in plain text, and nobody said that this is meant.
+        ExposureError: other machines could reach a port in plain text, and nobody said that this is meant; or could
+            reach the native transport, or it should speak TLS.
         TlsError: one of the TLS files is missing.
     """
     encrypted = tls_files(settings) is not None
     metrics_host = settings.metrics_host or settings.host
+    if settings.transport == "native":
+        _check_native(settings.host, encrypted=encrypted)
     for option, host in (("--host", settings.host), ("--metrics-host", metrics_host)):
         check_exposed(option, host, encrypted=encrypted, insecure=settings.insecure)
     return Listening(metrics_host, encrypted and not is_private(metrics_host))
+
+
+def _check_native(host: str, *, encrypted: bool) -> None:
+    if encrypted:
+        raise ExposureError("--transport native speaks no TLS; leave --tls-cert out, or choose fast or aio")
+    if not is_private(host):
+        raise ExposureError(
+            f"--host {host}: --transport native does not bound the size of messages, so it is for callers on this "
+            "machine; give --host 127.0.0.1, or choose fast or aio"
+        )
 
 
 def check_exposed(option: str, host: str, *, encrypted: bool, insecure: bool) -> None:

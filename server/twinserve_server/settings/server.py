@@ -51,7 +51,9 @@ class ServerSettings:
         None, "Let in only clients with a certificate of this authority (PEM).", panel=NETWORK
     )
     tokens: Path | None = setting(None, "Ask callers for a token of this file; see `twinserve token`.", panel=NETWORK)
-    transport: Literal["auto", "aio", "fast"] = setting("auto", "gRPC transport: auto, aio or fast.", panel=NETWORK)
+    transport: Annotated[Literal["auto", "aio", "fast", "native"], Check(checks.native_is_installed)] = setting(
+        "auto", "gRPC transport: auto, aio, fast, or, for trusted callers on this machine, native.", panel=NETWORK
+    )
 
     gateways: Annotated[int, Check(checks.one_gateway_off_linux)] = setting(
         0, "Gateway processes.", ge=0, le=64, shown="as fits the machine; off Linux 1", panel=PROCESSES

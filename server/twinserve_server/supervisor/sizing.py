@@ -16,7 +16,9 @@ from statistics import geometric_mean
 from typing import Final
 
 #: CPU that a gateway spends on one single-image request at 64 in flight, in µs (docs/benchmarks.md).
-GATEWAY_US: Final = {"fast": 140.0, "aio": 470.0}
+GATEWAY_US: Final = {"fast": 140.0, "aio": 470.0, "native": 80.0}
+#: A gateway keeps so many cores busy: on the native transport a second one is in its Rust threads.
+GATEWAY_CORES: Final = {"native": 2}
 #: One model process more for each variant when at least a third of it would be busy: below that it is mostly memory.
 LEAST_BUSY: Final = 1 / 3
 #: What one model process more holds, besides the libraries that all share.
@@ -100,10 +102,11 @@ def _gateways(machine: Machine, image_us: float, asked: Asked, gateway_us: float
     if not machine.shares_port:
         return 1, [f"1 gateway on {cores}: only Linux balances the connections to a port that several share"]
     busy = machine.cores * gateway_us / (gateway_us + image_us)
+    each = GATEWAY_CORES.get(asked.transport, 1)
     # Two where there are two cores: one encodes while the other's batch runs. A quarter of the cores is the models'.
-    fitting = max(min(2, machine.cores), min(round(busy), 3 * machine.cores // 4))
+    fitting = max(1, min(2, machine.cores) // each, min(round(busy), 3 * machine.cores // 4) // each)
     why = (
-        f"{busy:.1f} would be busy; a request costs a gateway some {gateway_us:.0f} µs, an image the models "
+        f"{busy / each:.1f} would be busy; a request costs a gateway some {gateway_us:.0f} µs, an image the models "
         f"{image_us:,.0f} µs in the middle"
     )
     return fitting, [f"{_count(fitting, 'gateway')} on {cores}: {why}"]

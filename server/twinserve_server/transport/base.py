@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from twinserve_server.errors import TwinserveError
@@ -27,6 +28,7 @@ class ListenOptions:
 
     Attributes:
         credentials: a ``grpc.ServerCredentials``; None: plain text.
+        behind: a Unix socket of this gateway's own, for a transport that forwards; None: it has none.
     """
 
     host: str
@@ -34,10 +36,13 @@ class ListenOptions:
     reuse_port: bool
     max_message_bytes: int
     credentials: Any = None
+    behind: Path | None = None
 
     @property
     def address(self) -> str:
-        """As gRPC wants it: an IPv6 address goes into brackets."""
+        """As gRPC wants it: an IPv6 address goes into brackets, ``unix:path`` is one by itself."""
+        if self.host.startswith("unix:"):
+            return self.host
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 

@@ -17,7 +17,7 @@ async def start_transport(choice: str, options: ListenOptions, handlers: Sequenc
     """Start a transport.
 
     Args:
-        choice: ``aio``, ``fast``, or ``auto``: fast where it can, with a line in the log where it cannot.
+        choice: ``aio``, ``fast``, ``native``, or ``auto``: fast where it can, with a line in the log where it cannot.
         options: where to listen.
         handlers: what to serve.
 
@@ -26,6 +26,12 @@ async def start_transport(choice: str, options: ListenOptions, handlers: Sequenc
         TransportError: ``fast`` was asked for and cannot run here.
     """
     transport: Transport
+    if choice == "native":
+        from twinserve_server.transport.native import NativeTransport  # noqa: PLC0415
+
+        transport = NativeTransport(options, handlers)
+        await transport.start()
+        return transport
     if choice != "aio":
         try:
             transport = await _fast(options, handlers)

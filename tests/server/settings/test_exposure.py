@@ -58,6 +58,23 @@ def test_plain_text_for_others_is_refused_unless_it_is_meant(settings: Make, giv
     listening(settings(**given, **PEM))
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            {"host": "0.0.0.0", "insecure": True},
+            "--host 0.0.0.0: --transport native does not bound the size of messages",
+        ),
+        (PEM, "--transport native speaks no TLS; leave --tls-cert out, or choose fast or aio"),
+    ],
+)
+def test_the_native_transport_is_for_this_machine(settings: Make, given: dict[str, Any], said: str) -> None:
+    listening(settings(transport="native"))
+    with pytest.raises(ExposureError) as caught:
+        listening(settings(transport="native", **given))
+    assert caught.value.message.startswith(said)
+
+
 def test_metrics_follow_grpc_to_other_machines_and_are_encrypted_there(settings: Make) -> None:
     beside = listening(settings(host="0.0.0.0", **PEM))
     assert (beside.metrics_host, beside.metrics_tls) == ("0.0.0.0", True)

@@ -88,7 +88,7 @@ def test_an_artefact_that_does_not_fit_its_manifest_is_named(tiny_models: Path, 
         (["--preferred-batch-sizes", "a"], "--preferred-batch-sizes: 'a' is no whole number"),
         (["--replicas", "int8=0"], "int8=0: 1..64 replicas are possible"),
         (["--gateways", "-1"], "--gateways: Input should be greater than or equal to 0 (given: -1)"),
-        (["--transport", "carrier-pigeon"], "--transport: Input should be 'auto', 'aio' or 'fast'"),
+        (["--transport", "carrier-pigeon"], "--transport: Input should be 'auto', 'aio', 'fast' or 'native'"),
         (["--default-model", "other"], "--default-model: no model 'other'; there are: tiny"),
     ],
 )

@@ -65,6 +65,10 @@ def test_a_slower_transport_gets_more_gateways_and_fewer_replicas() -> None:
     assert aio.replicas[FP32] < fast.replicas[FP32]
 
 
+def test_a_native_gateway_fills_two_cores() -> None:
+    assert [sized(cores, AMX, transport="native").gateways for cores in (1, 2, 16)] == [1, 1, 4]
+
+
 def test_threads_take_the_place_of_replicas() -> None:
     assert sized(16, PLAIN, threads=4).replicas[FP32] < sized(16, PLAIN).replicas[FP32]
 

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 from support.certificates import make_certificates
-from support.server_process import TRANSPORTS, ServerProcess, wait_until
+from support.server_process import TLS_TRANSPORTS, ServerProcess, wait_until
 from support.tiny_model import classes_of, items
 from twinserve_client import TLS, CallError, Client, InvalidInputError, UnavailableError
 from twinserve_server.serve import run
 
 
-@pytest.fixture(scope="module", params=TRANSPORTS)
+@pytest.fixture(scope="module", params=TLS_TRANSPORTS)
 def server(
     request: pytest.FixtureRequest, tiny_models: Path, certificates: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ServerProcess]:
@@ -29,7 +29,7 @@ def server(
         yield process
 
 
-@pytest.fixture(scope="module", params=TRANSPORTS)
+@pytest.fixture(scope="module", params=TLS_TRANSPORTS)
 def mutual_server(
     request: pytest.FixtureRequest, tiny_models: Path, certificates: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ServerProcess]:
@@ -104,7 +104,7 @@ class TestRenewedFiles:
     def folder(self, certificates: Path, tmp_path: Path) -> Path:
         return Path(shutil.copytree(certificates, tmp_path / "tls"))
 
-    @pytest.fixture(params=TRANSPORTS)
+    @pytest.fixture(params=TLS_TRANSPORTS)
     def server(
         self, request: pytest.FixtureRequest, tiny_models: Path, folder: Path, tmp_path: Path
     ) -> Iterator[ServerProcess]:

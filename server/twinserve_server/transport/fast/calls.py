@@ -18,10 +18,10 @@ from grpc._cython.cygrpc import (
 )
 
 from twinserve_server.engine.engine import Call
-from twinserve_server.errors import DeadlineError, TwinserveError
+from twinserve_server.errors import TwinserveError
 from twinserve_server.rpc.auth import Admit
 from twinserve_server.rpc.callback import DirectMethod, DirectStream
-from twinserve_server.rpc.deadlines import why_gone
+from twinserve_server.rpc.deadlines import gone_code, why_gone
 from twinserve_server.rpc.serve import RpcTally
 from twinserve_server.rpc.status import Metadata, outcome_of
 from twinserve_server.rpc.stream_window import StreamWindow
@@ -261,11 +261,6 @@ class StreamCall:
         self._window.close(why_gone)
         del self._rpc.open[self]
         self._rpc.tally.handled(code, (time.monotonic_ns() - self._started_ns) / 1e9)
-
-
-def gone_code(why: TwinserveError) -> str:
-    """The status of an RPC that its caller ended."""
-    return "DEADLINE_EXCEEDED" if isinstance(why, DeadlineError) else "CANCELLED"
 
 
 def _ignore(_: Any) -> None:
