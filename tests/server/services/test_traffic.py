@@ -128,7 +128,9 @@ def test_a_shadow_is_compared_and_never_answers(odd_models: Path, serve: Serve) 
 
 
 def test_a_busy_shadow_is_dropped_and_counted(odd_models: Path, serve: Serve) -> None:
-    server = serve(odd_models, "--variants", "fp32,slow", "--shadow", "slow=1.0", "--gateways", "1")
+    server = serve(
+        odd_models, "--variants", "fp32,slow", "--replicas", "slow=1,fp32=1", "--shadow", "slow=1.0", "--gateways", "1"
+    )
     for _ in range(100):
         server.predict.Predict(request(items(1)), timeout=5)
     assert server.metric("twinserve_shadow_dropped_total", primary="fp32", variant="slow") >= 50

@@ -126,7 +126,7 @@ def test_every_option_may_stand_in_the_environment(
 def test_sigterm_answers_what_was_accepted_says_not_serving_and_exits_0(
     odd_models: Path, serve: Serve, transport: str
 ) -> None:
-    server = serve(odd_models, "--transport", transport, "--variants", "slow")
+    server = serve(odd_models, "--transport", transport, "--variants", "slow", "--replicas", "slow=1")
     pixels = items(1)
     answers = [server.predict.Predict.future(request(pixels), timeout=30) for _ in range(20)]
     answers[0].result()
@@ -171,7 +171,17 @@ def test_nothing_is_left_running_when_the_supervisor_is_killed(tiny_models: Path
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_request_past_its_deadline_is_not_run(odd_models: Path, serve: Serve, transport: str) -> None:
     server = serve(
-        odd_models, "--transport", transport, "--variants", "slow", "--max-batch-size", "1", "--gateways", "1"
+        odd_models,
+        "--transport",
+        transport,
+        "--variants",
+        "slow",
+        "--replicas",
+        "slow=1",
+        "--max-batch-size",
+        "1",
+        "--gateways",
+        "1",
     )
     pixels = items(1)
     patient = [server.predict.Predict.future(request(pixels), timeout=30) for _ in range(20)]
@@ -198,7 +208,17 @@ def test_a_request_past_its_deadline_is_not_run(odd_models: Path, serve: Serve, 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_request_whose_caller_is_gone_is_not_run(odd_models: Path, serve: Serve, transport: str) -> None:
     server = serve(
-        odd_models, "--transport", transport, "--variants", "slow", "--max-batch-size", "1", "--gateways", "1"
+        odd_models,
+        "--transport",
+        transport,
+        "--variants",
+        "slow",
+        "--replicas",
+        "slow=1",
+        "--max-batch-size",
+        "1",
+        "--gateways",
+        "1",
     )
     pixels = items(1)
     patient = [server.predict.Predict.future(request(pixels), timeout=30) for _ in range(8)]
@@ -255,7 +275,9 @@ def test_the_sdk_tells_the_id_that_the_server_gave_a_failed_request(odd_models: 
 
 
 def test_a_full_queue_refuses_and_says_when_to_try_again(odd_models: Path, serve: Serve) -> None:
-    server = serve(odd_models, "--variants", "slow", "--max-queue-images", "4", "--gateways", "1")
+    server = serve(
+        odd_models, "--variants", "slow", "--replicas", "slow=1", "--max-queue-images", "4", "--gateways", "1"
+    )
     calls = [server.predict.Predict.future(request(items(4)), timeout=60) for _ in range(12)]
     refused = failures(calls)
     assert refused
@@ -267,7 +289,9 @@ def test_a_full_queue_refuses_and_says_when_to_try_again(odd_models: Path, serve
 
 
 def test_variants_never_wait_for_each_other(odd_models: Path, serve: Serve) -> None:
-    server = serve(odd_models, "--variants", "slow,fp32", "--max-batch-size", "1", "--gateways", "1")
+    server = serve(
+        odd_models, "--variants", "slow,fp32", "--replicas", "slow=1,fp32=1", "--max-batch-size", "1", "--gateways", "1"
+    )
     pixels = items(1)
     slow = [server.predict.Predict.future(request(pixels, variant="slow"), timeout=60) for _ in range(10)]
     for _ in range(20):

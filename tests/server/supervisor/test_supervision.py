@@ -56,7 +56,7 @@ def test_a_dead_model_process_comes_back_and_fails_only_the_batch_it_held(odd_mo
 
 
 def test_the_sdk_tries_again_what_a_dying_model_process_held(odd_models: Path, serve: Serve) -> None:
-    server = serve(odd_models, "--variants", "slow", "--max-batch-size", "1", "--gateways", "1")
+    server = serve(odd_models, "--variants", "slow", "--replicas", "slow=1", "--max-batch-size", "1", "--gateways", "1")
     pixels = items(1)
     with Client(server.target, timeout=60) as client, ThreadPoolExecutor(4) as callers:
         answers = [callers.submit(client.predict, pixels) for _ in range(8)]

@@ -45,7 +45,7 @@ def server(
 ) -> Iterator[Any]:
     """One gateway, so that counts are exact; messages up to 1 MiB."""
     transport, certified = served
-    flags = ("--transport", transport, "--gateways", "1", "--variants", "fp32,slow")
+    flags = ("--transport", transport, "--gateways", "1", "--variants", "fp32,slow", "--replicas", "slow=1,fp32=1")
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("TWINSERVE_MAX_MESSAGE_MIB", "1")
         with ServerProcess(odd_models, tmp_path_factory.mktemp("server"), *flags, certificates=certified) as process:
