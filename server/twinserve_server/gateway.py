@@ -120,7 +120,6 @@ class Gateway:
                 reuse_port=True,
                 max_message_bytes=settings.max_message_mib << 20,
                 credentials=credentials,
-                behind=self._config.slab_path.with_suffix(".sock"),
             ),
             self._handlers(),
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 from twinserve_server.errors import TwinserveError
@@ -28,7 +27,6 @@ class ListenOptions:
 
     Attributes:
         credentials: a ``grpc.ServerCredentials``; None: plain text.
-        behind: a Unix socket of this gateway's own, for a transport that forwards; None: it has none.
     """
 
     host: str
@@ -36,7 +34,6 @@ class ListenOptions:
     reuse_port: bool
     max_message_bytes: int
     credentials: Any = None
-    behind: Path | None = None
 
     @property
     def address(self) -> str:

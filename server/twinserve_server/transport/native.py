@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -28,7 +30,7 @@ from twinserve_server.rpc.deadlines import gone_code, why_gone
 from twinserve_server.rpc.serve import RpcHandler, RpcTally
 from twinserve_server.rpc.status import outcome_of
 from twinserve_server.transport.aio import AioTransport
-from twinserve_server.transport.base import ListenOptions, PortError
+from twinserve_server.transport.base import ListenOptions, PortError, TransportError
 
 log = structlog.get_logger()
 
@@ -39,6 +41,8 @@ IO_THREADS: Final = 1
 #: What is handed to the library is on the wire a little later, and to close it waits for nobody.
 FLUSH_SECONDS: Final = 0.05
 POLL_SECONDS: Final = 0.005
+#: Of a Unix socket's address, which ends with a NUL.
+LONGEST_SOCKET: Final = 107
 _TIMEOUT: Final = re.compile(rb"(\d{1,8})([HMSmun])")
 _UNITS_NS: Final = {
     b"H": 3_600_000_000_000,
@@ -145,9 +149,8 @@ class NativeTransport:
         """
         Raises:
             PortError: the address is taken or not ours.
+            TransportError: there is no room for a socket in the temporary folder.
         """
-        behind = options.behind
-        assert behind is not None
         self._loop = asyncio.get_running_loop()
         direct = [handler for handler in handlers if isinstance(handler.direct, DirectMethod)]
         try:
@@ -175,8 +178,9 @@ class NativeTransport:
         ]
         self._looks_at_metadata = any(rpc.admit is not None for rpc in self._rpcs)
         rest = [handler for handler in handlers if handler not in direct]
+        self._folder, behind = private_socket()
         self._rest = AioTransport(replace(options, host=f"unix:{behind}", port=0, reuse_port=False), rest)
-        self._front.set_fallback(str(behind))
+        self._front.set_fallback(behind)
         self._reader = threading.Thread(target=self._read, name="native-reader", daemon=True)
         self._taking = False
         self._at_end: list[Callable[[], None]] = []
@@ -205,6 +209,7 @@ class NativeTransport:
         await rest
         await asyncio.sleep(FLUSH_SECONDS)
         await asyncio.to_thread(self._front.close)
+        self._folder.cleanup()
 
     def _read(self) -> None:
         """Runs in the reader's thread until the front is closed."""
@@ -230,6 +235,26 @@ class NativeTransport:
         callbacks, self._at_end = self._at_end, []
         for callback in callbacks:
             callback()
+
+
+def private_socket() -> tuple[tempfile.TemporaryDirectory[str], str]:
+    """A folder that only this user can enter, and where a socket may lie in it.
+
+    Raises:
+        TransportError: there is no temporary folder to be had, or its name is too long for a socket.
+    """
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="twinserve-")
+    except OSError as error:
+        raise TransportError(f"--transport native: no temporary folder ({error.strerror}); set TMPDIR") from None
+    path = f"{folder.name}/s"
+    if len(os.fsencode(path)) > LONGEST_SOCKET:
+        folder.cleanup()
+        raise TransportError(
+            f"--transport native: {path} is longer than a socket's name may be ({LONGEST_SOCKET} bytes); "
+            "set TMPDIR to a shorter folder"
+        )
+    return folder, path
 
 
 def timeout_ns(value: bytes) -> int:
