@@ -12,6 +12,7 @@ import gc
 import os
 import signal
 import sys
+import time
 from typing import Any
 
 from google.protobuf.descriptor import ServiceDescriptor
@@ -33,6 +34,7 @@ from twinserve_server.host.standard_error import StandardError
 from twinserve_server.ipc.addresses import is_ours
 from twinserve_server.ipc.control import SUPERVISOR_SECONDS, ControlLine
 from twinserve_server.ipc.process_config import GatewayConfig, read_config
+from twinserve_server.metrics.tallies import RpcTally
 from twinserve_server.rpc.auth import admission
 from twinserve_server.rpc.method import methods_of
 from twinserve_server.rpc.serve import RpcHandler, serve
@@ -48,6 +50,9 @@ from twinserve_server.transport.certificates import Certificates
 from twinserve_server.transport.choice import start_transport
 
 TICK_SECONDS = 0.1
+#: A drain waits until no call has come for so long, and for this at most.
+QUIET_SECONDS = 0.05
+QUIET_LIMIT_SECONDS = 1.0
 PREDICT = predict_pb2.DESCRIPTOR.services_by_name["PredictService"]
 ADMIN = admin_pb2.DESCRIPTOR.services_by_name["AdminService"]
 OPEN_INFERENCE = open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"]
@@ -75,6 +80,7 @@ class Gateway:
             id_prefix=f"{config.index:x}-",
         )
         self._transport: Transport | None = None
+        self._tallies: list[RpcTally] = []
         self._certificates: Certificates | None = None
         if (files := tls_files(config.settings)) is not None and config.pem is not None:
             self._certificates = Certificates(files, config.pem)
@@ -133,8 +139,21 @@ class Gateway:
         await self._health.enter_graceful_shutdown()
         self._engine.draining = True
         if self._transport is not None:
+            await self._until_quiet(min(QUIET_LIMIT_SECONDS, grace_seconds))
             await self._transport.drain(grace_seconds)
         self._drained.set()
+
+    async def _until_quiet(self, limit_seconds: float) -> None:
+        """Go on answering new calls (UNAVAILABLE) until none comes for a moment.
+
+        What has arrived when gRPC is told to stop, and is not taken yet, it would answer CANCELLED: nobody counts that,
+        and no client tries it again.
+        """
+        until = time.monotonic() + limit_seconds
+        before = -1.0
+        while time.monotonic() < until and before != (now := sum(tally.begun for tally in self._tallies)):
+            before = now
+            await asyncio.sleep(QUIET_SECONDS)
 
     def _served(self, name: str) -> ServedModel:
         version = self._config.versions[name]
@@ -163,15 +182,11 @@ class Gateway:
         }
         names = [service.full_name for service in (*servicers, REFLECTION)]
         servicers[REFLECTION] = reflection.aio.ReflectionServicer(names)
+        methods = [method for service, servicer in servicers.items() for method in methods_of(service, servicer)]
+        self._tallies = [self._recorder.rpc_tally(method.kind, method.service, method.name) for method in methods]
         return [
-            serve(
-                method,
-                self._recorder.rpc_tally(method.kind, method.service, method.name),
-                self._telemetry.journal,
-                admission(self._guard, method.service),
-            )
-            for service, servicer in servicers.items()
-            for method in methods_of(service, servicer)
+            serve(method, tally, self._telemetry.journal, admission(self._guard, method.service))
+            for method, tally in zip(methods, self._tallies, strict=True)
         ]
 
     async def _on_control(self, method: str, params: dict[str, Any]) -> dict[str, Any] | None:

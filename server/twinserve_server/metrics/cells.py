@@ -23,6 +23,11 @@ class Cell:
         """Count ``amount`` more."""
         self._cells[self._at] += amount
 
+    @property
+    def value(self) -> float:
+        """What it counts up to."""
+        return self._cells[self._at]
+
     def set(self, value: float) -> None:
         """Put a gauge to ``value``."""
         self._cells[self._at] = value

@@ -33,6 +33,11 @@ class RpcTally:
         # Made by the first RPC: most methods are never called, and a histogram is thirty lines of every scrape.
         self._seconds: Histogram | None = None
 
+    @property
+    def begun(self) -> float:
+        """RPCs that have begun."""
+        return self._started.value
+
     def started(self) -> None:
         """An RPC began."""
         self._started.add()

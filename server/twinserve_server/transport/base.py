@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from twinserve_server.errors import TwinserveError
+
+#: More than any machine works off before its callers' deadlines pass.
+MAX_PENDING_CALLS: Final = 100_000
 
 
 class PortError(TwinserveError):
@@ -70,6 +73,10 @@ def channel_arguments(options: ListenOptions) -> list[tuple[str, Any]]:
         ("grpc.so_reuseport", int(options.reuse_port)),
         ("grpc.max_receive_message_length", options.max_message_bytes),
         ("grpc.max_send_message_length", options.max_message_bytes),
+        # Calls that have arrived and are not taken yet: beyond 1,000 gRPC core cancels them at random, which nobody
+        # counts and no client tries again. The variants' queues have bounds of their own, and a status that says so.
+        ("grpc.server.max_pending_requests", MAX_PENDING_CALLS),
+        ("grpc.server.max_pending_requests_hard_limit", MAX_PENDING_CALLS),
         # Clients may ping every 10 s, also without calls; the SDK does.
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
         ("grpc.keepalive_permit_without_calls", 1),
