@@ -35,15 +35,15 @@ from rich.table import Table
 
 from twinserve_bench.simulation import SimulatedMachine, SimulatedVariant
 from twinserve_loadtest.compare.accuracy import TestImages, compare_accuracy
-from twinserve_loadtest.compare.block_runner import BlockResult, histogram_of
 from twinserve_loadtest.compare.experiment import Experiment
 from twinserve_loadtest.compare.measurements import Settings
-from twinserve_loadtest.record.findings import Effect
+from twinserve_loadtest.record.percentiles import histogram_of
+from twinserve_loadtest.record.run import Block, BlockPlan, Effect
 
 SLOWDOWNS = (1.0, 1.1, 1.2, 1.5)
 LOSSES = (0.003, 0.01, 0.03)
 #: What a single figure of a run is called by; the steering figures decide whether a slow-down was found.
-STEERING = (("single_stream", "p50"), ("server", "p50"), ("offline", "throughput"))
+STEERING = (("single-stream", "p50"), ("open", "p50"), ("offline", "throughput"))
 IMAGES = 10_000
 #: Share of the baseline's answers that are wrong, and of images that change sides without any planted loss.
 BASE_ERROR, CHURN = 0.01, 0.001
@@ -160,9 +160,10 @@ def check_accuracy(loss: float, runs: int) -> list[Promise]:
     ]
 
 
-def _answers(labels: np.ndarray, right: np.ndarray) -> BlockResult:
+def _answers(labels: np.ndarray, right: np.ndarray) -> Block:
     answers = np.where(right, labels, (labels + 1) % 10).astype(np.uint16)
-    return BlockResult(1.0, 1, len(labels), 0, histogram_of(np.ones(1)), predictions=answers)
+    plan = BlockPlan("accuracy", "offline", "accuracy", "baseline", -1, 0, 1, len(labels), None, 1)
+    return Block("a", plan, 1.0, 1, len(labels), 0, histogram_of(np.ones(1)), predictions=answers)
 
 
 def simulate(runs: int, seconds: float, workers: int, seed: int) -> tuple[list[Case], list[Promise]]:

@@ -23,11 +23,11 @@ from twinserve_loadtest.compare.accuracy import TestImages, compare_accuracy
 from twinserve_loadtest.compare.experiment import Experiment
 from twinserve_loadtest.compare.live_blocks import LiveBlocks
 from twinserve_loadtest.compare.measurements import Measurements, Settings
-from twinserve_loadtest.record.findings import Effect
+from twinserve_loadtest.record.run import Effect
 from twinserve_loadtest.record.testset import TestSet, load_test_set
 from twinserve_loadtest.target.local import LocalServer
 
-FIGURE = ("single_stream", "p50")
+FIGURE = ("single-stream", "p50")
 #: The stopwatch asks both variants in turn, so many single requests each time.
 _TURNS, _REQUESTS = 40, 50
 

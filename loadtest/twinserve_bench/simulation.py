@@ -1,4 +1,4 @@
-"""A machine that does not exist: a :class:`~twinserve_loadtest.compare.block_runner.BlockRunner` whose truth is known.
+"""A machine that does not exist: a :class:`~twinserve_loadtest.compare.runner.Runner` whose truth is known.
 
 It draws latencies like those of a noisy, shared 2-core box: a slow drift (an Ornstein-Uhlenbeck process),
 bursts in which a neighbour takes part of the CPU, autocorrelation from request to request, and a heavy tail
@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
 
-from twinserve_loadtest.compare.block_runner import ArmUnavailableError, BlockResult, histogram_of
-from twinserve_loadtest.compare.design import BlockPlan
+from twinserve_loadtest.compare.runner import ArmUnavailableError
+from twinserve_loadtest.record.percentiles import histogram_of
+from twinserve_loadtest.record.run import Block, BlockPlan
 
 _STEP = 0.25  # seconds between two points of the drift
 _HORIZON = 3600.0
@@ -86,8 +87,8 @@ class SimulatedMachine:
         """Simulated seconds since the start."""
         return self._time
 
-    def run(self, arm: str, block: BlockPlan) -> BlockResult:
-        """Draw one block (the :class:`~twinserve_loadtest.compare.block_runner.BlockRunner` protocol)."""
+    def run(self, arm: str, block: BlockPlan) -> Block:
+        """Draw one block (the :class:`~twinserve_loadtest.compare.runner.Runner` protocol)."""
         if self._dies_at is not None and self._time >= self._dies_at:
             raise ArmUnavailableError(f"{arm}: the simulated server is gone")
         base = self._request_seconds + self._image_seconds * block.images_per_request
@@ -103,7 +104,9 @@ class SimulatedMachine:
         images = block.requests * block.images_per_request
         asked = (block.first_image + np.arange(images)) % len(self._labels)
         predictions, probabilities = self._answers(arm, asked) if block.phase == "accuracy" else (None, None)
-        return BlockResult(
+        return Block(
+            arm=arm,
+            plan=block,
             seconds=seconds,
             requests=block.requests,
             images=images,

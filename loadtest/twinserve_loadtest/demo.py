@@ -17,7 +17,7 @@ from twinserve_client.cli.main import INTERRUPTED, UNEXPECTED
 from twinserve_host.files import FileError, check_writable
 from twinserve_loadtest.loadtest.command import LoadTestError, Order, exit_code, run_load_test
 from twinserve_loadtest.loadtest.plan import LoadSettings
-from twinserve_loadtest.record.load_results import Results
+from twinserve_loadtest.record.measurement import Record
 from twinserve_loadtest.record.testset import FILE_NAME
 from twinserve_loadtest.target.managed import ManagedServer, ServerStartError
 
@@ -55,7 +55,7 @@ class Demo:
         signal.signal(signal.SIGTERM, _terminated)
         signal.signal(signal.SIGHUP, _terminated)
         try:
-            results = self._parts(console)
+            record = self._parts(console)
         except KeyboardInterrupt:
             console.print("\nInterrupted; nothing is left running.", style="red")
             return INTERRUPTED
@@ -69,9 +69,9 @@ class Demo:
             console.print(f"Error: {error}", style="red", highlight=False, markup=False)
             return UNEXPECTED
         console.print(f"\n{time.monotonic() - began:.0f} s in all.", style="dim", highlight=False)
-        return exit_code(results)
+        return exit_code(record)
 
-    def _parts(self, console: Console) -> Results:
+    def _parts(self, console: Console) -> Record:
         bench, loads, page = (self.reports / name for name in ("bench.json", "loadtest.json", "report.html"))
         for path in (bench, loads, page, self.reports / "plots" / "size.svg"):
             try:
@@ -96,14 +96,14 @@ class Demo:
         with ManagedServer([_program(), "serve", "--models", str(self.models)], self.reports / "server.log") as server:
             console.print(f"serving at {server.address.target}, metrics at {server.address.metrics_url}/metrics")
             _begin(console, 4, "load")
-            results = run_load_test(self._order(server, loads), console)
-            if exit_code(results) == INTERRUPTED:
+            record = run_load_test(self._order(server, loads), console)
+            if exit_code(record) == INTERRUPTED:
                 raise KeyboardInterrupt
         _begin(console, 5, "report")
         test_set = str(self.models / MODEL)
         # The last lines on the terminal are the report's table and its sentence.
         _twinserve("report", str(loads), str(bench), "--output", str(page), "--test-set", test_set)
-        return results
+        return record
 
     def _manifests(self) -> list[str]:
         """The manifests of what is there to be served and tested."""

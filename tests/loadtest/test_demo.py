@@ -16,7 +16,7 @@ import pytest
 from support.processes import children_running
 from support.server_process import wait_until
 from support.tiny_model import make_tiny_models
-from twinserve_loadtest.record.results_file import load_results
+from twinserve_loadtest.record.files import read_record
 
 TWINSERVE = Path(sysconfig.get_path("scripts")) / "twinserve"
 
@@ -49,10 +49,10 @@ def test_it_leaves_results_a_page_and_a_sentence_and_no_process(models: Path, tm
     process = start(models, reports, "--duration", "0.4")
     out, _ = process.communicate(timeout=150)
     assert process.returncode == 0, out
-    results = load_results(reports / "loadtest.json")
+    results = read_record(reports / "loadtest.json")
     assert results.complete
     assert results.command.startswith("twinserve demo ")
-    assert len(results.scenarios) == 5
+    assert len(results.runs) == 5
     assert "int8 is " in out
     assert "64 images of tiny (NOT the full test set; made by a test)" in " ".join(out.split())
     for name in ("bench.json", "report.html", "server.log"):

@@ -15,11 +15,11 @@ from typer.testing import CliRunner
 import twinserve_loadtest
 from support.server_process import ServerProcess
 from twinserve_loadtest.commands import compare as compare_command
-from twinserve_loadtest.compare.command import CompareOrder, run_compare
+from twinserve_loadtest.commands.outcome import run_compare
+from twinserve_loadtest.compare.command import CompareOrder
 from twinserve_loadtest.compare.exit_codes import NO_VERDICT
 from twinserve_loadtest.compare.sizing import Sizes
-from twinserve_loadtest.record.comparison import Comparison
-from twinserve_loadtest.record.results_file import load_results
+from twinserve_loadtest.record.files import read_record
 
 LOCUSTFILE = Path(twinserve_loadtest.__file__).parent / "locust_cli" / "locustfile.py"
 
@@ -62,12 +62,11 @@ def test_loadtest(tls_server: ServerProcess, tiny_models: Path, certificates: Pa
         *command("loadtest", tls_server, tiny_models, output, "--mode", "accuracy", *flags(certificates)),
     )
     assert ended.returncode == 0, ended.stderr
-    scenario = load_results(output).scenario("accuracy")
-    assert scenario is not None
+    arms = read_record(output).runs["accuracy"].arms
     for variant in ("fp32", "int8"):
-        accuracy = scenario.variants[variant].accuracy
-        assert accuracy is not None
-        assert (accuracy.correct, accuracy.total) == (64, 64)
+        answers = arms[variant].answers
+        assert answers is not None
+        assert (answers.correct, answers.images) == (64, 64)
 
 
 def test_locust(tls_server: ServerProcess, tiny_models: Path, certificates: Path, tmp_path: Path) -> None:
@@ -77,7 +76,7 @@ def test_locust(tls_server: ServerProcess, tiny_models: Path, certificates: Path
         "--twin-testset", str(tiny_models / "tiny"), "--twin-results", str(output), *flags(certificates, "--twin-tls"),
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
-    assert load_results(output).complete
+    assert read_record(output).complete
 
 
 def test_compare(
@@ -93,12 +92,12 @@ def test_compare(
         settings = replace(order.settings, seconds=4.0, least_units=2, sizes=sizes)
         return run_compare(replace(order, settings=settings))
 
-    monkeypatch.setattr("twinserve_loadtest.compare.command.run_compare", run_shortly)
+    monkeypatch.setattr("twinserve_loadtest.commands.outcome.run_compare", run_shortly)
     output = tmp_path / "compare.json"
     options = ["--target", tls_server.target, "--models", str(tiny_models), "--output", str(output), "--quick"]
     result = CliRunner().invoke(compare_command.app, ["fp32", "int8", *options, *flags(certificates)])
     assert result.exit_code != NO_VERDICT, result.output
-    assert set(Comparison.read(output).variants) == {"fp32", "int8"}
+    assert set(read_record(output).model.variants) == {"fp32", "int8"}
 
 
 @pytest.mark.parametrize(

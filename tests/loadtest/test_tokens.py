@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from support.server_process import ServerProcess
-from twinserve_loadtest.record.results_file import load_results
+from twinserve_loadtest.record.files import read_record
 from twinserve_server.access.token_file import create_token
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "TWINSERVE_TOKEN"}
@@ -81,7 +81,7 @@ def test_a_load_test_shows_the_token_and_writes_it_nowhere(
         seen=seen,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
-    result = load_results(output)
+    result = read_record(output)
     assert result.complete
     # The metrics were read with it, too.
     assert result.model.variants["fp32"].memory is not None

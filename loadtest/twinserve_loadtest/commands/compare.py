@@ -100,7 +100,7 @@ def compare(
     use_token(token_file, exit_code=NO_VERDICT)
     try:
         if reuse is not None:
-            from twinserve_loadtest.compare.reuse import run_reuse
+            from twinserve_loadtest.commands.outcome import run_reuse
 
             raise typer.Exit(run_reuse(reuse, baseline, candidate, models, as_json=as_json))
         chosen = gates_of(
@@ -117,7 +117,8 @@ def compare(
     except OptionError as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(NO_VERDICT) from None
-    from twinserve_loadtest.compare.command import CompareOrder, run_compare
+    from twinserve_loadtest.commands.outcome import run_compare
+    from twinserve_loadtest.compare.command import CompareOrder
 
     order = CompareOrder(
         settings=settings,

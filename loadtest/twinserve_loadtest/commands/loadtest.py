@@ -56,7 +56,8 @@ def loadtest(
     token_file: TokenFile = None,
 ) -> None:
     """Exit code 0: complete; 1: something is missing; 2: the test could not begin; 130: Ctrl-C."""
-    from twinserve_loadtest.loadtest.command import Order, run_command
+    from twinserve_loadtest.commands.outcome import run_loadtest
+    from twinserve_loadtest.loadtest.command import Order
     from twinserve_loadtest.loadtest.plan import LoadSettings
 
     try:
@@ -77,4 +78,4 @@ def loadtest(
     use_token(token_file)
     tls = tls_of(tls_ca, tls_cert, tls_key)
     order = Order(settings, target, metrics_url, model, names, models, data, images, output, command, tls)
-    raise typer.Exit(run_command(order))
+    raise typer.Exit(run_loadtest(order))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from twinserve_loadtest.record.comparison import encode_classes
-from twinserve_loadtest.record.findings import AccuracyResult, Disagreement
-from twinserve_loadtest.record.load_results import NOT_ANSWERED
+from twinserve_loadtest.compare.scenario_results import arm_of
+from twinserve_loadtest.record.comparison import Disagreement, PairedAccuracy
+from twinserve_loadtest.record.measurement import NOT_ANSWERED
+from twinserve_loadtest.record.run import Answers, Arm, Run
+from twinserve_loadtest.record.wire import encode_classes
 from twinserve_loadtest.statistics.paired import (
     PairedCounts,
     confusion_matrix,
@@ -22,9 +24,11 @@ from twinserve_loadtest.statistics.paired import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
-    from twinserve_loadtest.compare.block_runner import BlockResult
+    from twinserve_loadtest.record.run import Block
 
 #: Disagreements that are shown; the count tells how many there are.
 GALLERY_SIZE = 100
@@ -44,17 +48,13 @@ class TestImages:
 
 
 def compare_accuracy(
-    test: TestImages,
-    baseline: tuple[str, BlockResult],
-    candidate: tuple[str, BlockResult],
-    margin: float,
-    confidence: float = 0.95,
-) -> AccuracyResult | None:
+    test: TestImages, baseline: tuple[str, Block], candidate: tuple[str, Block], margin: float, confidence: float = 0.95
+) -> PairedAccuracy | None:
     """Everything about right and wrong answers.
 
     Args:
         test: the test set, in the order in which it was sent.
-        baseline: name in the results and accuracy block of variant A.
+        baseline: name in the record and accuracy block of variant A.
         candidate: the same of variant B.
         margin: tolerated loss as a share, above 0.
         confidence: of all intervals.
@@ -62,29 +62,17 @@ def compare_accuracy(
     Returns:
         None when no image was answered by both.
     """
-    count = len(test.labels)
-    answers = [_answers(block, count) for _, block in (baseline, candidate)]
-    answered = [found != NOT_ANSWERED for found in answers]
-    both = answered[0] & answered[1]
+    answers = {name: _answers(block, len(test.labels)) for name, block in (baseline, candidate)}
+    first, second = answers.values()
+    both = (first != NOT_ANSWERED) & (second != NOT_ANSWERED)
     if not both.any():
         return None
-    labels = test.labels[both]
-    first, second = answers[0][both], answers[1][both]
-    counts = paired_counts(labels, first, second)
-    names = (baseline[0], candidate[0])
-    classes = max(len(test.class_names), int(max(labels.max(), first.max(), second.max())) + 1)
+    counts = paired_counts(test.labels[both], first[both], second[both])
     p_value = non_inferiority_p(counts, margin)
-    differing = np.flatnonzero(both & (answers[0] != answers[1]))
-    return AccuracyResult(
+    differing = np.flatnonzero(both & (first != second))
+    return PairedAccuracy(
         images=counts.images,
-        class_names=list(test.class_names),
-        item_shape=list(test.images.shape[1:]),
         labels=encode_classes(test.labels),
-        predictions={name: encode_classes(found) for name, found in zip(names, answers, strict=True)},
-        accuracy={
-            names[0]: wilson_interval(counts.both + counts.only_baseline, counts.images, confidence),
-            names[1]: wilson_interval(counts.both + counts.only_candidate, counts.images, confidence),
-        },
         both_correct=counts.both,
         only_baseline_correct=counts.only_baseline,
         only_candidate_correct=counts.only_candidate,
@@ -94,19 +82,23 @@ def compare_accuracy(
         margin=margin,
         non_inferiority_p=p_value,
         non_inferior=p_value < (1 - confidence) / 2,
-        confusion={
-            names[0]: confusion_matrix(labels, first, classes),
-            names[1]: confusion_matrix(labels, second, classes),
-        },
         disagreement_count=len(differing),
-        disagreements=_gallery(test, answers, differing, baseline[1], candidate[1]),
-        test_set_seconds={names[0]: baseline[1].seconds, names[1]: candidate[1].seconds},
-        unanswered={name: int((~found).sum()) for name, found in zip(names, answered, strict=True)},
+        disagreements=_gallery(test, [first, second], differing, baseline[1], candidate[1]),
+        unanswered={name: int((found == NOT_ANSWERED).sum()) for name, found in answers.items()},
     )
 
 
-def counts_of(accuracy: AccuracyResult) -> PairedCounts:
-    """The paired table behind an accuracy section."""
+def accuracy_run(test: TestImages, blocks: Mapping[str, Block], confidence: float = 0.95) -> Run:
+    """The accuracy blocks as a run; shares of right answers are of the images that every arm answered."""
+    answers = {name: _answers(block, len(test.labels)) for name, block in blocks.items()}
+    everywhere = np.all([found != NOT_ANSWERED for found in answers.values()], axis=0)
+    arms = {name: _arm(test, blocks[name], found, everywhere, confidence) for name, found in answers.items()}
+    batch = next(iter(blocks.values())).plan.images_per_request
+    return Run("accuracy", arms, images_per_request=batch)
+
+
+def counts_of(accuracy: PairedAccuracy) -> PairedCounts:
+    """The paired table behind the test of accuracy."""
     return PairedCounts(
         accuracy.both_correct,
         accuracy.only_baseline_correct,
@@ -115,7 +107,26 @@ def counts_of(accuracy: AccuracyResult) -> PairedCounts:
     )
 
 
-def _answers(block: BlockResult, count: int) -> NDArray[np.int64]:
+def _arm(
+    test: TestImages, block: Block, found: NDArray[np.int64], everywhere: NDArray[np.bool_], confidence: float
+) -> Arm:
+    labels, given = test.labels[everywhere], found[everywhere]
+    answers = None
+    if len(given):
+        classes = max(len(test.class_names), int(max(labels.max(), given.max())) + 1)
+        correct = int((labels == given).sum())
+        answers = Answers(
+            correct=correct,
+            images=len(given),
+            coverage=float((found != NOT_ANSWERED).mean()),
+            share=wilson_interval(correct, len(given), confidence),
+            confusion=confusion_matrix(labels, given, classes),
+            predictions=encode_classes(found),
+        )
+    return replace(arm_of([block]), answers=answers)
+
+
+def _answers(block: Block, count: int) -> NDArray[np.int64]:
     """One class an image; the last request may have gone round to the first images: those are cut off."""
     found = np.full(count, NOT_ANSWERED, np.int64)
     if block.predictions is not None:
@@ -128,8 +139,8 @@ def _gallery(
     test: TestImages,
     answers: list[NDArray[np.int64]],
     differing: NDArray[np.intp],
-    baseline: BlockResult,
-    candidate: BlockResult,
+    baseline: Block,
+    candidate: Block,
 ) -> list[Disagreement]:
     """Those that one arm gets right first, then those that both get wrong, each in test-set order."""
     order = sorted(
@@ -150,7 +161,7 @@ def _gallery(
     ]
 
 
-def _probabilities(block: BlockResult, index: int) -> list[float]:
+def _probabilities(block: Block, index: int) -> list[float]:
     if block.probabilities is None or index >= len(block.probabilities):
         return []
     return [round(float(value), 4) for value in block.probabilities[index]]

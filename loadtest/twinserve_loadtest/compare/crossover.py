@@ -9,22 +9,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from twinserve_loadtest.compare.design import WARM_UP_CALLS, BlockPlan, Role, ScenarioPlan, unit_blocks
+from twinserve_loadtest.compare.design import WARM_UP_CALLS, ScenarioPlan, unit_blocks
 from twinserve_loadtest.compare.effects import Level, estimate_effects
-from twinserve_loadtest.record.findings import CrossoverCell, Remark, SloResult
-from twinserve_loadtest.statistics.bootstrap import BlockTable, percentile_ratios
+from twinserve_loadtest.record.comparison import CrossoverCell
+from twinserve_loadtest.record.run import ROLES, Block, BlockPlan, RateSearch, Remark
+from twinserve_loadtest.statistics.bootstrap import LatencyTable, percentile_ratios
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from twinserve_loadtest.compare.block_runner import MeasuredBlock
     from twinserve_loadtest.compare.experiment import Extra, Measure
     from twinserve_loadtest.compare.measurements import Measurements, Settings
 
 BATCH_SIZES = (1, 8, 32, 128)
 _BLOCK_SECONDS = 0.15
 _UNITS = 4
-_ROLES: tuple[Role, Role] = ("baseline", "candidate")
 
 
 def survey(sites: Mapping[int, Measure] | None = None, threads: int = 1, batches: Sequence[int] = BATCH_SIZES) -> Extra:
@@ -41,8 +40,8 @@ def survey(sites: Mapping[int, Measure] | None = None, threads: int = 1, batches
         places = dict(sites or {threads: measure})
         needed = len(places) * len(batches) * _UNITS * 4 * 2 * _BLOCK_SECONDS
         if seconds < needed:
-            text = f"The crossover map needs {needed:.0f} s, {max(seconds, 0):.0f} s were left."
-            found.missing.append(Remark("crossover_not_measured", text))
+            text = f"The crossover map takes {needed:.0f} s; {max(seconds, 0):.0f} s were left."
+            found.missing.append(Remark("crossover_not_measured", text, "crossover"))
             return
         for count, run in places.items():
             for batch in batches:
@@ -52,7 +51,7 @@ def survey(sites: Mapping[int, Measure] | None = None, threads: int = 1, batches
 
 
 def crossover_cells(
-    blocks: Sequence[MeasuredBlock], settings: Settings, slo: SloResult | None, threads: int = 1
+    blocks: list[Block], settings: Settings, slo: RateSearch | None, threads: int = 1
 ) -> list[CrossoverCell]:
     """The cells of all maps: throughput by batch size and threads, the median by offered rate.
 
@@ -67,16 +66,16 @@ def crossover_cells(
     for plan in {block.plan.scenario: block.plan for block in blocks if block.plan.phase == "crossover"}.values():
         if plan.pair < 0:
             continue
-        cores = int(plan.scenario.split("-")[1])
+        scenario = _scenario(plan.threads, plan.images_per_request, 1)
         effect = next(
             estimate.at(Level(settings.confidence, settings.confidence, settings.confidence), None)
-            for estimate in estimate_effects(_scenario(cores, plan.images_per_request, 1), blocks, "crossover", rng)
+            for estimate in estimate_effects(scenario, blocks, "crossover", rng)
             if estimate.metric == "throughput"
         )
         cells.append(
             CrossoverCell(
                 batch_size=plan.images_per_request,
-                threads=cores,
+                threads=plan.threads,
                 offered_rate=None,
                 metric="throughput",
                 baseline=effect.baseline,
@@ -90,9 +89,9 @@ def crossover_cells(
 
 
 def _by_rate(
-    blocks: Sequence[MeasuredBlock],
+    blocks: list[Block],
     settings: Settings,
-    slo: SloResult | None,
+    slo: RateSearch | None,
     rng: np.random.Generator,
     threads: int,
 ) -> list[CrossoverCell]:
@@ -100,11 +99,11 @@ def _by_rate(
     cells = []
     ladder = [block for block in blocks if block.plan.phase == "slo"]
     for rate in sorted({block.plan.rate for block in ladder if block.plan.rate is not None}):
-        by_role = {role: [b.result for b in ladder if b.plan.role == role and b.plan.rate == rate] for role in _ROLES}
+        by_role = {role: [b for b in ladder if b.plan.role == role and b.plan.rate == rate] for role in ROLES}
         rounds = min(len(results) for results in by_role.values())
         if rounds < 2:
             continue
-        tables = [BlockTable([[r.histogram] for r in by_role[role][:rounds]]) for role in _ROLES]
+        tables = [LatencyTable([[r.histogram] for r in by_role[role][:rounds]]) for role in ROLES]
         ratio = percentile_ratios(tables[0], tables[1], [0.5], rng)[0]
         medians = [
             float(table.quantiles(np.ones((1, rounds)), [0.5])[0, 0]) if table.samples else None for table in tables
@@ -133,12 +132,12 @@ def _by_rate(
 def _scenario(threads: int, batch: int, requests: int) -> ScenarioPlan:
     return ScenarioPlan(
         name=f"threads-{threads}-batch-{batch}",
-        description=f"batches of {batch} images on {threads} thread(s)",
         traffic="offline",
         quantiles=(),
         steering_quantile=None,
         requests=requests,
         images_per_request=batch,
+        threads=threads,
     )
 
 
@@ -146,9 +145,9 @@ def _measure_cell(run: Measure, found: Measurements, threads: int, batch: int) -
     """Warm up both arms with this shape, size the blocks by the slower one, and measure a few units."""
     settings = found.settings
     slowest = 0.0
-    for role in _ROLES:
+    for role in ROLES:
         warm_up = BlockPlan("crossover", "offline", "warm_up", role, -1, 0, WARM_UP_CALLS, batch, None, settings.seed)
-        result = run(warm_up).result
+        result = run(warm_up)
         slowest = max(slowest, result.seconds / result.requests)
     plan = _scenario(threads, batch, max(4, round(_BLOCK_SECONDS / slowest)))
     for unit in range(_UNITS):

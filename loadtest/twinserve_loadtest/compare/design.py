@@ -14,49 +14,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
-Phase = Literal["warm_up", "pilot", "control", "main", "slo", "crossover", "accuracy"]
-Role = Literal["baseline", "candidate"]
-Traffic = Literal["single_stream", "server", "offline"]
+from twinserve_loadtest.record.run import BlockPlan, Phase, Role, Scenario
 
 #: Least pairs before an interval is looked at.
 LEAST_PAIRS = 20
 PAIRS_PER_UNIT = 2
 #: TorchScript specialises during its first calls of a shape: about 20 of them are slow.
 WARM_UP_CALLS = 32
-
-
-@dataclass(frozen=True, slots=True)
-class BlockPlan:
-    """What one block does. Blocks of a pair differ in ``arm`` and ``role`` alone."""
-
-    scenario: str
-    #: How requests are sent: one in flight, open loop by a schedule, or as fast as batches go.
-    traffic: Traffic
-    phase: Phase
-    role: Role
-    #: Number of the pair inside the phase; -1 outside pairs (warm-up, pilot).
-    pair: int
-    #: Index of the first test image; further ones follow in order, starting over at the end.
-    first_image: int
-    requests: int
-    images_per_request: int
-    #: Offered requests a second of the open loop; None elsewhere.
-    rate: float | None
-    #: Seeds the arrival times of the open loop.
-    seed: int
+#: The words that seed the draws: older ones, so that a published seed draws again what it drew.
+_SEED_WORDS = {"single-stream": "single_stream", "open": "server"}
 
 
 @dataclass(frozen=True, slots=True)
 class ScenarioPlan:
     """One of the three questions and the size of its blocks."""
 
+    #: A scenario, or the place of a cell on the crossover map.
     name: str
-    description: str
-    traffic: Traffic
+    traffic: Scenario
     #: Quantiles (0..1) whose ratios are effects.
     quantiles: tuple[float, ...]
     #: The one of them that steers precision; None: throughput does.
@@ -66,6 +44,8 @@ class ScenarioPlan:
     rate: float | None = None
     #: Share of the time for the main phase that this scenario gets.
     weight: float = 1.0
+    #: That a forward pass may use.
+    threads: int = 1
 
     @property
     def images_per_block(self) -> int:
@@ -83,7 +63,7 @@ def unit_blocks(plan: ScenarioPlan, phase: Phase, unit: int, *, seed: int, image
         seed: of the whole experiment.
         images: size of the test set.
     """
-    coin = np.random.default_rng([seed, unit, *plan.name.encode(), *phase.encode()])
+    coin = np.random.default_rng([seed, unit, *seed_words(plan.name), *phase.encode()])
     first: Role = "baseline" if coin.random() < 0.5 else "candidate"
     second: Role = "candidate" if first == "baseline" else "baseline"
     for position, role in enumerate((first, second, second, first)):
@@ -99,9 +79,15 @@ def unit_blocks(plan: ScenarioPlan, phase: Phase, unit: int, *, seed: int, image
             images_per_request=plan.images_per_request,
             rate=plan.rate,
             seed=pair_seed(seed, plan.name, phase, pair),
+            threads=plan.threads,
         )
 
 
 def pair_seed(seed: int, scenario: str, phase: Phase, pair: int) -> int:
     """The seed of a pair's arrival times: the same for both arms, different from every other pair's."""
-    return int(np.random.default_rng([seed, pair, *scenario.encode(), *phase.encode(), 1]).integers(2**31))
+    return int(np.random.default_rng([seed, pair, *seed_words(scenario), *phase.encode(), 1]).integers(2**31))
+
+
+def seed_words(scenario: str) -> bytes:
+    """What a scenario adds to a seed."""
+    return _SEED_WORDS.get(scenario, scenario).encode()

@@ -10,25 +10,20 @@ A/A control could not exclude between two equal arms. What is smaller than that 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from twinserve_loadtest.compare.design import PAIRS_PER_UNIT, Phase, Role, ScenarioPlan
-from twinserve_loadtest.record.findings import Claim, Effect, Interval
+from twinserve_loadtest.compare.design import PAIRS_PER_UNIT, ScenarioPlan
 from twinserve_loadtest.record.percentiles import least_samples, percentile_name
-from twinserve_loadtest.statistics.bootstrap import BlockTable, LogRatio, percentile_ratios, rate_ratio
+from twinserve_loadtest.record.run import ROLES, Block, Claim, Effect, Interval, Phase, Role, whole_units
+from twinserve_loadtest.statistics.bootstrap import LatencyTable, LogRatio, percentile_ratios, rate_ratio
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from numpy.typing import NDArray
-
-    from twinserve_loadtest.compare.block_runner import BlockResult, MeasuredBlock
-
-BLOCKS_PER_UNIT = 2 * PAIRS_PER_UNIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,24 +103,7 @@ def noise_floor(control: Effect | None) -> float | None:
     return max(control.interval.high, 1 / control.interval.low)
 
 
-def whole_units(
-    blocks: Iterable[MeasuredBlock], scenario: str, phase: Phase
-) -> dict[int, dict[Role, list[BlockResult]]]:
-    """The complete, valid units of a scenario: unit number -> role -> its two results."""
-    units: dict[int, dict[Role, list[BlockResult]]] = defaultdict(lambda: {"baseline": [], "candidate": []})
-    for block in blocks:
-        if block.plan.scenario == scenario and block.plan.phase == phase and not block.result.invalid:
-            units[block.unit][block.plan.role].append(block.result)
-    return {
-        number: roles
-        for number, roles in sorted(units.items())
-        if sum(len(results) for results in roles.values()) == BLOCKS_PER_UNIT
-    }
-
-
-def estimate_effects(
-    plan: ScenarioPlan, blocks: Iterable[MeasuredBlock], phase: Phase, rng: np.random.Generator
-) -> list[Estimate]:
+def estimate_effects(plan: ScenarioPlan, blocks: list[Block], phase: Phase, rng: np.random.Generator) -> list[Estimate]:
     """Every effect of a scenario: its percentiles, throughput when it is offline, and CPU where it is told."""
     units = list(whole_units(blocks, plan.name, phase).values())
     pairs = PAIRS_PER_UNIT * len(units)
@@ -161,12 +139,11 @@ def half_width(estimates: Iterable[Estimate], confidence: float) -> float:
 
 def _percentiles(
     plan: ScenarioPlan,
-    units: list[dict[Role, list[BlockResult]]],
+    units: list[dict[Role, list[Block]]],
     pairs: int,
     rng: np.random.Generator,
 ) -> list[Estimate]:
-    roles: tuple[Role, Role] = ("baseline", "candidate")
-    tables = {role: BlockTable([[result.histogram for result in unit[role]] for unit in units]) for role in roles}
+    tables = {role: LatencyTable([[block.histogram for block in unit[role]] for unit in units]) for role in ROLES}
     ratios = percentile_ratios(tables["baseline"], tables["candidate"], plan.quantiles, rng)
     samples = min(table.samples for table in tables.values())
     whole = np.ones((1, len(units)))
@@ -195,13 +172,12 @@ def _percentiles(
 
 
 def _sums(
-    units: list[dict[Role, list[BlockResult]]], of: Callable[[BlockResult], tuple[float, float]]
+    units: list[dict[Role, list[Block]]], of: Callable[[Block], tuple[float, float]]
 ) -> dict[Role, NDArray[np.float64]]:
     """By role, units x 2: the sums over a unit's blocks of an amount and of what it is divided by."""
-    roles: tuple[Role, Role] = ("baseline", "candidate")
     return {
         role: np.array([np.sum([of(result) for result in unit[role]], axis=0) for unit in units]).reshape(-1, 2)
-        for role in roles
+        for role in ROLES
     }
 
 

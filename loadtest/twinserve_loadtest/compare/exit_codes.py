@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from twinserve_loadtest.record.findings import VerdictOutcome
+    from twinserve_loadtest.record.comparison import VerdictOutcome
 
 EXIT_CODES: Final[dict[VerdictOutcome, int]] = {"SHIP": 0, "DO NOT SHIP": 1, "NOT ENOUGH EVIDENCE": 2}
 #: No verdict at all: wrong use, or the comparison could not be made. A pipeline must not take it for the third outcome.

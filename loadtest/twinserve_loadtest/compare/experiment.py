@@ -1,7 +1,7 @@
 """The experiment: accuracy, warm-up, A/A control, interleaved A/B units, looks, until it is precise enough.
 
 A coordinator without load of its own: it says which block runs next (:mod:`twinserve_loadtest.compare.design`), gives
-it to a :class:`~twinserve_loadtest.compare.block_runner.BlockRunner`, and looks at the intervals at the moments set
+it to a :class:`~twinserve_loadtest.compare.runner.Runner`, and looks at the intervals at the moments set
 beforehand (:mod:`twinserve_loadtest.statistics.sequential`). All scenarios advance together, one unit each a round, so
 that they share the day's weather. When the server goes away, what was measured is kept and what is missing
 is said.
@@ -11,20 +11,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from twinserve_loadtest.compare.block_runner import ArmUnavailableError, BlockResult, BlockRunner, MeasuredBlock
-from twinserve_loadtest.compare.design import (
-    PAIRS_PER_UNIT,
-    WARM_UP_CALLS,
-    BlockPlan,
-    Phase,
-    Role,
-    ScenarioPlan,
-    Traffic,
-    unit_blocks,
-)
+from twinserve_loadtest.compare.design import PAIRS_PER_UNIT, WARM_UP_CALLS, ScenarioPlan, seed_words, unit_blocks
 from twinserve_loadtest.compare.effects import (
     Estimate,
     Level,
@@ -32,11 +23,23 @@ from twinserve_loadtest.compare.effects import (
     estimate_effects,
     half_width,
     steering,
-    whole_units,
 )
 from twinserve_loadtest.compare.measurements import Measurements, Progress, Settings
+from twinserve_loadtest.compare.runner import ArmUnavailableError, Runner
 from twinserve_loadtest.compare.sizing import plan_scenarios
-from twinserve_loadtest.record.findings import Effect, Look, Remark
+from twinserve_loadtest.record.run import (
+    ROLES,
+    Block,
+    BlockPlan,
+    Effect,
+    Look,
+    Phase,
+    Remark,
+    Role,
+    Scenario,
+    Section,
+    whole_units,
+)
 from twinserve_loadtest.statistics.sequential import SequentialLooks
 
 PILOT_REQUESTS = 200
@@ -44,7 +47,7 @@ PILOT_BATCHES = 16
 #: Seconds between two interim figures for a watching user; they decide nothing.
 PROGRESS_SECONDS = 5.0
 
-Measure = Callable[[BlockPlan], MeasuredBlock]
+Measure = Callable[[BlockPlan], Block]
 #: A further measurement after the main phase (rates, crossover): it is given the means to run blocks, the
 #: measurements so far, and the seconds it may take.
 Extra = Callable[[Measure, Measurements, float], None]
@@ -60,18 +63,18 @@ class Experiment:
         observer: told how far the experiment is.
         decided: whether the gates on a scenario are decided by these effects; measuring goes on until they
             are, even when it is precise.
-        extras: what is measured after the main phase, by name.
+        extras: what is measured after the main phase: its name, the report's section, how.
     """
 
     def __init__(
         self,
-        runner: BlockRunner,
+        runner: Runner,
         settings: Settings,
         *,
         clock: Callable[[], float] = time.monotonic,
         observer: Callable[[Progress], None] = lambda _: None,
         decided: Callable[[str, Sequence[Effect]], bool] = lambda *_: True,
-        extras: Sequence[tuple[str, Extra]] = (),
+        extras: Sequence[tuple[str, Section, Extra]] = (),
     ) -> None:
         self._runner = runner
         self._settings = settings
@@ -89,23 +92,24 @@ class Experiment:
         """Measure everything; a server that goes away ends it early and is named in ``missing``."""
         self._begin = self._clock()
         found = self._measurements
-        steps: list[tuple[str, Callable[[], None]]] = [
-            ("warm-up", self._warm_up),
-            ("accuracy", self._accuracy),
-            ("block sizes", self._pilot),
-            ("A/A control", self._control),
-            ("A/B comparison", self._main),
-            *((name, self._extra(extra)) for name, extra in self._extras),
+        steps: list[tuple[str, Section, Callable[[], None]]] = [
+            ("warm-up", "", self._warm_up),
+            ("accuracy", "accuracy", self._accuracy),
+            ("block sizes", "", self._pilot),
+            ("A/A control", "effects", self._control),
+            ("A/B comparison", "effects", self._main),
+            *((name, section, self._extra(extra)) for name, section, extra in self._extras),
         ]
-        for number, (name, step) in enumerate(steps):
+        for number, (name, _, step) in enumerate(steps):
             try:
                 step()
             except (ArmUnavailableError, KeyboardInterrupt) as error:
-                why = "stopped by the user" if isinstance(error, KeyboardInterrupt) else str(error)
-                found.missing.append(Remark("interrupted", f"The measurement ended during {name}: {why}."))
-                rest = [later for later, _ in steps[number + 1 :]]
+                by_user = isinstance(error, KeyboardInterrupt)
+                code, why = ("interrupted", "stopped by the user") if by_user else ("ended_early", str(error))
+                found.missing.append(Remark(code, f"The measurement ended during {name}: {why}."))
                 found.missing += [
-                    Remark(f"not_measured_{later.replace(' ', '_')}", f"Not measured: {later}.") for later in rest
+                    Remark("not_measured", f"Not measured: {later}.", section)
+                    for later, section, _ in steps[number + 1 :]
                 ]
                 break
         found.seconds = self._elapsed()
@@ -118,12 +122,12 @@ class Experiment:
         """In the control both roles are played by the baseline."""
         return self._settings.candidate if role == "candidate" and phase != "control" else self._settings.baseline
 
-    def _measure(self, plan: BlockPlan) -> MeasuredBlock:
+    def _measure(self, plan: BlockPlan) -> Block:
         arm = self._arm(plan.phase, plan.role)
         started = self._elapsed()
-        return MeasuredBlock(arm, plan, self._runner.run(arm, plan), started)
+        return replace(self._runner.run(arm, plan), started_s=round(started, 4))
 
-    def _once(self, phase: Phase, role: Role, traffic: Traffic, requests: int, batch: int) -> BlockResult:
+    def _once(self, phase: Phase, role: Role, traffic: Scenario, requests: int, batch: int) -> Block:
         """A block outside pairs."""
         plan = BlockPlan(
             scenario=phase,
@@ -137,18 +141,18 @@ class Experiment:
             rate=None,
             seed=self._settings.seed,
         )
-        return self._measure(plan).result
+        return self._measure(plan)
 
     def _warm_up(self) -> None:
         batch = self._settings.sizes.images_per_request
-        for number, role in enumerate(_ROLES):
+        for number, role in enumerate(ROLES):
             self._observer(Progress("warm-up", number / 2, f"warming up {self._arm('warm_up', role)}"))
-            self._once("warm_up", role, "single_stream", WARM_UP_CALLS, 1)
+            self._once("warm_up", role, "single-stream", WARM_UP_CALLS, 1)
             self._once("warm_up", role, "offline", WARM_UP_CALLS, batch)
 
     def _accuracy(self) -> None:
         batch = self._settings.sizes.images_per_request
-        for number, role in enumerate(_ROLES):
+        for number, role in enumerate(ROLES):
             arm = self._arm("accuracy", role)
             self._observer(Progress("accuracy", number / 2, f"every test image once through {arm}"))
             requests = -(-self._settings.images // batch)
@@ -158,9 +162,9 @@ class Experiment:
     def _pilot(self) -> None:
         request_seconds: dict[str, float] = {}
         image_seconds: dict[str, float] = {}
-        for role in _ROLES:
+        for role in ROLES:
             arm = self._arm("pilot", role)
-            single = self._once("pilot", role, "single_stream", PILOT_REQUESTS, 1)
+            single = self._once("pilot", role, "single-stream", PILOT_REQUESTS, 1)
             bulk = self._once("pilot", role, "offline", PILOT_BATCHES, self._settings.sizes.images_per_request)
             for result in (single, bulk):
                 if result.requests == result.errors:
@@ -180,7 +184,7 @@ class Experiment:
         started, budget, unit = self._elapsed(), settings.seconds * settings.control_share, 0
         try:
             while (spent := self._elapsed() - started) < budget or unit < settings.least_units:
-                text = f"{settings.baseline} against itself: how much does the machine alone make differ?"
+                text = f"{settings.baseline} against itself: how much difference the machine alone makes"
                 self._observer(Progress("control", min(spent / budget, 1.0), text))
                 for plan in found.scenarios:
                     self._run_unit(plan, "control", unit)
@@ -284,7 +288,4 @@ class Experiment:
         return step
 
     def _rng(self, scenario: str, look: int) -> np.random.Generator:
-        return np.random.default_rng([self._settings.seed, look, *scenario.encode()])
-
-
-_ROLES: tuple[Role, Role] = ("baseline", "candidate")
+        return np.random.default_rng([self._settings.seed, look, *seed_words(scenario)])

@@ -74,11 +74,11 @@ def _rules() -> dict[str, GateRule]:
         "min_speedup.slo_rate": GateRule("speedup", "slo", "slo_rate", "highest rate within the objective"),
     }
     for quantile in _SERVER:
-        rule = GateRule("speedup", "server", quantile, f"{quantile} at an equal offered rate")
+        rule = GateRule("speedup", "open", quantile, f"{quantile} at an equal offered rate")
         rules[f"min_speedup.{quantile}"] = rules[f"min_speedup.server.{quantile}"] = rule
     for quantile in _SINGLE_STREAM:
         rules[f"min_speedup.single_stream.{quantile}"] = GateRule(
-            "speedup", "single_stream", quantile, f"{quantile} with one request in flight"
+            "speedup", "single-stream", quantile, f"{quantile} with one request in flight"
         )
     return rules
 

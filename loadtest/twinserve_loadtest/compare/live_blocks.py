@@ -11,12 +11,13 @@ from collections import defaultdict
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
-from twinserve_loadtest.compare.block_runner import ArmUnavailableError, BlockResult
+from twinserve_loadtest.compare.runner import ArmUnavailableError
 from twinserve_loadtest.generate.generator import GeneratorError, LoadGenerator
 from twinserve_loadtest.generate.record import BlockRecord, merged
 from twinserve_loadtest.generate.recorder import OK
 from twinserve_loadtest.generate.spec import BlockSpec, open_loop_users
 from twinserve_loadtest.generate.validity import judge
+from twinserve_loadtest.record.run import Block
 from twinserve_loadtest.record.stamp import cpu_times, steal_between
 from twinserve_loadtest.target.cpu_clock import CpuClock
 
@@ -24,16 +25,17 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from twinserve_client import TLS
-    from twinserve_loadtest.compare.design import BlockPlan, Traffic
+    from twinserve_loadtest.record.run import BlockPlan, Figure, Scenario
     from twinserve_loadtest.record.testset import TestSet
 
 #: Offline: requests in flight, so that the next batch always waits.
 OFFLINE_USERS = 2
+_TIMEOUT = 5.0
 _BULK_TIMEOUT = 30.0
 
 
 class LiveBlocks:
-    """A :class:`~twinserve_loadtest.compare.block_runner.BlockRunner` for one server.
+    """A :class:`~twinserve_loadtest.compare.runner.Runner` for one server.
 
     Args:
         target: host:port of the service.
@@ -61,7 +63,7 @@ class LiveBlocks:
         self._same_machine = same_machine
         self._tls = tls
         self._stack = ExitStack()
-        self._generators: dict[Traffic, LoadGenerator] = {}
+        self._generators: dict[Scenario, LoadGenerator] = {}
         self._totals: dict[str, dict[str, BlockRecord]] = defaultdict(dict)
 
     def __enter__(self) -> Self:
@@ -72,8 +74,8 @@ class LiveBlocks:
     ) -> None:
         self._stack.close()
 
-    def run(self, arm: str, block: BlockPlan) -> BlockResult:
-        """Send one block (the :class:`~twinserve_loadtest.compare.block_runner.BlockRunner` protocol)."""
+    def run(self, arm: str, block: BlockPlan) -> Block:
+        """Send one block (the :class:`~twinserve_loadtest.compare.runner.Runner` protocol)."""
         spec = block_spec(arm, block)
         before, ticks = self._cpu_seconds(arm), cpu_times()
         try:
@@ -92,7 +94,9 @@ class LiveBlocks:
         stages["server_total"] = stages.pop("total")
         reading = record.reading
         late = reading.send_lateness if record.scheduled else reading.timer_lateness
-        return BlockResult(
+        return Block(
+            arm=arm,
+            plan=block,
             seconds=record.seconds,
             requests=tally.requests,
             images=tally.images,
@@ -115,7 +119,7 @@ class LiveBlocks:
         for scenario, arms in self._totals.items():
             reasons = []
             for arm, total in arms.items():
-                figure = "throughput" if total.spec.mode == "offline" else "latency"
+                figure: Figure = "throughput" if total.spec.mode == "offline" else "latency"
                 reasons += [
                     f"{arm}: {why}" for why in judge(total, same_machine=self._same_machine).invalid.get(figure, [])
                 ]
@@ -131,7 +135,7 @@ class LiveBlocks:
         else:
             total.add_following(record)
 
-    def _generator(self, traffic: Traffic) -> LoadGenerator:
+    def _generator(self, traffic: Scenario) -> LoadGenerator:
         if traffic not in self._generators:
             generator = LoadGenerator(self._target, self._test_set, model=self._model, tls=self._tls)
             self._generators[traffic] = self._stack.enter_context(generator)
@@ -147,40 +151,24 @@ class LiveBlocks:
 
 def block_spec(arm: str, block: BlockPlan) -> BlockSpec:
     """The order to the generator; the two blocks of a pair differ in the variant alone."""
-    if block.phase == "accuracy":
-        return BlockSpec(
-            "accuracy",
-            arm,
-            OFFLINE_USERS,
-            block.images_per_request,
-            requests=block.requests,
-            timeout=_BULK_TIMEOUT,
-            keep_probabilities=True,
-        )
-    if block.traffic == "server":
-        assert block.rate is not None
-        users, warm_up = open_loop_users(block.rate), 1
-        return BlockSpec(
-            "open",
-            arm,
-            users,
-            requests=block.requests,
-            rate=block.rate,
-            seed=block.seed,
-            first_image=block.first_image,
-            warm_up=warm_up,
-        )
-    single = block.traffic == "single_stream"
+    accuracy = block.phase == "accuracy"
+    users, warm_up, timeout = {
+        "single-stream": (1, 5, _TIMEOUT),
+        "open": (open_loop_users(block.rate or 1.0), 1, _TIMEOUT),
+        "offline": (OFFLINE_USERS, 1, _BULK_TIMEOUT),
+    }[block.traffic]
     return BlockSpec(
-        "single-stream" if single else "offline",
+        "accuracy" if accuracy else block.traffic,
         arm,
-        1 if single else OFFLINE_USERS,
+        users,
         block.images_per_request,
         requests=block.requests,
-        seed=block.seed,
-        first_image=block.first_image,
-        warm_up=5 if single else 1,
-        timeout=5.0 if single else _BULK_TIMEOUT,
+        rate=block.rate,
+        seed=0 if accuracy else block.seed,
+        first_image=None if accuracy else block.first_image,
+        warm_up=0 if accuracy else warm_up,
+        timeout=timeout,
+        keep_probabilities=accuracy,
     )
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from twinserve_loadtest.compare.block_runner import BlockResult, MeasuredBlock
-from twinserve_loadtest.compare.design import LEAST_PAIRS, PAIRS_PER_UNIT, Role, ScenarioPlan
+from twinserve_loadtest.compare.design import LEAST_PAIRS, PAIRS_PER_UNIT, ScenarioPlan
 from twinserve_loadtest.compare.effects import noise_floor
 from twinserve_loadtest.compare.sizing import QUICK_SIZES, Sizes
-from twinserve_loadtest.record.findings import Effect, Look, Remark
+from twinserve_loadtest.record.run import Block, Effect, Look, Remark, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +76,8 @@ class Measurements:
 
     settings: Settings
     scenarios: tuple[ScenarioPlan, ...] = ()
-    blocks: list[MeasuredBlock] = field(default_factory=list)
-    accuracy: dict[str, BlockResult] = field(default_factory=dict)
+    blocks: list[Block] = field(default_factory=list)
+    accuracy: dict[str, Block] = field(default_factory=dict)
     effects: dict[str, list[Effect]] = field(default_factory=dict)
     control: dict[str, list[Effect]] = field(default_factory=dict)
     #: Standard errors behind the effects, for planning: (scenario, metric) -> (standard error, units, confidence).

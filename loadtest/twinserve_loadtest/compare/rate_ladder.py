@@ -14,23 +14,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from twinserve_loadtest.compare.block_runner import BlockResult, merge_histograms
-from twinserve_loadtest.compare.design import BlockPlan, Role, pair_seed
+from twinserve_loadtest.compare.design import pair_seed
 from twinserve_loadtest.compare.effects import Estimate, Level
-from twinserve_loadtest.record.findings import RatePoint, Remark, SloResult
-from twinserve_loadtest.record.percentiles import least_samples, percentile_name, read_percentiles
-from twinserve_loadtest.statistics.bootstrap import BlockTable, LogRatio, draw_units
+from twinserve_loadtest.record.percentiles import least_samples, merge_histograms, percentile_name, read_percentiles
+from twinserve_loadtest.record.run import ROLES, Block, BlockPlan, RatePoint, RateSearch, Remark, Role
+from twinserve_loadtest.statistics.bootstrap import LatencyTable, LogRatio, draw_units
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from twinserve_loadtest.compare.block_runner import MeasuredBlock
     from twinserve_loadtest.compare.experiment import Extra, Measure
     from twinserve_loadtest.compare.measurements import Measurements, Settings
 
-_ROLES: tuple[Role, Role] = ("baseline", "candidate")
 #: What a block costs beside its load, seconds.
 _OVERHEAD = 0.15
 _LEAST_ROUNDS = 4
@@ -69,38 +66,39 @@ def climb(objective: Objective, server_load: float) -> Extra:
             found.missing.append(
                 Remark(
                     "slo_not_measured",
-                    f"The rate within the objective needs {needed:.0f} s, {seconds:.0f} s were left.",
+                    f"The rate within the objective takes {needed:.0f} s to find; {seconds:.0f} s were left.",
+                    "rate",
                 )
             )
             return
         for number in range(rounds):
             for rate in rates:
-                roles = _ROLES if number % 2 == 0 else _ROLES[::-1]
+                roles = ROLES if number % 2 == 0 else ROLES[::-1]
                 for role in roles:
                     found.blocks.append(measure(_plan(rate, role, number, objective, found.settings)))
 
     return extra
 
 
-def slo_result(
-    blocks: Sequence[MeasuredBlock], settings: Settings, objective: Objective, floor: float | None
-) -> SloResult | None:
+def rate_search(
+    blocks: Sequence[Block], settings: Settings, objective: Objective, floor: float | None
+) -> RateSearch | None:
     """What the ladder showed; None when it was not climbed."""
-    rungs: dict[tuple[Role, float], list[BlockResult]] = defaultdict(list)
+    rungs: dict[tuple[Role, float], list[Block]] = defaultdict(list)
     for block in blocks:
         if block.plan.phase == "slo" and block.plan.rate is not None:
-            rungs[block.plan.role, block.plan.rate].append(block.result)
+            rungs[block.plan.role, block.plan.rate].append(block)
     rates = sorted({rate for _, rate in rungs})
-    whole = [rate for rate in rates if all(rungs[role, rate] for role in _ROLES)]
+    whole = [rate for rate in rates if all(rungs[role, rate] for role in ROLES)]
     if not whole:
         return None
     points = {
-        role: [_point(settings.key(role), rate, rungs[role, rate], objective) for rate in whole] for role in _ROLES
+        role: [_point(settings.key(role), rate, rungs[role, rate], objective) for rate in whole] for role in ROLES
     }
     rng = np.random.default_rng([settings.seed, 3])
     rounds = min(len(results) for results in rungs.values())
     weights = np.vstack([np.ones(rounds), draw_units(rounds, rng)])
-    sustained = {role: _sustained(points[role], rungs, role, weights, objective) for role in _ROLES}
+    sustained = {role: _sustained(points[role], rungs, role, weights, objective) for role in ROLES}
     known: dict[Role, float | None] = {
         role: float(found[0]) if np.isfinite(found[0]) else None for role, found in sustained.items()
     }
@@ -111,18 +109,17 @@ def slo_result(
         spread = float(np.nanstd(logs[np.isfinite(logs)][1:], ddof=1)) * math.sqrt(rounds / (rounds - 1))
         ratio = LogRatio(float(logs[0]), spread, rounds)
     else:
-        note = "the ladder did not reach both arms' limits"
+        note = "the rates tried did not reach the limits of both variants"
     estimate = Estimate(
         "slo", "slo_rate", "speedup", "requests/s", known["baseline"], known["candidate"], ratio, rounds, note
     )
-    return SloResult(
+    return RateSearch(
         percentile=percentile_name(100 * objective.quantile),
         limit_ms=objective.limit_ms,
         max_error_share=objective.max_error_share,
-        sustained_rate={settings.key(role): known[role] for role in _ROLES},
+        sustained={settings.key(role): known[role] for role in ROLES},
         effect=estimate.at(Level(settings.confidence, settings.confidence, settings.confidence), floor),
-        points=[point for role in _ROLES for point in points[role]],
-        generator_bound=any(point.invalid for role in _ROLES for point in points[role]),
+        points=[point for role in ROLES for point in points[role]],
     )
 
 
@@ -130,7 +127,7 @@ def _plan(rate: float, role: Role, number: int, objective: Objective, settings: 
     requests = max(20, round(rate * objective.block_seconds))
     return BlockPlan(
         scenario="slo",
-        traffic="server",
+        traffic="open",
         phase="slo",
         role=role,
         pair=number,
@@ -142,9 +139,8 @@ def _plan(rate: float, role: Role, number: int, objective: Objective, settings: 
     )
 
 
-def _point(arm: str, rate: float, results: list[BlockResult], objective: Objective) -> RatePoint:
-    merged = merge_histograms([result.histogram for result in results])
-    percentiles, withheld = read_percentiles(merged)
+def _point(arm: str, rate: float, results: list[Block], objective: Objective) -> RatePoint:
+    percentiles = read_percentiles(merge_histograms(result.histogram for result in results))
     requests, errors = sum(r.requests for r in results), sum(r.errors for r in results)
     reasons = sorted({result.invalid for result in results if result.invalid})
     at = percentiles.get(percentile_name(100 * objective.quantile))
@@ -154,23 +150,24 @@ def _point(arm: str, rate: float, results: list[BlockResult], objective: Objecti
         arm=arm,
         offered_rate=rate,
         achieved_rate=requests / sum(r.seconds for r in results),
-        percentiles_us={**percentiles, **dict.fromkeys(withheld)},
+        percentiles_us=percentiles,
         error_share=error_share,
         sustained=kept and not reasons,
-        invalid="; ".join(reasons),
+        reason="; ".join(reasons),
+        generator_bound=bool(reasons),
     )
 
 
 def _sustained(
     points: list[RatePoint],
-    rungs: dict[tuple[Role, float], list[BlockResult]],
+    rungs: dict[tuple[Role, float], list[Block]],
     role: Role,
     weights: NDArray[np.float64],
     objective: Objective,
 ) -> NDArray[np.float64]:
     """The highest rate within the objective for each row of weights; NaN where the ladder does not tell."""
     rounds = weights.shape[1]
-    usable = [point for point in points if not point.invalid and point.error_share < objective.max_error_share]
+    usable = [point for point in points if not point.generator_bound and point.error_share < objective.max_error_share]
     found = np.full(len(weights), np.nan)
     if len(usable) < 2:
         return found
@@ -178,7 +175,7 @@ def _sustained(
     logs = []
     for point in usable:
         results = rungs[role, point.offered_rate][:rounds]
-        table = BlockTable([[result.histogram] for result in results])
+        table = LatencyTable([[result.histogram] for result in results])
         if table.samples < least_samples(100 * objective.quantile):
             return found
         logs.append(np.log(table.quantiles(weights, [objective.quantile])[:, 0]))

@@ -5,47 +5,71 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
-from twinserve_loadtest.compare.command import print_verdict_json
-from twinserve_loadtest.compare.exit_codes import EXIT_CODES, NO_VERDICT
-from twinserve_loadtest.compare.terminal import show
-from twinserve_loadtest.compare.verdict import VerdictRefusedError, reuse
-from twinserve_loadtest.record.comparison import Comparison, ComparisonError
+from twinserve_loadtest.record.files import read_record
 from twinserve_loadtest.record.stamp import read_stamp
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-
-def run_reuse(path: Path, baseline: str, candidate: str, models: Path, *, as_json: bool) -> int:
-    """Show the verdict of ``path``; the exit code is the verdict's, or ``NO_VERDICT`` when it is refused."""
-    err = Console(stderr=True)
-    try:
-        comparison = _read(path, baseline, candidate)
-        verdict = reuse(comparison, read_stamp().isa, _artefacts(models, comparison))
-    except (ComparisonError, VerdictRefusedError) as error:
-        err.print(f"Error: {error}", style="red", highlight=False, markup=False)
-        return NO_VERDICT
-    if as_json:
-        print_verdict_json(comparison, path, EXIT_CODES[verdict.outcome])
-    else:
-        show(comparison, Console())
-    return EXIT_CODES[verdict.outcome]
+    from twinserve_loadtest.record.comparison import Verdict
+    from twinserve_loadtest.record.measurement import Record
 
 
-def _read(path: Path, baseline: str, candidate: str) -> Comparison:
-    comparison = Comparison.read(path)
-    if (comparison.baseline, comparison.candidate) != (baseline, candidate):
+class VerdictRefusedError(Exception):
+    """A verdict that does not hold here; the message says what differs and how to get one that does."""
+
+
+def reusable(path: Path, baseline: str, candidate: str, models: Path) -> Record:
+    """The earlier comparison, when its verdict holds here.
+
+    Raises:
+        RecordError: the file cannot be used.
+        VerdictRefusedError: it is of other variants, another instruction set, or other artefacts.
+    """
+    record = read_record(path)
+    found = record.comparison
+    if found is not None and (found.baseline, found.candidate) != (baseline, candidate):
         raise VerdictRefusedError(
-            f"{path} compares {comparison.baseline} with {comparison.candidate}, not {baseline} with {candidate}"
+            f"{path} compares {found.baseline} with {found.candidate}, not {baseline} with {candidate}"
         )
-    return comparison
+    reuse(record, read_stamp().isa, _artefacts(models, record))
+    return record
 
 
-def _artefacts(models: Path, comparison: Comparison) -> dict[str, str]:
+def reuse(record: Record, isa: str, artefacts: Mapping[str, str]) -> Verdict:
+    """The verdict of an earlier comparison, when it holds here.
+
+    Args:
+        record: the earlier comparison.
+        isa: :attr:`Stamp.isa` of the machine that would serve.
+        artefacts: SHA-256 by variant, of the artefacts that would be served; those not known are left out.
+
+    Raises:
+        VerdictRefusedError: another instruction set, or other artefacts.
+    """
+    compared = record.comparison
+    if compared is None:
+        raise VerdictRefusedError("a load test has no verdict; `twinserve compare` gives one")
+    again = f"`twinserve compare {compared.baseline} {compared.candidate}`"
+    if isa != record.stamp.isa:
+        raise VerdictRefusedError(
+            f"the verdict was reached on {record.stamp.isa}, this machine is {isa}: INT8 may well be slower here; "
+            f"run {again} on this machine"
+        )
+    for variant in (compared.baseline, compared.candidate):
+        measured, present = record.stamp.artefacts.get(variant), artefacts.get(variant)
+        if measured and present and measured != present:
+            raise VerdictRefusedError(
+                f"the verdict was reached with {variant} of SHA-256 {measured[:12]}, here it is {present[:12]}; "
+                f"run {again} again"
+            )
+    return compared.verdict
+
+
+def _artefacts(models: Path, record: Record) -> dict[str, str]:
     """SHA-256 by variant as the manifest in ``models`` says; empty when there is none."""
-    manifest = models / comparison.model / comparison.version / "manifest.json"
+    manifest = models / record.model.name / record.model.version / "manifest.json"
     try:
         variants = json.loads(manifest.read_text("utf-8"))["variants"]
         return {name: str(entry["sha256"]) for name, entry in variants.items()}

@@ -12,10 +12,6 @@ from dataclasses import dataclass
 from twinserve_loadtest.compare.design import ScenarioPlan
 from twinserve_loadtest.record.percentiles import least_samples
 
-SINGLE_STREAM = "single_stream"
-SERVER = "server"
-OFFLINE = "offline"
-
 #: Least pairs behind a figure that a verdict may stand on.
 _DECISION_PAIRS = 20
 
@@ -53,25 +49,22 @@ def plan_scenarios(
     batch = sizes.images_per_request
     return (
         ScenarioPlan(
-            name=SINGLE_STREAM,
-            description="one request of one image in flight",
-            traffic="single_stream",
+            name="single-stream",
+            traffic="single-stream",
             quantiles=(0.5, 0.9, 0.95, 0.99),
             steering_quantile=0.5,
             requests=max(least, round(sizes.single_stream_s / slowest)),
         ),
         ScenarioPlan(
-            name=SERVER,
-            description=f"open loop: {offered:g} requests/s of one image, Poisson arrivals",
-            traffic="server",
+            name="open",
+            traffic="open",
             quantiles=(0.5, 0.95, 0.99),
             steering_quantile=0.5,
             requests=max(least, round(sizes.server_s * offered)),
             rate=offered,
         ),
         ScenarioPlan(
-            name=OFFLINE,
-            description=f"batches of {batch} images, as fast as they are answered",
+            name="offline",
             traffic="offline",
             quantiles=(),
             steering_quantile=None,

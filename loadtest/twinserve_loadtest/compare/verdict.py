@@ -18,20 +18,9 @@ from twinserve_loadtest.compare.accuracy import counts_of
 from twinserve_loadtest.compare.design import PAIRS_PER_UNIT
 from twinserve_loadtest.compare.effects import side_of
 from twinserve_loadtest.compare.gates import Gate
-from twinserve_loadtest.record.comparison import Comparison
-from twinserve_loadtest.record.findings import (
-    AccuracyResult,
-    Effect,
-    GateOutcome,
-    GateResult,
-    Verdict,
-    VerdictOutcome,
-)
+from twinserve_loadtest.record.comparison import GateOutcome, GateResult, PairedAccuracy, Verdict, VerdictOutcome
+from twinserve_loadtest.record.run import Effect
 from twinserve_loadtest.statistics.paired import more_images, more_units, wilson_interval
-
-
-class VerdictRefusedError(Exception):
-    """A verdict that does not hold here; the message says what differs and how to get one that does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +28,7 @@ class Evidence:
     """What the gates are held against."""
 
     effects: Sequence[Effect]
-    accuracy: AccuracyResult | None
+    accuracy: PairedAccuracy | None
     #: The candidate's failed and sent requests in the measured blocks.
     candidate_errors: tuple[int, int]
     #: (scenario, metric) -> (standard error, units, confidence of the last look), for planning.
@@ -67,7 +56,7 @@ def judge(
     summary = f"{outcome}: {candidate} passes {passed} of {len(results)} gates"
     summary += f", fails {len(failed)}" if failed else ""
     summary += f", {len(undecided)} undecided" if undecided else ""
-    summary += f". It holds on {isa} alone."
+    summary += f". It holds on {isa} only."
     if not decision_grade:
         summary += " Not decision-grade: a quick or an interrupted run."
     return Verdict(outcome, summary, [result.reason for result in told], results, isa, decision_grade)
@@ -104,19 +93,19 @@ def _judge_ratio(gate: Gate, effect: Effect, error: tuple[float, int, float] | N
         good = side <= 0 if gate.rule.kind == "ratio" else side >= 0
         outcome: GateOutcome = "pass" if good else "fail"
         return _result(
-            gate, outcome, _factor(effect), f"{gate.rule.meaning}: {_factor(effect)}, {gate.limit} is asked", effect
+            gate, outcome, _factor(effect), f"{gate.rule.meaning}: {_factor(effect)}, required {gate.limit}", effect
         )
     side = side_of(gate.threshold, found.estimate, found.low, found.high, effect.noise_floor)
     wanted = 1 if gate.rule.kind == "speedup" else -1
-    text = f"{gate.rule.meaning}: {_factor(effect)}, {gate.limit} is asked"
+    text = f"{gate.rule.meaning}: {_factor(effect)}, required {gate.limit}"
     if side != 0:
         return _result(gate, "pass" if side == wanted else "fail", _factor(effect), text, effect)
     more = _more_pairs(gate.threshold, effect, error)
-    barred = not found.low <= gate.threshold <= found.high
-    if barred:
-        text += f"; the distance is inside the noise floor of +/- {100 * ((effect.noise_floor or 1) - 1):.1f} %"
+    if not found.low <= gate.threshold <= found.high:
+        noise = 100 * ((effect.noise_floor or 1) - 1)
+        text += f"; the distance to the limit is within the noise floor of +/- {noise:.1f} %"
     text += (
-        f"; about {more:,} more pairs would decide" if more else "; it sits on the limit: no number of pairs decides"
+        f"; about {more:,} more pairs would decide" if more else "; it is on the limit: no number of pairs would decide"
     )
     return _result(gate, "undecided", _factor(effect), text, effect, more, "pairs")
 
@@ -136,12 +125,12 @@ def _more_pairs(limit: float, effect: Effect, error: tuple[float, int, float] | 
     return PAIRS_PER_UNIT * max(by_interval, by_floor)
 
 
-def _judge_accuracy(gate: Gate, accuracy: AccuracyResult | None) -> GateResult:
+def _judge_accuracy(gate: Gate, accuracy: PairedAccuracy | None) -> GateResult:
     if accuracy is None:
         return _result(gate, "undecided", "not measured", f"{gate.rule.meaning}: it was not measured")
     found = accuracy.difference
     observed = f"{100 * found.estimate:+.2f} pp ({100 * found.low:+.2f} to {100 * found.high:+.2f})"
-    text = f"{gate.rule.meaning}: {observed} on {accuracy.images:,} images, a loss {gate.limit} is allowed"
+    text = f"{gate.rule.meaning}: {observed} on {accuracy.images:,} images, allowed loss {gate.limit}"
     more = None
     if found.low > -gate.threshold:
         outcome: GateOutcome = "pass"
@@ -150,7 +139,7 @@ def _judge_accuracy(gate: Gate, accuracy: AccuracyResult | None) -> GateResult:
     else:
         outcome = "undecided"
         more = more_images(counts_of(accuracy), -gate.threshold, found.confidence)
-        text += f"; about {more:,} more test images would decide" if more else "; it sits on the limit"
+        text += f"; about {more:,} more test images would decide" if more else "; it is on the limit"
     return GateResult(
         gate.name,
         gate.limit,
@@ -171,7 +160,7 @@ def _judge_errors(gate: Gate, failed: int, sent: int, confidence: float) -> Gate
         return _result(gate, "undecided", "not measured", f"{gate.rule.meaning}: no request was sent")
     found = wilson_interval(failed, sent, confidence)
     observed = f"{failed:,} of {sent:,} ({100 * found.low:.3f} to {100 * found.high:.3f} %)"
-    text = f"{gate.rule.meaning}: {observed}, {gate.limit} is allowed"
+    text = f"{gate.rule.meaning}: {observed}, allowed {gate.limit}"
     more = None
     if found.high <= gate.threshold:
         outcome: GateOutcome = "pass"
@@ -185,7 +174,7 @@ def _judge_errors(gate: Gate, failed: int, sent: int, confidence: float) -> Gate
         else:
             spread = math.sqrt(found.estimate * (1 - found.estimate) / sent)
             more = more_units(spread, found.estimate - gate.threshold, sent, confidence)
-        text += f"; about {more:,} more requests would decide" if more else "; it sits on the limit"
+        text += f"; about {more:,} more requests would decide" if more else "; it is on the limit"
     return GateResult(
         gate.name,
         gate.limit,
@@ -199,32 +188,6 @@ def _judge_errors(gate: Gate, failed: int, sent: int, confidence: float) -> Gate
         more,
         "requests",
     )
-
-
-def reuse(comparison: Comparison, isa: str, artefacts: Mapping[str, str]) -> Verdict:
-    """The verdict of an earlier comparison, when it holds here.
-
-    Args:
-        comparison: the earlier result.
-        isa: :attr:`Stamp.isa` of the machine that would serve.
-        artefacts: SHA-256 by variant, of the artefacts that would be served; those not known are left out.
-
-    Raises:
-        VerdictRefusedError: another instruction set, or other artefacts.
-    """
-    if isa != comparison.stamp.isa:
-        raise VerdictRefusedError(
-            f"the verdict was reached on {comparison.stamp.isa}, this machine is {isa}: INT8 may well be slower here; "
-            f"run `twinserve compare {comparison.baseline} {comparison.candidate}` on this machine"
-        )
-    for variant in (comparison.baseline, comparison.candidate):
-        measured, present = comparison.stamp.artefacts.get(variant), artefacts.get(variant)
-        if measured and present and measured != present:
-            raise VerdictRefusedError(
-                f"the verdict was reached with {variant} of SHA-256 {measured[:12]}, here it is {present[:12]}; "
-                f"run `twinserve compare {comparison.baseline} {comparison.candidate}` again"
-            )
-    return comparison.verdict
 
 
 def _factor(effect: Effect) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import BeforeValidator, PlainSerializer
 
-from twinserve_loadtest.record.load_results import NOT_ANSWERED
+from twinserve_loadtest.record.measurement import NOT_ANSWERED
 from twinserve_loadtest.record.percentiles import HIGHEST_US, new_histogram
 from twinserve_loadtest.record.wire import Classes, Histogram, Table
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-Mode = Literal["accuracy", "single-stream", "closed", "open", "offline", "mixed"]
+from twinserve_loadtest.record.run import Scenario
 
 ROUTED = "(router)"
 """Stands for the variant of a request that named none and was not answered."""
@@ -18,7 +17,7 @@ class BlockSpec:
     The classmethods build the shapes that answer a question; see ``docs/loadtest.md``.
     """
 
-    mode: Mode
+    mode: Scenario
     variant: str | None
     """None: the request names no variant and the server's router decides."""
     users: int

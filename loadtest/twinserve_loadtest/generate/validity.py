@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twinserve_loadtest.record.load_results import Generator
-from twinserve_loadtest.record.percentiles import least_samples, new_histogram
+from twinserve_loadtest.record.percentiles import least_samples, merge_histograms
+from twinserve_loadtest.record.run import Figure, Generator
 
 if TYPE_CHECKING:
     from hdrh.histogram import HdrHistogram
@@ -34,7 +34,7 @@ def judge(record: BlockRecord, *, same_machine: bool = True) -> Generator:
         same_machine: Whether the server runs on the generator's machine.
     """
     reading, spec = record.reading, record.spec
-    invalid: dict[str, list[str]] = {"latency": [], "throughput": []}
+    invalid: dict[Figure, list[str]] = {"latency": [], "throughput": []}
     if spec.mode != "accuracy":
         busy = busy_reasons(record)
         invalid["latency"] += busy + late_reasons(record)
@@ -97,10 +97,7 @@ def _lateness(record: BlockRecord) -> HdrHistogram:
 
 def merged_latency(record: BlockRecord) -> HdrHistogram:
     """Latencies of all variants that answered."""
-    total = new_histogram()
-    for tally in record.tallies.values():
-        total.add(tally.histogram)
-    return total
+    return merge_histograms(tally.histogram for tally in record.tallies.values())
 
 
 def _percentile(histogram: HdrHistogram, percentile: int) -> int | None:

@@ -9,18 +9,17 @@ import psutil
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from twinserve_client.cli.main import INTERRUPTED, UNEXPECTED
-from twinserve_host.files import FileError, check_writable, rescue_file
+from twinserve_client.cli.main import INTERRUPTED
+from twinserve_host.files import FileError, check_writable
 from twinserve_loadtest.generate.generator import GeneratorError, LoadGenerator
-from twinserve_loadtest.loadtest.closing import closing_sentence, closing_table, latency_table
 from twinserve_loadtest.loadtest.runner import LoadTest
-from twinserve_loadtest.record.results_file import encode_results, save_results
+from twinserve_loadtest.record.files import save_record
+from twinserve_loadtest.record.run import Remark
 from twinserve_loadtest.record.testset import TestSetError, load_test_set
 from twinserve_loadtest.target.describe import (
     TargetError,
     describe_target,
     on_this_machine,
-    training_caveat,
     with_memory,
 )
 
@@ -30,12 +29,11 @@ if TYPE_CHECKING:
     from twinserve_client import TLS
     from twinserve_loadtest.generate.spec import BlockSpec
     from twinserve_loadtest.loadtest.plan import LoadSettings
-    from twinserve_loadtest.record.load_results import ModelInfo, Results
+    from twinserve_loadtest.record.measurement import Model, Record
     from twinserve_loadtest.record.testset import TestSet
 
 QUIET_SECONDS = 0.5
 """How long the machine is watched before the load begins, and after its end."""
-CTRL_C = "interrupted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,27 +61,7 @@ class LoadTestError(Exception):
         self.exit_code = exit_code
 
 
-def run_command(order: Order) -> int:
-    """Run the test, write the results, print the table; the exit code."""
-    out, err = Console(), Console(stderr=True)
-    try:
-        results = run_load_test(order, err)
-    except LoadTestError as error:
-        err.print(f"Error: {error}", style="red", highlight=False, markup=False)
-        return error.exit_code
-    except FileError as error:
-        err.print(f"Error: {error}", style="red", highlight=False, markup=False)
-        return UNEXPECTED
-    standard = order.settings.mode == "standard"
-    out.print(closing_table(results) if standard else latency_table(results))
-    print_remarks(results, out)
-    if standard and len(results.model.variants) > 1:
-        out.print(closing_sentence(results), style="bold", highlight=False, markup=False)
-    out.print(f"Raw results: {order.output}", highlight=False, markup=False)
-    return exit_code(results)
-
-
-def run_load_test(order: Order, err: Console) -> Results:
+def run_load_test(order: Order, err: Console) -> Record:
     """Run the test and write the results; also what there is when it is interrupted or the server fails.
 
     Raises:
@@ -113,43 +91,28 @@ def run_load_test(order: Order, err: Console) -> Results:
     if order.metrics_url:
         model, still_unread = with_memory(model, order.metrics_url)
         unread = unread and still_unread
-    results = test.results(
+    record = test.record(
         command=order.command,
         target=order.target,
         model=model,
         metrics_url=order.metrics_url,
         same_machine=on_this_machine(order.target),
-        caveats=[caveat for caveat in (unread, training_caveat(model)) if caveat],
+        caveats=[Remark("metrics", f"{unread[0].upper()}{unread[1:]}.", "costs")] if unread else [],
     )
-    _save(results, order.output)
-    return results
+    place, problem = save_record(record, order.output)
+    if problem:
+        raise FileError(f"{problem}; the raw results are in {place}")
+    return record
 
 
-def _save(results: Results, path: Path) -> None:
-    """Write the results, elsewhere when ``path`` takes them no more."""
-    try:
-        save_results(results, path)
-    except FileError as error:
-        place = rescue_file(path, encode_results(results))
-        raise FileError(f"{error}; the raw results are in {place}") from None
-
-
-def exit_code(results: Results) -> int:
+def exit_code(record: Record) -> int:
     """0: complete; 1: something is missing; 130: Ctrl-C ended the test."""
-    if results.complete:
+    if record.complete:
         return 0
-    return INTERRUPTED if any(line.endswith(f": {CTRL_C}") for line in results.missing) else 1
+    return INTERRUPTED if record.interrupted() else 1
 
 
-def print_remarks(results: Results, out: Console) -> None:
-    """What is missing, and what limits the figures."""
-    for line in results.missing:
-        out.print(f"Missing: {line}", style="red", highlight=False, markup=False)
-    for line in results.caveats:
-        out.print(f"Caveat: {line}", style="yellow", highlight=False, markup=False)
-
-
-def _run(order: Order, model: ModelInfo, test_set: TestSet, err: Console) -> LoadTest:
+def _run(order: Order, model: Model, test_set: TestSet, err: Console) -> LoadTest:
     with LoadGenerator(order.target, test_set, model=order.model, tls=order.tls) as generator, _Bar(err) as bar:
         quiet = psutil.cpu_percent(QUIET_SECONDS) / 100
         test = LoadTest(order.settings, list(model.variants), test_set.info, generator, bar, foreign_share=quiet)
@@ -157,11 +120,11 @@ def _run(order: Order, model: ModelInfo, test_set: TestSet, err: Console) -> Loa
             test.run()
             test.foreign_share = max(quiet, psutil.cpu_percent(QUIET_SECONDS) / 100)
         except KeyboardInterrupt:
-            test.stopped = CTRL_C
+            test.interrupted = True
     return test
 
 
-def _test_set(order: Order, model: ModelInfo, most_images: int) -> TestSet:
+def _test_set(order: Order, model: Model, most_images: int) -> TestSet:
     test_set = load_test_set(order.data or order.models / model.name)
     shape = list(test_set.images.shape[1:])
     if shape != model.item_shape:

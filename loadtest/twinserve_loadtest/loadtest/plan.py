@@ -10,12 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from twinserve_loadtest.generate.spec import BlockSpec, Mode
+from twinserve_loadtest.generate.spec import BlockSpec
+from twinserve_loadtest.record.run import Scenario
 
-LoadMode = Literal["standard", "accuracy", "single-stream", "closed", "open", "offline", "step", "mixed"]
-LOAD_MODES: tuple[str, ...] = get_args(LoadMode)
+LoadMode = Literal["standard"] | Scenario
+LOAD_MODES: tuple[str, ...] = ("standard", *get_args(Scenario))
 
-STANDARD: tuple[Mode, ...] = ("accuracy", "single-stream", "open", "offline", "closed")
+STANDARD: tuple[Scenario, ...] = ("accuracy", "single-stream", "open", "offline", "closed")
 STANDARD_BLOCK_SECONDS = 2.5
 BLOCK_SECONDS = 5.0
 TURNS = 2

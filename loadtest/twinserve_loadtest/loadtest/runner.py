@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,11 +11,13 @@ from twinserve_loadtest.generate.generator import GeneratorError
 from twinserve_loadtest.generate.record import BlockRecord, merged
 from twinserve_loadtest.generate.recorder import OK
 from twinserve_loadtest.generate.spec import ROUTED
-from twinserve_loadtest.loadtest.caveats import caveats_of, missing_of
+from twinserve_loadtest.loadtest.missing import missing_of
 from twinserve_loadtest.loadtest.plan import LoadSettings, plan_blocks
-from twinserve_loadtest.loadtest.step import StepSearch
-from twinserve_loadtest.loadtest.summarise import variant_result
-from twinserve_loadtest.record.load_results import Results, Scenario, Step, encode_predictions
+from twinserve_loadtest.loadtest.step import FAILURE_LIMIT, StepSearch
+from twinserve_loadtest.loadtest.summarise import summarise
+from twinserve_loadtest.record.caveats import caveats_of
+from twinserve_loadtest.record.measurement import Record
+from twinserve_loadtest.record.run import RatePoint, RateSearch, Remark, Run, Scenario
 from twinserve_loadtest.record.stamp import cpu_times, steal_between
 from twinserve_loadtest.target.stamp import serving_stamp
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from twinserve_loadtest.generate.spec import BlockSpec
-    from twinserve_loadtest.record.load_results import DatasetInfo, ModelInfo
+    from twinserve_loadtest.record.measurement import Dataset, Model
 
 
 class Generates(Protocol):
@@ -45,7 +47,7 @@ class Observer(Protocol):
 
 @dataclass(slots=True)
 class LoadTest:
-    """One load test; :meth:`run` may be interrupted, :meth:`results` then tells what there is.
+    """One load test; :meth:`run` may be interrupted, :meth:`record` then tells what there is.
 
     Args:
         settings: What was asked for.
@@ -57,18 +59,20 @@ class LoadTest:
 
     settings: LoadSettings
     variants: list[str]
-    dataset: DatasetInfo
+    dataset: Dataset
     generator: Generates
     observer: Observer
     foreign_share: float | None = None
     """Busy share of all cores (0..1) just before or after the load; None: not known."""
-    records: dict[str, list[BlockRecord]] = field(default_factory=lambda: defaultdict(list))
+    records: dict[Scenario, list[BlockRecord]] = field(default_factory=lambda: defaultdict(list))
     """By mode, in the order in which they ran."""
-    steps: list[Step] = field(default_factory=list)
+    steps: list[RatePoint] = field(default_factory=list)
     sustained: dict[str, float | None] = field(default_factory=dict)
     not_run: list[BlockSpec] = field(default_factory=list)
     stopped: str = ""
     """Why the test ended before its time."""
+    interrupted: bool = False
+    """The user ended it."""
     _ran: int = 0
     _cpu_before: tuple[int, int] = field(default_factory=cpu_times)
 
@@ -84,42 +88,41 @@ class LoadTest:
             if record is not None:
                 del self.not_run[0]
 
-    def results(
+    def record(
         self,
         *,
         command: str,
         target: str,
-        model: ModelInfo,
+        model: Model,
         metrics_url: str | None = None,
         same_machine: bool = True,
-        caveats: Sequence[str] = (),
-    ) -> Results:
+        caveats: Sequence[Remark] = (),
+    ) -> Record:
         """What there is so far, with everything that is missing and the ``caveats`` that the caller knows of."""
-        scenarios = [self._scenario(mode, len(model.labels), same_machine) for mode in self.records]
-        missing = missing_of(self.records, self.not_run, self.stopped)
-        return Results(
+        runs: dict[Scenario, Run] = {mode: self._run(mode, len(model.labels), same_machine) for mode in self.records}
+        missing = missing_of(self.records, self.not_run)
+        if self.interrupted:
+            missing.insert(0, Remark("interrupted", "The test was interrupted."))
+        elif self.stopped:
+            missing.insert(0, Remark("ended_early", f"The test ended early: {self.stopped}."))
+        record = Record(
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             command=command,
-            target=target,
-            dataset=self.dataset,
+            stamp=serving_stamp(
+                model, metrics_url, same_machine=same_machine, steal=steal_between(self._cpu_before, cpu_times())
+            ),
             model=model,
-            scenarios=scenarios,
-            predictions=self._predictions(),
+            dataset=self.dataset,
+            runs=runs,
+            target=target,
+            rates=self._rates() if self.steps else None,
+            settings=asdict(self.settings),
+            same_machine=same_machine,
+            foreign_cpu_share=self.foreign_share,
             complete=not missing,
             missing=missing,
-            caveats=[
-                *caveats,
-                *caveats_of(self.dataset, scenarios, same_machine=same_machine, foreign_share=self.foreign_share),
-            ],
-            stamp=asdict(
-                serving_stamp(
-                    model,
-                    metrics_url,
-                    same_machine=same_machine,
-                    steal=steal_between(self._cpu_before, cpu_times()),
-                )
-            ),
         )
+        return replace(record, caveats=[*caveats, *caveats_of(record)])
 
     def _block(self, spec: BlockSpec, total: int | None) -> BlockRecord | None:
         self._ran += 1
@@ -158,38 +161,37 @@ class LoadTest:
             else:
                 self.steps += steps
 
-    def _scenario(self, mode: str, classes: int, same_machine: bool) -> Scenario:
+    def _run(self, mode: Scenario, classes: int, same_machine: bool) -> Run:
         records = self.records[mode]
         by_variant: dict[str | None, list[BlockRecord]] = defaultdict(list)
         for record in records:
             by_variant[record.spec.variant].append(record)
-        figures = {}
+        arms = {}
         for group in by_variant.values():
             total = merged(self._best_step(group) if mode == "step" else group, parallel=False)
             for variant in total.tallies:
-                figures[variant] = variant_result(total, variant, classes, same_machine=same_machine)
+                arms[variant] = summarise(total, variant, classes, same_machine=same_machine)
         spec = records[0].spec
-        parameters: dict[str, float | int | str] = {
-            name: value
-            for name in ("users", "batch", "rate", "seconds", "requests", "warm_up", "timeout")
-            if (value := getattr(spec, name)) is not None
-        }
-        parameters["seed"] = self.settings.seed
-        if mode == "step":
-            parameters["p99_limit_us"] = self.settings.p99_limit_ms * 1000
-        return Scenario(mode, parameters, figures, self.steps if mode == "step" else [], dict(self.sustained))  # type: ignore[arg-type]
+        return Run(
+            scenario=mode,
+            arms=arms,
+            images_per_request=spec.batch,
+            offered_rate=None if mode == "step" else spec.rate,
+            users=spec.users if mode == "closed" else None,
+            parameters={
+                name: value
+                for name in ("users", "seconds", "requests", "warm_up", "timeout")
+                if (value := getattr(spec, name)) is not None
+            },
+        )
+
+    def _rates(self) -> RateSearch:
+        return RateSearch("p99", self.settings.p99_limit_ms, FAILURE_LIMIT, dict(self.sustained), self.steps)
 
     def _best_step(self, records: list[BlockRecord]) -> list[BlockRecord]:
         """The block at the highest rate sustained (or the first): figures of several rates do not mix."""
         sustained = self.sustained.get(records[0].spec.variant or ROUTED)
         return [record for record in records if record.spec.rate == sustained][:1] or records[:1]
-
-    def _predictions(self) -> dict[str, str]:
-        return {
-            variant: encode_predictions(tally.predictions)
-            for record in self.records.get("accuracy", [])
-            for variant, tally in record.tallies.items()
-        }
 
 
 def _unanswered(record: BlockRecord) -> str:

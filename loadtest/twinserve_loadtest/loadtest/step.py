@@ -14,8 +14,8 @@ from twinserve_loadtest.generate.recorder import OK
 from twinserve_loadtest.generate.spec import ROUTED, BlockSpec
 from twinserve_loadtest.generate.validity import ACHIEVED_LIMIT, busy_reasons, late_reasons
 from twinserve_loadtest.loadtest.summarise import latency
-from twinserve_loadtest.record.load_results import Step
 from twinserve_loadtest.record.percentiles import least_samples
+from twinserve_loadtest.record.run import RatePoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,9 +46,9 @@ class StepSearch:
     seconds: float
     seed: int
 
-    def run(self, variant: str, run_block: Callable[[BlockSpec], BlockRecord]) -> tuple[float | None, list[Step]]:
+    def run(self, variant: str, run_block: Callable[[BlockSpec], BlockRecord]) -> tuple[float | None, list[RatePoint]]:
         """Search for ``variant``; returns the highest rate sustained (None: not even the first), and every step."""
-        steps: list[Step] = []
+        steps: list[RatePoint] = []
         sustained: float | None = None
         failed: float | None = None
         rate = self.first_rate
@@ -81,10 +81,10 @@ class StepSearch:
         seconds = max(self.seconds, least_samples(99) * SPARE_SAMPLES / rate)
         return BlockSpec.open(variant, rate, seconds=seconds, seed=self.seed)
 
-    def judge_step(self, record: BlockRecord) -> Step:
+    def judge_step(self, record: BlockRecord) -> RatePoint:
         """Whether the rate of ``record`` counts as sustained, and if not, why."""
         tally = record.tally()
-        p99 = latency(tally).p99_us
+        p99 = latency(tally).at("p99")
         failures = tally.requests - tally.codes[OK]
         kept = not record.dropped and record.achieved_rate >= ACHIEVED_LIMIT * record.offered_rate
         reason, bound = "", False
@@ -100,13 +100,12 @@ class StepSearch:
             bound = bool(own)
             missed = f"p99 is {p99 / 1000:.1f} ms; the limit is {self.p99_limit_us / 1000:.1f} ms"
             reason = "; ".join(own) or (missed if kept else f"{record.achieved_rate:.0f} requests/s were sent")
-        return Step(
-            variant=record.spec.variant or ROUTED,
-            rate=record.spec.rate or 0.0,
+        return RatePoint(
+            arm=record.spec.variant or ROUTED,
+            offered_rate=record.spec.rate or 0.0,
             achieved_rate=record.achieved_rate,
-            requests=tally.requests,
-            failures=failures,
-            p99_us=p99,
+            percentiles_us={"p99": p99},
+            error_share=failures / tally.requests if tally.requests else 0.0,
             sustained=not reason,
             reason=reason,
             generator_bound=bound,

@@ -1,20 +1,22 @@
-"""Merged block records → the figures of the results file."""
+"""Merged block records → the figures of a record."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from twinserve_loadtest.generate.recorder import OK
 from twinserve_loadtest.generate.validity import judge
-from twinserve_loadtest.record.load_results import Accuracy, Latency, Stages, VariantResult
 from twinserve_loadtest.record.percentiles import read_percentiles
+from twinserve_loadtest.record.run import Answers, Arm, Latency, Stages
+from twinserve_loadtest.record.wire import encode_classes
+from twinserve_loadtest.statistics.paired import wilson_interval
 
 if TYPE_CHECKING:
     from twinserve_loadtest.generate.record import BlockRecord
     from twinserve_loadtest.generate.recorder import Tally
 
 
-def variant_result(record: BlockRecord, variant: str, classes: int, *, same_machine: bool = True) -> VariantResult:
+def summarise(record: BlockRecord, variant: str, classes: int, *, same_machine: bool = True) -> Arm:
     """What ``variant`` answered in ``record``.
 
     Args:
@@ -25,19 +27,20 @@ def variant_result(record: BlockRecord, variant: str, classes: int, *, same_mach
     """
     tally = record.tallies[variant]
     answered = tally.codes[OK]
-    seconds = record.seconds
-    return VariantResult(
-        variant=variant,
+    sums = {**tally.stage_seconds, "client_total": tally.latency_sum_us / 1e6}
+    sums["server_total"] = sums.pop("total")
+    return Arm(
         requests=tally.requests,
-        failures=tally.failures,
+        failed=tally.requests - answered,
         images=tally.images,
-        seconds=seconds,
-        images_per_second=tally.images / seconds if seconds else 0.0,
-        requests_per_second=answered / seconds if seconds else 0.0,
+        seconds=record.seconds,
+        images_per_second=tally.images / record.seconds if record.seconds else 0.0,
         latency=latency(tally),
-        stages=stages(tally),
-        accuracy=accuracy(tally, classes),
+        failures=tally.failures,
+        mean_batch_size=sum(size * count for size, count in tally.batch_sizes.items()) / answered if answered else None,
         batch_sizes=dict(sorted(tally.batch_sizes.items())),
+        stages=Stages.of_sums(sums, answered),
+        answers=answers(tally, classes, whole=record.spec.mode == "accuracy"),
         generator=judge(record, same_machine=same_machine),
         blocks=record.blocks,
         warm_up_requests=record.warm_ups,
@@ -46,43 +49,31 @@ def variant_result(record: BlockRecord, variant: str, classes: int, *, same_mach
 
 def latency(tally: Tally) -> Latency:
     """The latency of answered requests, with the percentiles that the sample carries."""
-    known, withheld = read_percentiles(tally.histogram)
     count = tally.histogram.get_total_count()
     return Latency(
-        histogram=tally.histogram.encode().decode("ascii"),
+        histogram=tally.histogram,
         count=count,
+        percentiles_us=read_percentiles(tally.histogram),
         mean_us=tally.latency_sum_us / count if count else None,
         min_us=tally.latency_min_us,
-        p50_us=known.get("p50"),
-        p90_us=known.get("p90"),
-        p95_us=known.get("p95"),
-        p99_us=known.get("p99"),
-        p999_us=known.get("p99.9"),
         max_us=tally.latency_max_us,
-        withheld=withheld,
     )
 
 
-def stages(tally: Tally) -> Stages | None:
-    """Means over answered requests; None when there is none."""
-    answered = tally.codes[OK]
-    if not answered:
-        return None
-    mean_us: dict[str, Any] = {stage: total * 1e6 / answered for stage, total in tally.stage_seconds.items()}
-    server_total = mean_us.pop("total")
-    return Stages(
-        **{f"{stage}_us": value for stage, value in mean_us.items()},
-        server_total_us=server_total,
-        client_total_us=tally.latency_sum_us / answered,
-    )
+def answers(tally: Tally, classes: int, *, whole: bool = False) -> Answers | None:
+    """Answers against labels; None when nothing was answered.
 
-
-def accuracy(tally: Tally, classes: int) -> Accuracy | None:
-    """Answers against labels; None when nothing was answered."""
+    Args:
+        tally: What was counted.
+        classes: The number of classes of the model.
+        whole: Whether every test image was sent, so that the answer to each is of interest.
+    """
     if not tally.images:
         return None
     side = max(classes, 1 + max(max(pair) for pair in tally.confusion))
     confusion = [[0] * side for _ in range(side)]
     for (label, predicted), count in tally.confusion.items():
         confusion[label][predicted] = count
-    return Accuracy(tally.correct, tally.images, tally.coverage, confusion)
+    predictions = encode_classes(tally.predictions) if whole else ""
+    share = wilson_interval(tally.correct, tally.images)
+    return Answers(tally.correct, tally.images, tally.coverage, share, confusion, predictions)

@@ -14,15 +14,16 @@ import psutil
 from rich.console import Console
 
 from twinserve_client.cli.main import UNEXPECTED
-from twinserve_host.files import FileError, check_writable, rescue_file
+from twinserve_host.files import FileError, check_writable
 from twinserve_loadtest.generate.record import merged
 from twinserve_loadtest.generate.session import session_of
-from twinserve_loadtest.loadtest.closing import latency_table
 from twinserve_loadtest.loadtest.plan import DEFAULT_USERS, LoadSettings
 from twinserve_loadtest.loadtest.runner import LoadTest
-from twinserve_loadtest.loadtest.summarise import variant_result
+from twinserve_loadtest.loadtest.summarise import summarise
 from twinserve_loadtest.locust_cli.distributed import LocustBlocks
-from twinserve_loadtest.record.results_file import encode_results, save_results
+from twinserve_loadtest.record.files import save_record
+from twinserve_loadtest.report import document_of
+from twinserve_loadtest.report.terminal import print_document
 from twinserve_loadtest.target.describe import TargetError, describe_target, on_this_machine
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 
     from twinserve_loadtest.generate.record import BlockRecord
     from twinserve_loadtest.generate.spec import BlockSpec
-    from twinserve_loadtest.record.load_results import ModelInfo, Results, VariantResult
+    from twinserve_loadtest.record.measurement import Model, Record
+    from twinserve_loadtest.record.run import Arm
 
 logger = logging.getLogger(__name__)
 
@@ -51,8 +53,8 @@ class Conductor:
     environment: Environment
     blocks: LocustBlocks
     test: LoadTest | None = None
-    model: ModelInfo | None = None
-    results: Results | None = None
+    model: Model | None = None
+    results: Record | None = None
     """Of the last test that ended."""
     begun: bool = False
     """A test was begun whose end the load shape has not told Locust yet."""
@@ -83,7 +85,7 @@ class Conductor:
             self._greenlet.join(END_SECONDS)
         self.begun = False
 
-    def live(self) -> dict[str, dict[str, VariantResult]]:
+    def live(self) -> dict[str, dict[str, Arm]]:
         """By scenario and variant: everything counted so far, the block that is on included."""
         test, model = self.test, self.model
         if test is None or model is None:
@@ -93,12 +95,12 @@ class Conductor:
         if current is not None:
             group: str = "step" if test.settings.mode == "step" else current.spec.mode
             groups.setdefault(group, []).append(current)
-        figures: dict[str, dict[str, VariantResult]] = {}
+        figures: dict[str, dict[str, Arm]] = {}
         for mode, records in groups.items():
             for variant in dict.fromkeys(record.spec.variant for record in records):
                 total = merged((record for record in records if record.spec.variant == variant), parallel=False)
                 for name in total.tallies:
-                    figures.setdefault(mode, {})[name] = variant_result(total, name, len(model.labels))
+                    figures.setdefault(mode, {})[name] = summarise(total, name, len(model.labels))
         return figures
 
     def block_begins(self, spec: BlockSpec, number: int, total: int | None) -> None:
@@ -138,25 +140,21 @@ class Conductor:
             self.test.foreign_share = max(quiet, _busy_share())
         self._finish(self.test, self.model, session.target)
 
-    def _finish(self, test: LoadTest, model: ModelInfo, target: str) -> None:
-        same_machine = on_this_machine(target)
-        self.results = results = test.results(
-            command=shlex.join(sys.argv), target=target, model=model, same_machine=same_machine
+    def _finish(self, test: LoadTest, model: Model, target: str) -> None:
+        test.interrupted = self.blocks.interrupted
+        self.results = record = test.record(
+            command=shlex.join(sys.argv), target=target, model=model, same_machine=on_this_machine(target)
         )
-        self.now = "ended" if results.complete else "ended, incomplete"
-        if not results.complete:
+        self.now = "ended" if record.complete else "ended, incomplete"
+        if not record.complete:
             self.environment.process_exit_code = 1
+        path = Path(self.options.twin_results) if self.options.twin_results else None
         console = Console()
-        console.print(latency_table(results))
-        for line in (*results.missing, *results.caveats):
-            console.print(line, style="yellow", highlight=False, markup=False)
-        if self.options.twin_results:
-            path = Path(self.options.twin_results)
-            try:
-                save_results(results, path)
-            except FileError as error:
-                path = rescue_file(path, encode_results(results))
-                logger.error("%s", error)  # noqa: TRY400  # the text is for users
+        print_document(document_of(record, path.name if path else "locust"), console, full=True)
+        if path is not None:
+            path, problem = save_record(record, path)
+            if problem:
+                logger.error("%s", problem)
                 self.environment.process_exit_code = UNEXPECTED
             console.print(f"Raw results: {path}", highlight=False, markup=False)
 

@@ -7,13 +7,13 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, jsonify, request
-from hdrh.histogram import HdrHistogram
 
 if TYPE_CHECKING:
+    from hdrh.histogram import HdrHistogram
     from locust.web import WebUI
 
     from twinserve_loadtest.locust_cli.conductor import Conductor
-    from twinserve_loadtest.record.load_results import VariantResult
+    from twinserve_loadtest.record.run import Arm
 
 TAB = "twinserve"
 CURVE = (0, 10, 20, 30, 40, 50, 60, 70, 75, 80, 85, 90, 92.5, 95, 97, 98, 99, 99.3, 99.6, 99.9)
@@ -78,39 +78,33 @@ def live_data(conductor: Conductor) -> dict[str, Any]:
         else f"{info.images:,} images of {info.name} ({info.source})"
         + ("" if info.full else ", NOT the full test set"),
         "columns": [{"key": key, "title": title} for key, title in COLUMNS],
-        "rows": [
-            row(scenario, result) for scenario, results in conductor.live().items() for result in results.values()
-        ],
+        "rows": [row(scenario, name, arm) for scenario, arms in conductor.live().items() for name, arm in arms.items()],
     }
 
 
-def row(scenario: str, result: VariantResult) -> dict[str, Any]:
+def row(scenario: str, name: str, arm: Arm) -> dict[str, Any]:
     """One row of the table, with the latency curve of the picture."""
-    latency, accuracy = result.latency, result.accuracy
-    remarks = [reason for reasons in result.generator.invalid.values() for reason in reasons]
+    latency, answers, generator = arm.latency, arm.answers, arm.generator
+    remarks = [why for reasons in (generator.invalid if generator else {}).values() for why in reasons]
     return {
-        "name": f"{scenario} {result.variant}",
+        "name": f"{scenario} {name}",
         "scenario": scenario,
-        "variant": result.variant,
-        "requests": result.requests,
-        "failures": sum(result.failures.values()),
-        "p50": latency.p50_us,
-        "p90": latency.p90_us,
-        "p95": latency.p95_us,
-        "p99": latency.p99_us,
+        "variant": name,
+        "requests": arm.requests,
+        "failures": arm.failed,
+        **{percentile: latency.at(percentile) for percentile in ("p50", "p90", "p95", "p99")},
         "max": latency.max_us,
-        "images_per_second": round(result.images_per_second),
-        "accuracy": round(100 * accuracy.correct / accuracy.total, 2) if accuracy else None,
-        "coverage": round(100 * accuracy.coverage, 1) if accuracy else 0.0,
+        "images_per_second": round(arm.images_per_second),
+        "accuracy": round(100 * answers.share.estimate, 2) if answers else None,
+        "coverage": round(100 * answers.coverage, 1) if answers else 0.0,
         "remark": f"not valid: {remarks[0]}" if remarks else "",
         "curve": curve(latency.histogram),
     }
 
 
-def curve(histogram: str) -> list[list[float]]:
+def curve(histogram: HdrHistogram) -> list[list[float]]:
     """(percentile, µs) pairs for drawing, as far out as there are samples."""
-    decoded = HdrHistogram.decode(histogram)
-    count = decoded.get_total_count()
+    count = histogram.get_total_count()
     known = [percentile for percentile in CURVE if count * (1 - percentile / 100) >= 1]
-    values = decoded.get_percentile_to_value_dict(known) if known else {}
+    values = histogram.get_percentile_to_value_dict(known) if known else {}
     return [[percentile, values[percentile]] for percentile in known]

@@ -14,8 +14,15 @@ Inference Rules*, "Early stopping").
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from hdrh.histogram import HdrHistogram
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
 
 LOWEST_US = 1
 HIGHEST_US = 3_600_000_000
@@ -45,21 +52,35 @@ def least_samples(percentile: float) -> int:
     return n
 
 
-def read_percentiles(histogram: HdrHistogram) -> tuple[dict[str, int], dict[str, str]]:
-    """The percentiles that the sample carries, and why the others are withheld.
-
-    Returns:
-        Microseconds by name (``p50``, ``p99.9``), and a reason by name for each withheld one.
-    """
+def read_percentiles(histogram: HdrHistogram) -> dict[str, float | None]:
+    """Microseconds by name (``p50``, ``p99.9``); None where the sample does not carry the percentile."""
     count = histogram.get_total_count()
     carried = [percentile for percentile in REPORTED if count >= least_samples(percentile)]
     values = histogram.get_percentile_to_value_dict(carried) if carried else {}
-    withheld = {
-        percentile_name(percentile): f"needs {least_samples(percentile):,} samples, {count:,} were taken"
-        for percentile in REPORTED
-        if percentile not in carried
-    }
-    return {percentile_name(percentile): int(values[percentile]) for percentile in carried}, withheld
+    return {percentile_name(percentile): values.get(percentile) for percentile in REPORTED}
+
+
+def why_withheld(count: int) -> dict[str, str]:
+    """Why ``count`` samples do not carry a percentile, by the name of each that they do not."""
+    needed = {percentile_name(percentile): least_samples(percentile) for percentile in REPORTED}
+    return {name: f"needs {least:,} samples, {count:,} were taken" for name, least in needed.items() if count < least}
+
+
+def merge_histograms(histograms: Iterable[HdrHistogram]) -> HdrHistogram:
+    """One histogram of all their values. Percentiles are read from it, never averaged over its parts."""
+    merged = new_histogram()
+    for histogram in histograms:
+        merged.add(histogram)
+    return merged
+
+
+def histogram_of(latencies_us: NDArray[np.floating[Any]]) -> HdrHistogram:
+    """A histogram of latencies in microseconds."""
+    histogram = new_histogram()
+    values, counts = np.unique(np.maximum(latencies_us, 1.0).astype(np.int64), return_counts=True)
+    for value, count in zip(values.tolist(), counts.tolist(), strict=True):
+        histogram.record_value(value, count)
+    return histogram
 
 
 def percentile_name(percentile: float) -> str:

@@ -40,20 +40,20 @@ _PACKAGES = ("twinserve", "grpcio", "protobuf", "numpy", "scipy", "locust", "hdr
 class Stamp:
     """Where and with what a figure was measured."""
 
-    cpu_model: str
+    cpu_model: str = "unknown"
     #: For example "x86_64+amx_int8+avx512_vnni+avx2": the architecture and what INT8 kernels are chosen by.
-    isa: str
-    isa_flags: list[str]
-    cores_by_affinity: int
+    isa: str = ""
+    isa_flags: list[str] = field(default_factory=list)
+    cores_by_affinity: int = 0
     #: The cgroup's CPU limit in cores; None: no limit.
-    cores_by_cgroup: float | None
-    memory_bytes: int | None
-    kernel: str
+    cores_by_cgroup: float | None = None
+    memory_bytes: int | None = None
+    kernel: str = ""
     #: Share of CPU time that the hypervisor gave to others while measuring, 0..1.
-    steal_share: float | None
-    load_average: float | None
-    python: str
-    packages: dict[str, str]
+    steal_share: float | None = None
+    load_average: float | None = None
+    python: str = ""
+    packages: dict[str, str] = field(default_factory=dict)
     #: From the manifest: torch, the Python and ISA that made the artefacts.
     runtime: dict[str, str] = field(default_factory=dict)
     #: SHA-256 by variant.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from twinserve_loadtest.record.load_results import NOT_ANSWERED, DatasetInfo
+from twinserve_loadtest.record.measurement import NOT_ANSWERED, Dataset
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +40,7 @@ class TestSet:
     """N x item shape, uint8 (0..255) or float32 (0..1)."""
     labels: npt.NDArray[np.int64]
     """N true classes."""
-    info: DatasetInfo
+    info: Dataset
 
     def __post_init__(self) -> None:
         if len(self.images) == 0:
@@ -59,7 +59,7 @@ class TestSet:
         """The first ``count`` images, marked as a subset when that leaves some out."""
         if count >= len(self):
             return self
-        info = DatasetInfo(self.info.name, self.info.source, count, full=False)
+        info = Dataset(self.info.name, self.info.source, count, full=False)
         return TestSet(self.images[:count], self.labels[:count], info)
 
 
@@ -78,7 +78,7 @@ def load_test_set(path: Path) -> TestSet:
             images = np.ascontiguousarray(archive["images"])
             labels = np.asarray(archive["labels"]).astype(np.int64)
             info = json.loads(str(archive["info"]))
-        dataset = DatasetInfo(str(info["name"]), str(info["source"]), len(images), bool(info["full"]))
+        dataset = Dataset(str(info["name"]), str(info["source"]), len(images), bool(info["full"]))
         return TestSet(images, labels, dataset)
     except FileNotFoundError:
         raise TestSetError(f"no test set at {file}; `twinserve models build` writes one") from None

@@ -11,23 +11,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from twinserve_host.files import FileError, is_stream, write_file
-from twinserve_loadtest.record.comparison import Comparison
 from twinserve_loadtest.record.testset import TestSetError, load_test_set
 from twinserve_loadtest.report.build import build_document
 from twinserve_loadtest.report.html import render_html
 from twinserve_loadtest.report.inputs import Inputs, ReportError, Source, read_inputs
-from twinserve_loadtest.report.terminal import print_document
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from rich.console import Console
-
-    from twinserve_loadtest.record.load_results import Results
+    from twinserve_loadtest.record.measurement import Record
     from twinserve_loadtest.report.document import Document
 
-__all__ = ["ReportError", "json_path", "read_document", "render_terminal", "write_document", "write_report"]
+__all__ = ["ReportError", "document_of", "json_path", "read_document", "write_document", "write_report"]
 
 
 def write_report(inputs: Sequence[Path], output: Path, *, test_set: Path | None = None) -> Path:
@@ -36,7 +32,7 @@ def write_report(inputs: Sequence[Path], output: Path, *, test_set: Path | None 
     Args:
         inputs: Files of ``twinserve loadtest``, ``twinserve compare`` and ``twinserve models bench``.
         output: The HTML file; its folder is made when it is missing.
-        test_set: ``testset.npz`` that a load test sent, for pictures of the images on which variants part.
+        test_set: ``testset.npz`` that a load test sent, for pictures of the images that variants answer differently.
 
     Returns:
         ``output``.
@@ -80,11 +76,6 @@ def json_path(output: Path) -> Path:
     return output.with_suffix(".report.json")
 
 
-def render_terminal(results: Results | Comparison, console: Console) -> None:
-    """Print the table of a load test or comparison, and its answer as the last line."""
-    source = Source("results", "")
-    if isinstance(results, Comparison):
-        inputs = Inputs(comparisons=[(source, results)])
-    else:
-        inputs = Inputs(load_tests=[(source, results)])
-    print_document(build_document(inputs), console)
+def document_of(record: Record, name: str) -> Document:
+    """What a report of one record says; ``name`` is that of its file."""
+    return build_document(Inputs([(Source(name), record)]))

@@ -1,120 +1,99 @@
-"""The section on accuracy: shares with Wilson's intervals, the paired test, confusions, parting answers."""
+"""The section on accuracy: shares with Wilson's intervals, the paired test, confusions, differing answers."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twinserve_loadtest.report.content import (
-    Axis,
-    ConfusionMatrix,
-    DataTable,
-    IntervalChart,
-    IntervalRow,
-)
+from twinserve_loadtest.report.content import Axis, ConfusionMatrix, DataTable, IntervalChart, IntervalRow
 from twinserve_loadtest.report.document import Figure, Section
-from twinserve_loadtest.report.gallery import gallery_compared, gallery_tested
+from twinserve_loadtest.report.gallery import gallery_of
+from twinserve_loadtest.report.leads import listed
 from twinserve_loadtest.report.numbers import percent, points, probability
-from twinserve_loadtest.statistics.paired import wilson_interval
 
 if TYPE_CHECKING:
-    from twinserve_loadtest.record.findings import AccuracyResult
-    from twinserve_loadtest.record.load_results import Results
+    from collections.abc import Sequence
+
+    from twinserve_loadtest.record.comparison import Comparison, PairedAccuracy
+    from twinserve_loadtest.record.run import Answers, Run
     from twinserve_loadtest.record.testset import TestSet
+    from twinserve_loadtest.report.document import VariantRow
     from twinserve_loadtest.report.inputs import Inputs
 
-_AXIS = Axis("right answers (%)")
-_CAPTION = "Dots: right answers through the service; whiskers: 95 %, Wilson."
-#: Above this a matrix is no picture any more: the most frequent confusions are listed instead.
+_AXIS = Axis("correct answers (%)")
+_CAPTION = "Dots: correct answers through the service; whiskers: 95 %, Wilson."
+#: Above this a matrix is no longer readable: the most frequent confusions are listed instead.
 _LARGEST_MATRIX = 20
 _LISTED = 15
 
 
-def accuracy_section(inputs: Inputs, test_set: TestSet | None) -> Section:
-    """From the paired comparison, else from the load test's accuracy run."""
+def accuracy_section(inputs: Inputs, rows: Sequence[VariantRow], test_set: TestSet | None) -> Section:
+    """Shares, the paired test where there is one, the images that are answered differently, confusions."""
     figures: list[Figure] = []
     missing: list[str] = []
     matrices: dict[str, Figure] = {}
-    for source, comparison in inputs.comparisons:
-        found = comparison.accuracy
-        if found is None:
+    for label, record in inputs.labelled:
+        run = record.runs.get("accuracy")
+        if run is None:
             continue
-        label = source.name if inputs.several else ""
-        figures.append(Figure("Right answers", _shares(found), _CAPTION, source=label))
-        figures.append(_paired(found, comparison.baseline, comparison.candidate, label))
-        figures.append(gallery_compared(found, comparison.baseline, comparison.candidate, label))
-        for name, counts in found.confusion.items():
-            matrices.setdefault(name, _confusion(name, found.class_names, counts, found.images))
-    for source, results in inputs.load_tests:
-        if results.scenario("accuracy") is None:
-            continue
-        label = source.name if inputs.several else ""
-        figures += _tested(results, label)
-        gallery = gallery_tested(results, test_set, label)
+        if any(arm.answers is not None for arm in run.arms.values()):
+            figures.append(_shares(run, label))
+        if record.comparison is not None and record.comparison.accuracy is not None:
+            figures.append(_paired(record.comparison, record.comparison.accuracy, label))
+        gallery = gallery_of(record, test_set, label)
         if isinstance(gallery, str):
             missing.append(gallery)
-        else:
+        elif gallery is not None:
             figures.append(gallery)
-        for name, figure in _matrices(results):
-            matrices.setdefault(name, figure)
+        for name, arm in run.arms.items():
+            if arm.answers is not None:
+                matrices.setdefault(name, _confusion(name, record.model.labels, arm.answers))
     if not figures:
         missing.append("Accuracy was not measured: the test set was not sent through the service.")
-    return Section(
-        "accuracy",
-        "Accuracy",
-        "Every test image once to every variant, answered by the service, held against its true label.",
-        figures + list(matrices.values()),
-        missing,
+    finding = _paired_finding(inputs) or listed("Correct answers", rows, lambda row: row.accuracy.value, percent)
+    lead = "Every test image sent once to every variant through the service, compared with its true label."
+    return Section("accuracy", "Accuracy", lead, figures + list(matrices.values()), missing, finding)
+
+
+def _paired_finding(inputs: Inputs) -> str:
+    return " ".join(
+        f"{record.comparison.baseline} and {record.comparison.candidate} disagree on {found.disagreement_count:,} of "
+        f"{found.images:,} images; the difference in accuracy is {points(found.difference.estimate)} "
+        f"({points(found.difference.low)} to {points(found.difference.high)})."
+        for record in inputs.measured
+        if record.comparison is not None and (found := record.comparison.accuracy) is not None
     )
 
 
-def _shares(found: AccuracyResult) -> IntervalChart:
-    rows = [
-        _row(name, share.estimate, share.low, share.high, round(share.estimate * found.images), found.images)
-        for name, share in found.accuracy.items()
-    ]
-    return _chart(rows)
-
-
-def _tested(results: Results, source: str) -> list[Figure]:
-    scenario = results.scenario("accuracy")
+def _shares(run: Run, source: str) -> Figure:
     rows, warnings = [], []
-    for name, result in scenario.variants.items() if scenario else ():
-        got = result.accuracy
-        if got is None or got.total == 0:
+    for name, arm in run.arms.items():
+        found = arm.answers
+        if found is None:
             warnings.append(f"{name}: no image was answered")
             continue
-        share = wilson_interval(got.correct, got.total)
-        rows.append(_row(name, share.estimate, share.low, share.high, got.correct, got.total))
-        if got.coverage < 1:
-            warnings.append(
-                f"{name}: only {percent(got.coverage, 1)} of the test set was answered; "
-                "the share is of those images alone"
-            )
-    return [Figure("Right answers", _chart(rows), _CAPTION, warnings, source)] if rows else []
+        share = found.share
+        low, high = 100 * share.low, 100 * share.high
+        text = f"{percent(share.estimate)} ({low:.2f} to {high:.2f}), {found.correct:,} of {found.images:,}"
+        rows.append(IntervalRow(name, name, 100 * share.estimate, text, low, high))
+        if found.coverage < 1:
+            warnings.append(f"{name}: only {percent(found.coverage, 1)} of the test set was answered")
+    summary = "Accuracy. " + "; ".join(f"{row.label}: {row.text}" for row in rows)
+    return Figure("Correct answers", IntervalChart(_AXIS, rows, "dot", summary), _CAPTION, warnings, source)
 
 
-def _row(name: str, share: float, low: float, high: float, correct: int, total: int) -> IntervalRow:
-    text = f"{percent(share)} ({100 * low:.2f} to {100 * high:.2f}), {correct:,} of {total:,}"
-    return IntervalRow(name, name, 100 * share, text, 100 * low, 100 * high)
-
-
-def _chart(rows: list[IntervalRow]) -> IntervalChart:
-    return IntervalChart(_AXIS, rows, "dot", "Accuracy. " + "; ".join(f"{row.label}: {row.text}" for row in rows))
-
-
-def _paired(found: AccuracyResult, baseline: str, candidate: str, source: str) -> Figure:
-    gap = found.difference
-    verdict = "not inferior" if found.non_inferior else "not shown to be non-inferior"
+def _paired(compared: Comparison, found: PairedAccuracy, source: str) -> Figure:
+    baseline, candidate, gap = compared.baseline, compared.candidate, found.difference
+    verdict = "non-inferior" if found.non_inferior else "not shown to be non-inferior"
     rows = [
-        ["Both right", f"{found.both_correct:,} images"],
-        [f"Only {baseline} right", f"{found.only_baseline_correct:,} images"],
-        [f"Only {candidate} right", f"{found.only_candidate_correct:,} images"],
+        ["Both correct", f"{found.both_correct:,} images"],
+        [f"Only {baseline} correct", f"{found.only_baseline_correct:,} images"],
+        [f"Only {candidate} correct", f"{found.only_candidate_correct:,} images"],
         ["Both wrong", f"{found.both_wrong:,} images"],
         [
-            f"Difference, {candidate} less {baseline}",
+            f"Difference, {candidate} minus {baseline}",
             f"{points(gap.estimate, 3)} (95 %: {points(gap.low, 3)} to {points(gap.high, 3)}, Tango)",
         ],
-        ["Are they different?", f"exact McNemar test, {probability(found.mcnemar_p)}"],
+        ["Do they differ?", f"exact McNemar test, {probability(found.mcnemar_p)}"],
         [
             "Is the loss tolerable?",
             f"{candidate} is {verdict} at a margin of {points(-found.margin)} ({probability(found.non_inferiority_p)})",
@@ -123,29 +102,20 @@ def _paired(found: AccuracyResult, baseline: str, candidate: str, source: str) -
     return Figure("Paired, image by image", DataTable(["Outcome", "Found"], rows, wrap=True), "", source=source)
 
 
-def _matrices(results: Results) -> list[tuple[str, Figure]]:
-    scenario = results.scenario("accuracy")
-    return [
-        (name, _confusion(name, results.model.labels, result.accuracy.confusion, result.accuracy.total))
-        for name, result in (scenario.variants.items() if scenario else ())
-        if result.accuracy is not None
-    ]
-
-
-def _confusion(name: str, class_names: list[str], counts: list[list[int]], images: int) -> Figure:
+def _confusion(name: str, class_names: list[str], answers: Answers) -> Figure:
     wrong = [
         (count, class_names[true], class_names[answered])
-        for true, row in enumerate(counts)
+        for true, row in enumerate(answers.confusion)
         for answered, count in enumerate(row)
         if true != answered and count
     ]
     wrong.sort(key=lambda entry: -entry[0])
     errors = sum(count for count, _, _ in wrong)
     worst = ", ".join(f"{true} taken for {answered} ({count})" for count, true, answered in wrong[:3])
-    summary = f"{name}: {errors:,} of {images:,} answers are wrong" + (f"; most often {worst}" if worst else "")
+    summary = f"{name}: {errors:,} of {answers.images:,} answers are wrong" + (f"; most often {worst}" if worst else "")
     title = f"Confusions of {name}"
     if len(class_names) > _LARGEST_MATRIX:
         rows = [[true, answered, f"{count:,}"] for count, true, answered in wrong[:_LISTED]]
         table = DataTable(["True class", "Answered", "Images"], rows)
         return Figure(title, table, f"{summary}. The {len(rows)} most frequent of {len(wrong)} confusions.")
-    return Figure(title, ConfusionMatrix(name, class_names, counts, summary), f"{summary}.")
+    return Figure(title, ConfusionMatrix(name, class_names, answers.confusion, summary), f"{summary}.")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
+
+from twinserve_loadtest.record.wire import first_fault, from_plain
 
 
 class BenchError(Exception):
@@ -53,13 +54,6 @@ def parse_bench(document: Any, source: str) -> Bench:
         BenchError: a field breaks the schema.
     """
     try:
-        return _adapter().validate_python(document)
+        return from_plain(Bench, document)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BenchError(f"{source}: bench.{where}: {first['msg']}") from None
-
-
-@cache
-def _adapter() -> TypeAdapter[Bench]:
-    return TypeAdapter(Bench)
+        raise BenchError(f"{source}: bench, {first_fault(error)}") from None

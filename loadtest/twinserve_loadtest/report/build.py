@@ -7,19 +7,19 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from twinserve_loadtest.report.accuracy import accuracy_section
-from twinserve_loadtest.report.answer import headline_of_comparison, headline_of_load_test
-from twinserve_loadtest.report.caveats import alerts, caveats
+from twinserve_loadtest.report.answer import headlines
+from twinserve_loadtest.report.caveats import alerts, caveats, missing_in
 from twinserve_loadtest.report.costs import costs_section
-from twinserve_loadtest.report.document import Document, Headline, Section
+from twinserve_loadtest.report.crossover import crossover_section
+from twinserve_loadtest.report.document import Document, Section
 from twinserve_loadtest.report.effects import effects_section
-from twinserve_loadtest.report.latency import latency_section, rate_section
-from twinserve_loadtest.report.leads import leads
-from twinserve_loadtest.report.missing import missing_in
+from twinserve_loadtest.report.latency import latency_section
 from twinserve_loadtest.report.provenance import machine_line, provenance
-from twinserve_loadtest.report.served import loads
+from twinserve_loadtest.report.rate import rate_section
+from twinserve_loadtest.report.served import served_by_variant
 from twinserve_loadtest.report.throughput import throughput_section
-from twinserve_loadtest.report.variants import baseline_of, styles, variant_table
-from twinserve_loadtest.report.why import crossover_section, stages_section
+from twinserve_loadtest.report.variants import styles, variant_table
+from twinserve_loadtest.report.why import stages_section
 
 if TYPE_CHECKING:
     from twinserve_loadtest.record.testset import TestSet
@@ -30,53 +30,41 @@ def build_document(inputs: Inputs, test_set: TestSet | None = None) -> Document:
     """Everything that a report of ``inputs`` says.
 
     Args:
-        inputs: At least one load test or comparison.
+        inputs: At least one record.
         test_set: The images that a load test sent, for the gallery; comparisons bring their own.
     """
-    model, version = next(inputs.models())
-    baseline = baseline_of(inputs)
-    table, conditions = variant_table(inputs), loads(inputs)
+    first = inputs.measured[0]
+    served, loads = served_by_variant(inputs)
+    rows = variant_table(inputs, served)
     sections = [
         effects_section(inputs),
-        latency_section(inputs),
+        latency_section(inputs, rows, loads),
         rate_section(inputs),
-        throughput_section(inputs),
-        accuracy_section(inputs, test_set),
-        costs_section(inputs),
-        stages_section(inputs, baseline),
+        throughput_section(inputs, rows, loads),
+        accuracy_section(inputs, rows, test_set),
+        costs_section(inputs, rows),
+        stages_section(inputs),
         crossover_section(inputs),
     ]
-    found = leads(inputs, table, conditions)
+    compared = [record for record in inputs.measured if record.comparison is not None]
     return Document(
-        model=model,
-        version=version,
+        model=first.model.name,
+        version=first.model.version,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        machine=machine_line(inputs),
-        dataset=next(inputs.datasets()),
+        machine=machine_line(first.stamp),
+        dataset=first.dataset,
         variants=styles(inputs),
         alerts=alerts(inputs),
-        headlines=_headlines(inputs, baseline),
-        table=table,
-        loads=conditions,
-        sections=[_complete(section, inputs, found) for section in sections],
+        headlines=[line for record in compared or inputs.measured[:1] for line in headlines(record)],
+        table=rows,
+        loads=loads,
+        sections=[_complete(section, inputs) for section in sections],
         caveats=caveats(inputs),
         provenance=provenance(inputs),
     )
 
 
-def _complete(section: Section, inputs: Inputs, found: dict[str, str]) -> Section:
-    """The section with its finding, and with what the runs themselves said is missing."""
+def _complete(section: Section, inputs: Inputs) -> Section:
+    """The section with what the records themselves say is missing from it."""
     told = missing_in(inputs, section.key)
-    return replace(
-        section,
-        lead=found.get(section.key, section.lead),
-        missing=told if told and not section.figures else [*told, *section.missing],
-    )
-
-
-def _headlines(inputs: Inputs, baseline: str) -> list[Headline]:
-    """A verdict for each comparison; without one, a sentence for each variant that was load-tested."""
-    if inputs.compared:
-        return [headline_of_comparison(comparison) for comparison in inputs.compared]
-    results = inputs.results[0]
-    return [headline_of_load_test(results, baseline, name) for name in results.model.variants if name != baseline]
+    return replace(section, missing=told if told and not section.figures else [*told, *section.missing])

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from hdrh.histogram import HdrHistogram
 from scipy import stats
 
 from twinserve_loadtest.record.percentiles import least_samples
@@ -19,9 +18,10 @@ from twinserve_loadtest.report.numbers import milliseconds
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hdrh.histogram import HdrHistogram
     from numpy.typing import NDArray
 
-    from twinserve_loadtest.record.findings import BandPoint
+    from twinserve_loadtest.record.run import BandPoint
 
 LOWEST, HIGHEST = 0.05, 0.9999
 #: Points per curve; evenly spaced on the stretched axis.
@@ -29,16 +29,16 @@ POINTS = 90
 _MARKED = (0.5, 0.9, 0.99, 0.999)
 
 
-def points_of_histogram(encoded: str) -> list[Point]:
-    """CDF points of an HdrHistogram in microseconds (V2, zlib, base64).
+def points_of_histogram(histogram: HdrHistogram) -> list[Point]:
+    """CDF points of an HdrHistogram in microseconds.
 
     The band is the distribution-free 95 % interval of a quantile by order statistics: the true quantile
     lies between the samples of rank binom(0.025; n, q) and binom(0.975; n, q) + 1. It takes requests as
-    independent, so on a noisy machine it is too narrow.
+    independent, so it is too narrow on a noisy machine.
 
     Source: Conover (1999), *Practical Nonparametric Statistics*, 3rd ed., section 3.2.
     """
-    values, cumulative = _cumulative(encoded)
+    values, cumulative = _cumulative(histogram)
     if not len(values):
         return []
     samples = int(cumulative[-1])
@@ -90,9 +90,8 @@ def _point(quantile: float, value_us: float, low_us: float, high_us: float) -> P
     return Point(value_us / 1000, quantile, low_us / 1000, high_us / 1000, marker, title if marked else "")
 
 
-def _cumulative(encoded: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _cumulative(histogram: HdrHistogram) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Recorded values (microseconds) and how many samples lie at or below each."""
-    histogram = HdrHistogram.decode(encoded)
     values, counts = [], []
     for item in histogram.get_recorded_iterator():
         values.append(histogram.get_highest_equivalent_value(item.value_iterated_to))

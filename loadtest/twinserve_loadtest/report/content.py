@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from twinserve_loadtest.record.run import Claim
+
 Scale = Literal["linear", "log", "percentile"]
 
 
@@ -53,7 +55,7 @@ class LineChart:
     series: list[Series]
     band: Literal["x", "y"]
     summary: str
-    """What the picture shows, in words, for who cannot see it."""
+    """What the chart shows, in words, for readers who cannot see it."""
     limit: Limit | None = None
     kind: Literal["lines"] = "lines"
 
@@ -85,7 +87,7 @@ class IntervalChart:
 
 @dataclass(frozen=True, slots=True)
 class EffectRow:
-    """The ratio of two arms. ``claim`` as in :class:`twinserve_loadtest.record.findings.Effect`."""
+    """The ratio of two arms. ``claim`` as in :class:`twinserve_loadtest.record.run.Effect`."""
 
     label: str
     scenario: str
@@ -95,9 +97,11 @@ class EffectRow:
     low: float | None
     high: float | None
     noise_floor: float | None
-    claim: Literal["better", "worse", "none", "unknown"]
+    claim: Claim
     text: str
     note: str = ""
+    invalid: bool = False
+    """The figure is not the server's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +179,7 @@ class CrossoverMap:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one variant said of an image."""
+    """What one variant answered for an image."""
 
     variant: str
     text: str
@@ -185,7 +189,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class GalleryImage:
-    """One image on which variants part."""
+    """One image that the variants answer differently."""
 
     index: int
     label: str
@@ -196,7 +200,7 @@ class GalleryImage:
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """Images on which the variants part: the first few of ``count``."""
+    """Images that the variants answer differently: the first few of ``count``."""
 
     images: list[GalleryImage]
     count: int

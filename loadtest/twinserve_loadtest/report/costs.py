@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from twinserve_loadtest.report.content import Axis, DataTable, IntervalChart, IntervalRow
 from twinserve_loadtest.report.document import Figure, Section
+from twinserve_loadtest.report.leads import listed
 from twinserve_loadtest.report.numbers import MEBIBYTE, megabytes, significant
-from twinserve_loadtest.report.scenarios import scenario_title
-from twinserve_loadtest.report.served import served_by_variant
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
+    from twinserve_loadtest.report.document import VariantRow
     from twinserve_loadtest.report.inputs import Inputs
 
 _MEMORY = Axis("MB")
@@ -32,49 +32,40 @@ _CAPTIONS = {
 }
 
 
-def costs_section(inputs: Inputs) -> Section:
+def costs_section(inputs: Inputs, rows: Sequence[VariantRow]) -> Section:
     """Memory by variant, then CPU seconds by scenario."""
-    figures = [_memory(title, sizes) for title, sizes in _sizes(inputs).items() if sizes]
+    figures = [_memory(title, sizes) for title, sizes in _sizes(inputs, rows).items() if sizes]
     missing = []
     if not figures:
         missing.append(
-            "Memory was not measured: the server's /metrics was not read (give the load test its --metrics address)."
+            "Memory was not measured: the server's /metrics was not read (give the load test its --metrics-url)."
         )
     figures += _by_stage(inputs)
-    cpu = _cpu(inputs)
     figures += [
         _chart(
-            f"CPU seconds per 1,000 images, {scenario_title(scenario).lower()}",
+            f"CPU seconds per 1,000 images, {title.lower()}",
             Axis("CPU seconds per 1,000 images"),
             [IntervalRow(name, name, value, f"{significant(value)} s") for name, value in by_variant.items()],
             "CPU time of the variant's model processes.",
         )
-        for scenario, by_variant in cpu.items()
+        for title, by_variant in _cpu(inputs).items()
     ]
-    return Section("costs", "Memory and CPU", "What each variant takes while it serves.", figures, missing)
+    finding = listed("Memory that the model adds to a process", rows, lambda row: row.served.added_bytes, megabytes)
+    lead = "What each variant takes while it serves."
+    return Section("costs", "Memory and CPU", lead, figures, missing, finding)
 
 
-def _sizes(inputs: Inputs) -> dict[str, dict[str, float]]:
+def _sizes(inputs: Inputs, rows: Sequence[VariantRow]) -> dict[str, dict[str, float]]:
     """Figure → variant → bytes; the first input that knows a figure wins."""
-    added = {name: served.added_bytes for name, served in served_by_variant(inputs).items()}
-    sizes: dict[str, dict[str, float]] = {_ADDED: {}, _WHOLE: {}, _PARAMETERS: {}}
-    for name, value in added.items():
-        _put(sizes[_ADDED], name, value)
-    for comparison in inputs.compared:
-        for name, found in comparison.resources.items():
-            _put(sizes[_WHOLE], name, found.process_pss_bytes)
-            _put(sizes[_PARAMETERS], name, found.parameter_bytes)
-    for results in inputs.results:
-        for name, about in results.model.variants.items():
-            if about.memory is not None:
-                _put(sizes[_WHOLE], name, about.memory.resident_pss)
-                _put(sizes[_PARAMETERS], name, about.memory.parameter_bytes)
+    added = {row.label: row.served.added_bytes for row in rows if row.served.added_bytes is not None}
+    sizes: dict[str, dict[str, float]] = {_ADDED: added, _WHOLE: {}, _PARAMETERS: {}}
+    for variant in inputs.variants():
+        memory = variant.memory
+        if memory is not None and memory.resident_pss is not None:
+            sizes[_WHOLE].setdefault(variant.name, memory.resident_pss)
+        if memory is not None and memory.parameter_bytes is not None:
+            sizes[_PARAMETERS].setdefault(variant.name, memory.parameter_bytes)
     return sizes
-
-
-def _put(sizes: dict[str, float], name: str, value: float | None) -> None:
-    if value is not None:
-        sizes.setdefault(name, float(value))
 
 
 def _memory(title: str, sizes: dict[str, float]) -> Figure:
@@ -84,28 +75,25 @@ def _memory(title: str, sizes: dict[str, float]) -> Figure:
 
 def _by_stage(inputs: Inputs) -> list[Figure]:
     """What each model adds from loading to full warmth."""
-    told: dict[str, Mapping[str, float]] = {}
-    for comparison in inputs.compared:
-        for name, found in comparison.resources.items():
-            told.setdefault(name, found.added_bytes)
-    for results in inputs.results:
-        for name, about in results.model.variants.items():
-            if about.memory is not None:
-                told.setdefault(name, about.memory.added_by_stage)
+    told: dict[str, dict[str, float]] = {}
+    for variant in inputs.variants():
+        if variant.memory is not None and variant.memory.added_by_stage:
+            told.setdefault(variant.name, variant.memory.added_by_stage)
     stages = [stage for stage in _STAGES if any(stage in values for values in told.values())]
     if not stages:
         return []
-    rows = [[name, *(megabytes(values.get(stage)) for stage in stages)] for name, values in told.items() if values]
+    rows = [[name, *(megabytes(values.get(stage)) for stage in stages)] for name, values in told.items()]
     table = DataTable(["Variant", *(_STAGES[stage] for stage in stages)], rows, [row[0] for row in rows])
     return [Figure(f"{_ADDED}, step by step", table, "Cumulative. Every batch size is warmed before a variant serves.")]
 
 
 def _cpu(inputs: Inputs) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
-    for comparison in inputs.compared:
-        for name, resources in comparison.resources.items():
-            for scenario, value in resources.cpu_seconds_per_1000_images.items():
-                found.setdefault(scenario, {}).setdefault(name, value)
+    for record in inputs.measured:
+        for run in record.runs.values():
+            for name, arm in run.arms.items():
+                if arm.cpu_seconds_per_1000_images is not None and run.scenario != "accuracy":
+                    found.setdefault(run.title, {}).setdefault(name, arm.cpu_seconds_per_1000_images)
     return found
 
 

@@ -7,11 +7,14 @@ A section whose figures could not be had keeps its place and says so in :attr:`S
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
-from functools import cache
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from twinserve_loadtest.record.findings import Remark, VerdictOutcome
+from twinserve_loadtest.record.comparison import VerdictOutcome
+from twinserve_loadtest.record.measurement import Dataset
+from twinserve_loadtest.record.run import Remark
+from twinserve_loadtest.record.wire import to_plain
 from twinserve_loadtest.report.content import (
     ConfusionMatrix,
     CrossoverMap,
@@ -23,27 +26,8 @@ from twinserve_loadtest.report.content import (
     StackedChart,
 )
 
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
-
 Tone = Literal["good", "bad", "open", "plain"]
 Content = LineChart | IntervalChart | EffectChart | StackedChart | ConfusionMatrix | CrossoverMap | Gallery | DataTable
-
-
-@dataclass(frozen=True, slots=True)
-class Dataset:
-    """The test set behind every figure."""
-
-    name: str
-    source: str
-    images: int
-    full: bool
-
-    @property
-    def line(self) -> str:
-        """What stands under every table and picture."""
-        part = "" if self.full else "SMALL DATA SET, not the full test set: "
-        return f"{part}{self.name}, {self.images:,} test images"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +80,7 @@ class Headline:
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class Value:
     """A value with its 95 % interval, where there is one."""
 
     value: float | None
@@ -110,7 +94,7 @@ class Served:
 
     p50_us: float | None = None
     p99_us: float | None = None
-    images_per_second: Estimate = Estimate(None)
+    images_per_second: Value = Value(None)
     added_bytes: float | None = None
     test_set_seconds: float | None = None
 
@@ -121,6 +105,8 @@ class Loads:
 
     latency: str = ""
     throughput: str = ""
+    latency_short: str = ""
+    throughput_short: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +117,7 @@ class VariantRow:
     variant: str | None
     """None: a published figure, not measured here."""
     size_bytes: float | None
-    accuracy: Estimate
+    accuracy: Value
     images: int | None
     correct: int | None
     in_process_seconds: dict[int, float]
@@ -155,13 +141,16 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One question, its answer in a sentence, and the figures behind it."""
+    """One question, what was found in a sentence, and the figures behind it."""
 
     key: str
     title: str
     lead: str
+    """What the section is about."""
     figures: list[Figure]
     missing: list[str] = field(default_factory=list)
+    finding: str = ""
+    """What was found, for readers who read nothing else of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,16 +199,4 @@ class Document:
 
     def to_json(self) -> str:
         """This document as JSON."""
-        return _adapter().dump_json(self, indent=1).decode()
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> Document:
-        """The inverse of :meth:`to_json`."""
-        return _adapter().validate_json(text)
-
-
-@cache
-def _adapter() -> TypeAdapter[Document]:
-    from pydantic import TypeAdapter  # noqa: PLC0415  (only readers and writers of files pay for it)
-
-    return TypeAdapter(Document)
+        return json.dumps(to_plain(self), indent=1, ensure_ascii=False)

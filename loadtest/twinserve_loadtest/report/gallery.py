@@ -1,4 +1,4 @@
-"""The images on which variants part, as tiny pictures with every answer and the label."""
+"""The images that variants answer differently, as small pictures with every answer and the label."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from twinserve_loadtest.record.load_results import NOT_ANSWERED, decode_predictions
+from twinserve_loadtest.record.measurement import NOT_ANSWERED
+from twinserve_loadtest.record.wire import decode_classes
 from twinserve_loadtest.report.content import Answer, Gallery, GalleryImage
 from twinserve_loadtest.report.document import Figure
 from twinserve_loadtest.report.numbers import percent
@@ -19,57 +20,69 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from twinserve_loadtest.record.findings import AccuracyResult
-    from twinserve_loadtest.record.load_results import Results
+    from twinserve_loadtest.record.measurement import Record
+    from twinserve_loadtest.record.run import Run
     from twinserve_loadtest.record.testset import TestSet
 
-#: Pictures on the page: a few dozen tell the kind of image, more only its size.
+#: Pictures on the page: a few dozen show what kind of image it is, more would only make it larger.
 MOST_IMAGES = 36
-_TITLE = "Where the variants part"
+_TITLE = "Where the variants disagree"
 
 
-def gallery_compared(found: AccuracyResult, baseline: str, candidate: str, source: str) -> Figure:
-    """The disagreements that a comparison kept."""
-    names = found.class_names
+def gallery_of(record: Record, test_set: TestSet | None, source: str) -> Figure | str | None:
+    """The images that the variants answer differently, or why they cannot be shown; None: nothing was compared.
+
+    A comparison keeps the first of them; of a load test the pictures come from ``test_set``.
+    """
+    if record.comparison is None:
+        return _from_test_set(record, test_set, source)
+    found, names = record.comparison.accuracy, record.model.labels
+    if found is None:
+        return None
     images = []
     for entry in found.disagreements[:MOST_IMAGES]:
         answers = [
             Answer(arm, names[answer], given[answer] if answer < len(given) else None, answer == entry.label)
             for arm, answer, given in (
-                (baseline, entry.baseline_class, entry.baseline_probabilities),
-                (candidate, entry.candidate_class, entry.candidate_probabilities),
+                (record.comparison.baseline, entry.baseline_class, entry.baseline_probabilities),
+                (record.comparison.candidate, entry.candidate_class, entry.candidate_probabilities),
             )
         ]
         pixels = np.frombuffer(base64.b64decode(entry.pixels), np.uint8)
-        images.append(GalleryImage(entry.index, names[entry.label], png_data_uri(pixels, found.item_shape), answers))
+        picture = png_data_uri(pixels, record.model.item_shape)
+        images.append(GalleryImage(entry.index, names[entry.label], picture, answers))
     return _figure(images, found.disagreement_count, found.images, source)
 
 
-def gallery_tested(results: Results, test_set: TestSet | None, source: str) -> Figure | str:
-    """The disagreements of a load test, or why they cannot be shown."""
-    answered = {name: decode_predictions(text) for name, text in results.predictions.items()}
+def _from_test_set(record: Record, test_set: TestSet | None, source: str) -> Figure | str:
+    run = record.runs["accuracy"]
+    answered = {
+        name: decode_classes(arm.answers.predictions)
+        for name, arm in run.arms.items()
+        if arm.answers is not None and arm.answers.predictions
+    }
     if len(answered) < 2:
-        return "No gallery of parting answers: it needs the answers of at least two variants to the whole test set."
+        return "There is no gallery: it needs the answers of at least two variants to the whole test set."
     predictions = np.stack(list(answered.values()))
     everywhere = (predictions != NOT_ANSWERED).all(axis=0)
-    parting = np.flatnonzero(everywhere & (predictions != predictions[0]).any(axis=0))
-    if test_set is None or not _is_the_one(test_set, results, answered):
+    differing = np.flatnonzero(everywhere & (predictions != predictions[0]).any(axis=0))
+    if test_set is None or not _is_the_one(test_set, run, answered):
         return (
-            f"The variants part on {len(parting):,} of {int(everywhere.sum()):,} images; their pictures are not shown "
-            f"because the test set that was sent ({results.dataset.images:,} images of {results.dataset.name}) was not "
-            "given: add `--test-set models/<model>/testset.npz`."
+            f"The variants disagree on {len(differing):,} of {int(everywhere.sum()):,} images; their pictures are not "
+            f"shown because the test set that was sent ({record.dataset.images:,} images of {record.dataset.name}) was "
+            "not given: add `--test-set models/<model>/testset.npz`."
         )
-    labels = results.model.labels
+    labels = record.model.labels
     images = []
-    for index in parting[:MOST_IMAGES]:
+    for index in differing[:MOST_IMAGES]:
         truth = int(test_set.labels[index])
         answers = [
             Answer(name, labels[int(given[index])], None, int(given[index]) == truth)
             for name, given in answered.items()
         ]
-        picture = png_data_uri(np.asarray(test_set.images[index]).ravel(), results.model.item_shape)
+        picture = png_data_uri(np.asarray(test_set.images[index]).ravel(), record.model.item_shape)
         images.append(GalleryImage(int(index), labels[truth], picture, answers))
-    return _figure(images, len(parting), int(everywhere.sum()), source)
+    return _figure(images, len(differing), int(everywhere.sum()), source)
 
 
 def png_data_uri(pixels: NDArray[Any], shape: Sequence[int]) -> str:
@@ -95,23 +108,22 @@ def png_data_uri(pixels: NDArray[Any], shape: Sequence[int]) -> str:
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
 
 
-def _is_the_one(test_set: TestSet, results: Results, answered: dict[str, NDArray[np.uint16]]) -> bool:
-    """Whether the labels of ``test_set`` give back the accuracy that was recorded."""
-    scenario = results.scenario("accuracy")
-    if scenario is None or any(len(given) != len(test_set) for given in answered.values()):
+def _is_the_one(test_set: TestSet, run: Run, answered: dict[str, NDArray[np.uint16]]) -> bool:
+    """Whether the labels of ``test_set`` reproduce the accuracy that was recorded."""
+    if any(len(given) != len(test_set) for given in answered.values()):
         return False
-    recorded = {name: result.accuracy for name, result in scenario.variants.items() if result.accuracy is not None}
+    recorded = {name: run.arms[name].answers for name in answered}
     return all(
-        int((given == test_set.labels).sum()) == recorded[name].correct
-        for name, given in answered.items()
-        if name in recorded and recorded[name].coverage >= 1
+        int((answered[name] == test_set.labels).sum()) == found.correct
+        for name, found in recorded.items()
+        if found is not None and found.coverage >= 1
     )
 
 
 def _figure(images: list[GalleryImage], count: int, total: int, source: str) -> Figure:
     share = percent(count / total if total else 0.0)
-    summary = f"The answers differ on {count:,} of {total:,} images ({share})."
+    summary = f"The variants disagree on {count:,} of {total:,} images ({share})."
     if count == 0:
-        summary = f"The answers are the same on all {total:,} images."
-    shown = f" Shown are the first {len(images)}." if count > len(images) else ""
+        summary = f"The variants agree on all {total:,} images."
+    shown = f" The first {len(images)} are shown." if count > len(images) else ""
     return Figure(_TITLE, Gallery(images, count, summary), summary + shown, source=source)

@@ -9,18 +9,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from twinserve_loadtest.report import charts, numbers
+from twinserve_loadtest.report.effects import CLAIMS
 
 if TYPE_CHECKING:
     from twinserve_loadtest.report.document import Document
 
 _OUTCOME_MARKS = {"pass": "✓", "fail": "✗", "undecided": "?"}
 _TONE_MARKS = {"good": "✓", "bad": "✗", "open": "~", "plain": ""}
-_CLAIM_WORDS = {
-    "better": "better",
-    "worse": "worse",
-    "none": "no difference shown",
-    "unknown": "not known",
-}
 
 
 def render_html(document: Document) -> str:
@@ -45,7 +40,7 @@ def _environment() -> Environment:
         "stacked_plot": charts.stacked_plot,
         "outcome_marks": _OUTCOME_MARKS,
         "tone_marks": _TONE_MARKS,
-        "claim_words": _CLAIM_WORDS,
+        "claim_words": CLAIMS,
         "shade": shade,
     }
     environment.globals.update(names)

@@ -5,18 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from twinserve_loadtest.record.comparison import Comparison, ComparisonError
-from twinserve_loadtest.record.results_file import ResultsError, load_results
+from twinserve_loadtest.record.files import RecordError, parse_record
 from twinserve_loadtest.report.bench import Bench, BenchError, parse_bench
-from twinserve_loadtest.report.document import Dataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from twinserve_loadtest.record.load_results import Results
+    from twinserve_loadtest.record.measurement import Record, Variant
 
 
 class ReportError(Exception):
@@ -28,85 +26,60 @@ class Source:
     """The file that an input was read from."""
 
     name: str
-    sha256: str
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Everything that was given; at least one load test or comparison."""
+    """Everything that was given: at least one record, comparisons first."""
 
-    load_tests: list[tuple[Source, Results]] = field(default_factory=list)
-    comparisons: list[tuple[Source, Comparison]] = field(default_factory=list)
+    records: list[tuple[Source, Record]] = field(default_factory=list)
     benches: list[tuple[Source, Bench]] = field(default_factory=list)
 
     @property
-    def results(self) -> list[Results]:
-        """The load tests."""
-        return [results for _, results in self.load_tests]
+    def measured(self) -> list[Record]:
+        """The records alone."""
+        return [record for _, record in self.records]
 
     @property
-    def compared(self) -> list[Comparison]:
-        """The comparisons."""
-        return [comparison for _, comparison in self.comparisons]
+    def labelled(self) -> list[tuple[str, Record]]:
+        """The records, each with its file's name where a figure must say which run it is from."""
+        return [(source.name if len(self.records) > 1 else "", record) for source, record in self.records]
 
     @property
-    def several(self) -> bool:
-        """Whether a figure must say which run it is from."""
-        return len(self.load_tests) + len(self.comparisons) > 1
+    def baseline(self) -> str:
+        """The variant that the others are held against."""
+        return self.measured[0].baseline
 
     def models(self) -> Iterator[tuple[str, str]]:
-        """(name, version) of the model of every input, comparisons first."""
-        yield from ((comparison.model, comparison.version) for comparison in self.compared)
-        yield from ((results.model.name, results.model.version) for results in self.results)
+        """(name, version) of the model of every input."""
+        yield from ((record.model.name, record.model.version) for record in self.measured)
         yield from ((bench.model, bench.version) for _, bench in self.benches)
 
-    def datasets(self) -> Iterator[Dataset]:
-        """The test set of every input, comparisons first."""
-        for comparison in self.compared:
-            about = comparison.dataset
-            images = comparison.accuracy.images if comparison.accuracy else int(about.get("test_images", 0))
-            yield Dataset(
-                str(about.get("name", "unnamed data set")),
-                str(about.get("source", "unknown")),
-                images,
-                bool(about.get("full", False)) and images >= int(about.get("test_images", 0)),
-            )
-        for results in self.results:
-            yield Dataset(results.dataset.name, results.dataset.source, results.dataset.images, results.dataset.full)
-
-    def artefacts(self) -> Iterator[tuple[str, str]]:
-        """(variant, SHA-256) of every artefact of every input."""
-        for comparison in self.compared:
-            yield from ((name, str(about.get("sha256", ""))) for name, about in comparison.variants.items())
-        for results in self.results:
-            yield from ((name, about.sha256) for name, about in results.model.variants.items())
-
-    def manifests(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """(variant, what its manifest says) of every input, comparisons first."""
-        for comparison in self.compared:
-            yield from comparison.variants.items()
-        for results in self.results:
-            for name, about in results.model.variants.items():
-                yield name, {"bytes": about.artefact_bytes, "sha256": about.sha256, **about.manifest}
+    def variants(self) -> Iterator[Variant]:
+        """Every variant of every record, under the name of its arm."""
+        for record in self.measured:
+            yield from record.model.variants.values()
 
 
 def read_inputs(paths: Sequence[Path]) -> Inputs:
-    """Read the files of load tests, comparisons and benches, in any order.
+    """Read records and benches, in any order.
 
     Raises:
-        ReportError: no file, a file that is none of these, or inputs about different models.
+        ReportError: no file, a file of another kind, or inputs about different models.
     """
     inputs = Inputs()
     for path in paths:
         _read(path, inputs)
-    if not inputs.load_tests and not inputs.comparisons:
+    if not inputs.records:
         raise ReportError(
-            "nothing to report on: give at least one results file of `twinserve loadtest` or `twinserve compare`"
+            "nothing to report on: give at least one file written by `twinserve loadtest` or `twinserve compare`"
         )
+    inputs.records.sort(key=lambda given: given[1].comparison is None)
     models = set(inputs.models())
     if len(models) > 1:
         names = ", ".join(sorted(f"{name} version {version}" for name, version in models))
-        raise ReportError(f"the files are about different models ({names}): make one report of each")
+        raise ReportError(f"the files are about different models ({names}): make one report for each")
     return inputs
 
 
@@ -123,16 +96,14 @@ def _read(path: Path, inputs: Inputs) -> None:
     source = Source(path.name, hashlib.sha256(content).hexdigest())
     keys = document.keys() if isinstance(document, dict) else set()
     try:
-        if "verdict" in keys and "scenarios" in keys:
-            inputs.comparisons.append((source, Comparison.from_json(content, str(path))))
-        elif "scenarios" in keys:
-            inputs.load_tests.append((source, load_results(path)))
-        elif "bench" in keys:
+        if "bench" in keys:
             inputs.benches.append((source, parse_bench(document["bench"], str(path))))
+        elif keys & {"runs", "scenarios"}:
+            inputs.records.append((source, parse_record(document, str(path))))
         else:
             raise ReportError(
-                f"{path}: holds neither a load test nor a comparison nor a bench; "
-                "expected is what `twinserve loadtest`, `twinserve compare` or `twinserve models bench` writes"
+                f"{path}: is neither a load test, nor a comparison, nor a bench; expected is a file written by "
+                "`twinserve loadtest`, `twinserve compare` or `twinserve models bench`"
             )
-    except (BenchError, ComparisonError, ResultsError) as error:
+    except (BenchError, RecordError) as error:
         raise ReportError(str(error)) from None

@@ -52,7 +52,7 @@ THEMES = {
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A variant, its colour, and the one that it is held against (None: itself)."""
+    """A variant, its colour, and the one that it is compared with (None: itself)."""
 
     figures: VariantRow
     colour: str
@@ -134,17 +134,9 @@ def _titles(document: Document) -> tuple[tuple[str, str], ...]:
     return (
         ("Size", "of the artefact"),
         ("Accuracy", "with its 95 % interval; the axis is cut"),
-        ("Latency, p50 and p99", _brief(loads.latency) or "not measured"),
-        ("Throughput, images/s", _brief(loads.throughput) or "not measured"),
+        ("Latency, p50 and p99", loads.latency_short or "not measured"),
+        ("Throughput, images/s", loads.throughput_short or "not measured"),
     )
-
-
-def _brief(load: str) -> str:
-    """The first part of a load's description: "one request in flight", "300 requests/s"."""
-    first, _, rest = load.partition(", ")
-    if first == "as fast as it goes":
-        return f"offline, {rest}"
-    return first.removesuffix(" offered to each").removesuffix(" offered")
 
 
 def _size(panel: Axes, rows: list[_Row], theme: Theme) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from twinserve_loadtest.report.document import Provenance
 from twinserve_loadtest.report.numbers import percent, significant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
+    from twinserve_loadtest.record.measurement import Record
+    from twinserve_loadtest.record.stamp import Stamp
     from twinserve_loadtest.report.inputs import Inputs
 
 _GIB = 1024**3
@@ -22,25 +23,12 @@ def provenance(inputs: Inputs) -> list[Provenance]:
         Provenance(
             source.name,
             source.sha256,
-            f"comparison of {comparison.baseline} and {comparison.candidate}",
-            comparison.created,
-            comparison.command,
-            _facts(
-                asdict(comparison.stamp), {"Seeds": _pairs(comparison.seeds), "Settings": _pairs(comparison.settings)}
-            ),
+            _kind(record),
+            record.created,
+            record.command,
+            _facts(record),
         )
-        for source, comparison in inputs.comparisons
-    ]
-    entries += [
-        Provenance(
-            source.name,
-            source.sha256,
-            "load test",
-            results.created,
-            results.command,
-            _facts(results.stamp, {"Target": results.target}),
-        )
-        for source, results in inputs.load_tests
+        for source, record in inputs.records
     ]
     entries += [
         Provenance(
@@ -56,50 +44,41 @@ def provenance(inputs: Inputs) -> list[Provenance]:
     return entries
 
 
-def machine_line(inputs: Inputs) -> str:
+def _kind(record: Record) -> str:
+    found = record.comparison
+    return "load test" if found is None else f"comparison of {found.baseline} and {found.candidate}"
+
+
+def machine_line(stamp: Stamp) -> str:
     """The machine in a few words: "Intel Xeon, 2 cores, amx_int8+avx512_vnni"."""
-    for stamp in _stamps(inputs):
-        cpu = str(stamp.get("cpu_model") or "unknown CPU")
-        cores = _cores(stamp)
-        isa = str(stamp.get("isa") or "")
-        strongest = next((name for name in isa.split("+")[1:]), "")
-        return ", ".join(part for part in (cpu, cores, strongest.replace("_", " ").upper()) if part)
-    return "machine not recorded"
+    strongest = next((name for name in stamp.isa.split("+")[1:]), "")
+    return ", ".join(part for part in (stamp.cpu_model, _cores(stamp), strongest.replace("_", " ").upper()) if part)
 
 
-def _stamps(inputs: Inputs) -> Iterator[Mapping[str, Any]]:
-    for comparison in inputs.compared:
-        yield asdict(comparison.stamp)
-    for results in inputs.results:
-        if results.stamp:
-            yield results.stamp
-
-
-def _facts(stamp: Mapping[str, Any], more: Mapping[str, str]) -> dict[str, str]:
-    memory = stamp.get("memory_bytes")
-    load = stamp.get("load_average")
-    steal = stamp.get("steal_share")
+def _facts(record: Record) -> dict[str, str]:
+    stamp = record.stamp
     facts = {
-        "CPU": str(stamp.get("cpu_model") or "not recorded"),
-        "Instruction set": str(stamp.get("isa") or "not recorded"),
+        "CPU": stamp.cpu_model,
+        "Instruction set": stamp.isa or "not recorded",
         "Cores": _cores(stamp),
-        "Memory": f"{significant(memory / _GIB)} GB" if memory else "",
-        "Kernel": str(stamp.get("kernel") or ""),
-        "CPU time stolen": percent(steal, 1) if steal is not None else "not told",
-        "Load average at the end": significant(load) if load is not None else "",
-        "Python": str(stamp.get("python") or ""),
-        "Packages": _pairs(stamp.get("packages") or {}),
-        "Artefacts made with": _pairs(stamp.get("runtime") or {}),
-        "Quantised engine": _pairs({name: engine for name, engine in (stamp.get("engines") or {}).items() if engine}),
-        "Artefacts (SHA-256)": _pairs({name: text[:16] for name, text in (stamp.get("artefacts") or {}).items()}),
-        "Server": _pairs(stamp.get("server") or {}),
-        **more,
+        "Memory": f"{significant(stamp.memory_bytes / _GIB)} GB" if stamp.memory_bytes else "",
+        "Kernel": stamp.kernel,
+        "CPU time stolen": percent(stamp.steal_share, 1) if stamp.steal_share is not None else "not told",
+        "Load average at the end": significant(stamp.load_average) if stamp.load_average is not None else "",
+        "Python": stamp.python,
+        "Packages": _pairs(stamp.packages),
+        "Artefacts made with": _pairs(stamp.runtime),
+        "Quantised engine": _pairs({name: engine for name, engine in stamp.engines.items() if engine}),
+        "Artefacts (SHA-256)": _pairs({name: text[:16] for name, text in stamp.artefacts.items()}),
+        "Server": _pairs(stamp.server),
+        "Target": record.target,
+        "Settings": _pairs({name: value for name, value in record.settings.items() if value is not None}),
     }
     return {label: text for label, text in facts.items() if text}
 
 
-def _cores(stamp: Mapping[str, Any]) -> str:
-    cores, limit = stamp.get("cores_by_affinity"), stamp.get("cores_by_cgroup")
+def _cores(stamp: Stamp) -> str:
+    cores, limit = stamp.cores_by_affinity, stamp.cores_by_cgroup
     if not cores:
         return ""
     text = f"{cores} core{'s' if cores != 1 else ''}"

@@ -1,4 +1,4 @@
-"""The report in a terminal: one table, and the answer as its last line."""
+"""The report in a terminal: a table, on request what is behind it, and the answer as the last line."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from twinserve_loadtest.report.content import DataTable, EffectChart
+from twinserve_loadtest.report.effects import CLAIMS
 from twinserve_loadtest.report.numbers import DASH, kilobytes, megabytes, rate, seconds, significant
 
 if TYPE_CHECKING:
@@ -17,13 +19,25 @@ if TYPE_CHECKING:
     from twinserve_loadtest.report.document import Document, Headline, VariantRow
 
 _TONES = {"good": "bold green", "bad": "bold red", "open": "bold yellow", "plain": "bold"}
+_CLAIM_STYLES = {"better": "green", "worse": "red", "none": "yellow", "unknown": ""}
+_GATES = {"pass": ("✓", "green"), "fail": ("✗", "red"), "undecided": ("?", "yellow")}
+#: Whose findings the tables do not hold already.
+_FINDINGS = ("rate", "accuracy", "why")
 
 
-def print_document(document: Document, console: Console) -> None:
-    """Alerts, the table of variants, then the answers: that of the first candidate ends the output."""
+def print_document(document: Document, console: Console, *, full: bool = False) -> None:
+    """Alerts, the table of variants, then the answers: that of the first candidate ends the output.
+
+    Args:
+        document: What to print.
+        console: Where to.
+        full: Also the effects or percentiles, the findings of the sections, everything missing and every caveat.
+    """
     for alert in document.alerts:
         console.print(f"[bold yellow]! {escape(alert.text)}[/]")
     console.print(_variants(document))
+    if full:
+        _print_details(document, console)
     for line in document.headlines[:1]:
         if line.outcome is None:
             console.print(line.footnote, style="dim", highlight=False, markup=False)
@@ -31,22 +45,65 @@ def print_document(document: Document, console: Console) -> None:
         console.print(_answer(line))
 
 
+def _print_details(document: Document, console: Console) -> None:
+    compared = any(line.outcome for line in document.headlines)
+    for section in document.sections:
+        for figure in section.figures:
+            if isinstance(figure.content, EffectChart):
+                console.print(_effects(figure.title, figure.content))
+            elif isinstance(figure.content, DataTable) and section.key == "latency" and not compared:
+                console.print(_table(figure.title, figure.content))
+        if section.finding and section.key in _FINDINGS:
+            console.print(Text.assemble((f"{section.title}: ", "bold"), section.finding))
+    missing = {text for section in document.sections for text in section.missing}
+    for remark in document.caveats:
+        if not any(remark.text in alert.text for alert in document.alerts):
+            label, style = ("Missing", "red") if remark.text in missing else ("Caveat", "yellow")
+            console.print(f"{label}: {remark.text}", style=style, highlight=False, markup=False)
+
+
 def _variants(document: Document) -> Table:
-    table = Table(
-        title=f"{document.model}, version {document.version}: {document.dataset.line}",
-        caption=f"{document.machine}. {_loads(document)}",
-        title_justify="left",
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-    )
+    table = _plain(f"{document.model}, version {document.version}: {document.dataset.line}")
+    table.caption = f"{document.machine}. {_loads(document)}"
     table.add_column("variant")
     for name in ("size\nKB", "accuracy\n%", "test set\ns", "p50\nms", "p99\nms", "offline\nimages/s", "memory\nadded"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in document.table:
         table.add_row(*_cells(row), style=None if row.variant else "dim")
     return table
+
+
+def _effects(title: str, chart: EffectChart) -> Table:
+    table = _plain(title)
+    table.add_column("figure")
+    for column in (f"{chart.baseline} → {chart.candidate}", "ratio (95 %)", "noise"):
+        table.add_column(column, justify="right")
+    table.add_column("claim")
+    for row in chart.rows:
+        noise = f"{100 * (row.noise_floor - 1):.1f} %" if row.noise_floor is not None else ""
+        claim = "not valid" if row.invalid else CLAIMS[row.claim]
+        table.add_row(row.label, row.change, row.text, noise, Text(claim, _CLAIM_STYLES[row.claim]))
+    return table
+
+
+def _table(title: str, content: DataTable) -> Table:
+    table = _plain(title)
+    for number, column in enumerate(content.columns):
+        table.add_column(column, justify="left" if number < 2 else "right", no_wrap=number >= 2)
+    for row in content.rows:
+        table.add_row(*map(escape, row))
+    return table
+
+
+def _plain(title: str) -> Table:
+    return Table(
+        title=title,
+        title_justify="left",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
 
 
 def _cells(row: VariantRow) -> list[str]:
@@ -78,9 +135,9 @@ def _answer(line: Headline) -> Text:
     for reason in line.reasons:
         text.append(f"\n  {reason}")
     for gate in line.gates:
-        mark = {"pass": "✓", "fail": "✗", "undecided": "?"}[gate.outcome]
-        style = {"pass": "green", "fail": "red", "undecided": "yellow"}[gate.outcome]
-        text.append(f"\n  {mark} ", style=style).append(f"{gate.name} {gate.limit}: {gate.observed}")
+        mark, style = _GATES[gate.outcome]
+        more = f"; {gate.more} would decide" if gate.more else ""
+        text.append(f"\n  {mark} ", style=style).append(f"{gate.name} {gate.limit}: {gate.observed}{more}")
     return text
 
 

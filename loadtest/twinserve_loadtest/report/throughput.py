@@ -5,101 +5,71 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import stats
 
+from twinserve_loadtest.record.run import whole_units
 from twinserve_loadtest.report.content import Axis, IntervalChart, IntervalRow
 from twinserve_loadtest.report.document import Figure, Section
+from twinserve_loadtest.report.leads import listed
 from twinserve_loadtest.report.numbers import rate
-from twinserve_loadtest.report.scenarios import conditions_compared, conditions_tested, scenario_title
+from twinserve_loadtest.report.scenarios import conditions_of
+from twinserve_loadtest.statistics.bootstrap import rate_interval
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Sequence
 
-    from twinserve_loadtest.record.findings import ScenarioResult
-    from twinserve_loadtest.record.load_results import Scenario
+    from twinserve_loadtest.record.measurement import Record
+    from twinserve_loadtest.record.run import Interval, Run
+    from twinserve_loadtest.report.document import Loads, VariantRow
     from twinserve_loadtest.report.inputs import Inputs
 
 _AXIS = Axis("images per second")
-_LEAST_BLOCKS = 5
+_LEAST_UNITS = 5
 _SATURATING = ("offline", "closed")
 
 
-def throughput_section(inputs: Inputs) -> Section:
+def throughput_section(inputs: Inputs, rows: Sequence[VariantRow], loads: Loads) -> Section:
     """Offline first; the closed loop of a load test beside it."""
-    figures = []
-    for source, comparison in inputs.comparisons:
-        figures += [
-            _compared(run, source.name if inputs.several else "")
-            for run in comparison.scenarios.values()
-            if run.name == "offline" and run.arms
-        ]
-    for source, results in inputs.load_tests:
-        figures += [
-            _tested(scenario, source.name if inputs.several else "")
-            for scenario in results.scenarios
-            if scenario.name in _SATURATING and scenario.variants
-        ]
+    figures = [
+        _figure(record, run, label)
+        for label, record in inputs.labelled
+        for run in record.runs.values()
+        if run.scenario in _SATURATING and run.arms
+    ]
     missing = [] if figures else ["No throughput was measured: neither the offline nor the closed-loop scenario ran."]
-    return Section(
-        "throughput", "Throughput", "How much work gets done when the service is kept busy.", figures, missing
+    finding = listed(
+        f"Images per second, {loads.throughput}", rows, lambda row: row.served.images_per_second.value, rate
     )
+    lead = "How much work gets done when the service is kept busy."
+    return Section("throughput", "Throughput", lead, figures, missing, finding)
 
 
-def _compared(run: ScenarioResult, source: str) -> Figure:
+def throughput_interval(record: Record, run: Run, arm: str) -> Interval | None:
+    """95 % interval of an arm's images per second, from its whole units; None with too few of them."""
+    if record.comparison is None:
+        return None
+    role = "baseline" if arm == record.comparison.baseline else "candidate"
+    units = whole_units(run.blocks, run.scenario, "main").values()
+    if len(units) < _LEAST_UNITS:
+        return None
+    sums = [np.sum([(block.images, block.seconds) for block in unit[role]], axis=0) for unit in units]  # type: ignore[index]
+    return rate_interval(np.array(sums, np.float64), np.random.default_rng(1))
+
+
+def _figure(record: Record, run: Run, source: str) -> Figure:
     rows = []
     for name, arm in run.arms.items():
-        low, high = throughput_interval(run, name)
-        rows.append(_row(name, arm.images_per_second, low, high, bool(run.invalid)))
+        found = throughput_interval(record, run, name)
+        text = f"{rate(arm.images_per_second)} images/s"
+        low, high = (found.low, found.high) if found else (None, None)
+        text += f" ({rate(low)} to {rate(high)})" if found else ""
+        struck = not run.is_valid(name, "throughput")
+        rows.append(IntervalRow(name, name, arm.images_per_second, text, low, high, struck))
     return Figure(
-        f"{scenario_title(run.name)}: {conditions_compared(run)}",
-        IntervalChart(_AXIS, rows, "bar", _summary(rows)),
-        "Whiskers: 95 %, bootstrap over blocks.",
-        list(run.invalid),
+        f"{run.title}: {conditions_of(run)}",
+        IntervalChart(_AXIS, rows, "bar", "Throughput. " + "; ".join(f"{row.label}: {row.text}" for row in rows)),
+        "Whiskers: 95 %, bootstrap over whole units of four blocks."
+        if record.comparison
+        else "No interval: a load test runs too few blocks for one. `twinserve compare` gives it.",
+        run.problems("throughput"),
         source,
     )
-
-
-def _tested(scenario: Scenario, source: str) -> Figure:
-    invalid = {name: result.generator.invalid.get("throughput", []) for name, result in scenario.variants.items()}
-    rows = [
-        _row(name, result.images_per_second, None, None, bool(invalid[name]))
-        for name, result in scenario.variants.items()
-    ]
-    return Figure(
-        f"{scenario_title(scenario.name)}: {conditions_tested(scenario)}",
-        IntervalChart(_AXIS, rows, "bar", _summary(rows)),
-        "No interval: a load test runs too few blocks for one; `twinserve compare` gives it.",
-        [f"{name}: {reason}" for name, reasons in invalid.items() for reason in reasons],
-        source,
-    )
-
-
-def throughput_interval(run: ScenarioResult, arm: str) -> tuple[float | None, float | None]:
-    """95 % interval of an arm's sum(images) / sum(seconds), by the percentile bootstrap over its valid blocks.
-
-    Source: Efron & Tibshirani (1993), *An Introduction to the Bootstrap*, chapter 13; computed by
-    ``scipy.stats.bootstrap``.
-    """
-    blocks = [block for block in run.blocks if block.phase == "main" and block.arm == arm and not block.invalid]
-    if len(blocks) < _LEAST_BLOCKS:
-        return None, None
-    images = np.array([block.images for block in blocks], np.float64)
-    taken = np.array([block.seconds for block in blocks], np.float64)
-
-    def per_second(amount: NDArray[np.float64], time: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
-        found: NDArray[np.float64] = amount.sum(axis=axis) / time.sum(axis=axis)
-        return found
-
-    found = stats.bootstrap(
-        (images, taken), per_second, paired=True, n_resamples=2000, method="percentile", rng=np.random.default_rng(1)
-    ).confidence_interval
-    return float(found.low), float(found.high)
-
-
-def _row(name: str, value: float, low: float | None, high: float | None, struck: bool) -> IntervalRow:
-    text = f"{rate(value)} images/s" + (f" ({rate(low)} to {rate(high)})" if low is not None else "")
-    return IntervalRow(name, name, value, text, low, high, struck)
-
-
-def _summary(rows: list[IntervalRow]) -> str:
-    return "Throughput. " + "; ".join(f"{row.label}: {row.text}" for row in rows)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twinserve_loadtest.loadtest import closing
-from twinserve_loadtest.report.document import Estimate, Served, VariantRow, VariantStyle
+from twinserve_loadtest.report.document import Served, Value, VariantRow, VariantStyle
 from twinserve_loadtest.report.numbers import percent
-from twinserve_loadtest.report.served import served_by_variant
 from twinserve_loadtest.statistics.paired import wilson_interval
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from twinserve_loadtest.record.measurement import Variant
+    from twinserve_loadtest.record.run import Interval
     from twinserve_loadtest.report.inputs import Inputs
 
 #: These keep their colour even when another of them is absent.
@@ -26,66 +28,47 @@ PUBLISHED = (
 _PUBLISHED_NOTE = "the original experiment on its own machine; not measured here"
 
 
-def baseline_of(inputs: Inputs) -> str:
-    """The variant that the others are held against: as compared, else the one that is not quantised."""
-    if inputs.compared:
-        return inputs.compared[0].baseline
-    return closing.baseline_of(inputs.results[0])
-
-
 def variant_names(inputs: Inputs) -> list[str]:
     """Every variant that was measured, the order of the palette first, then the order of the files."""
-    names: dict[str, None] = {}
-    for comparison in inputs.compared:
-        names |= dict.fromkeys((comparison.baseline, comparison.candidate))
-    for results in inputs.results:
-        names |= dict.fromkeys(results.model.variants)
+    names = dict.fromkeys(variant.name for variant in inputs.variants())
     return sorted(names, key=lambda name: (_SLOTS.get(name, len(_SLOTS)), list(names).index(name)))
 
 
 def styles(inputs: Inputs) -> list[VariantStyle]:
     """Every variant with its colour."""
-    baseline = baseline_of(inputs)
-    manifests = dict(inputs.manifests())
+    manifests = {variant.name: variant.manifest for variant in reversed(list(inputs.variants()))}
     names = variant_names(inputs)
     free = iter([slot for slot in range(PALETTE_SIZE) if slot not in {_SLOTS.get(name) for name in names}])
     return [
         VariantStyle(
             name,
             _SLOTS[name] if name in _SLOTS else next(free, PALETTE_SIZE - 1),
-            "baseline" if name == baseline else "candidate",
+            "baseline" if name == inputs.baseline else "candidate",
             _describe(manifests.get(name, {})),
         )
         for name in names
     ]
 
 
-def variant_table(inputs: Inputs) -> list[VariantRow]:
+def variant_table(inputs: Inputs, served: Mapping[str, Served]) -> list[VariantRow]:
     """The published rows, when the data set is theirs, then one row for each variant."""
     rows = []
-    if any(dataset.name.lower().startswith("mnist") for dataset in inputs.datasets()):
+    if any(record.dataset.name.lower().startswith("mnist") for record in inputs.measured):
         rows = [
-            VariantRow(
-                label, None, kilobytes * 1024, Estimate(share), None, None, {64: time}, Served(), _PUBLISHED_NOTE
-            )
+            VariantRow(label, None, kilobytes * 1024, Value(share), None, None, {64: time}, Served(), _PUBLISHED_NOTE)
             for label, kilobytes, share, time in PUBLISHED
         ]
-    served = served_by_variant(inputs)
     return rows + [_row(inputs, name, served.get(name, Served())) for name in variant_names(inputs)]
 
 
 def _row(inputs: Inputs, name: str, served: Served) -> VariantRow:
-    manifest = dict(inputs.manifests()).get(name, {})
-    correct, total, where = _counts(inputs, name, manifest)
-    accuracy = Estimate(None)
-    if correct is not None and total:
-        interval = wilson_interval(correct, total)
-        accuracy = Estimate(interval.estimate, interval.low, interval.high)
+    variant = next(variant for variant in inputs.variants() if variant.name == name)
+    correct, total, share, where = _counts(inputs, variant)
     return VariantRow(
         label=name,
         variant=name,
-        size_bytes=manifest.get("bytes") or _measured_size(inputs, name),
-        accuracy=accuracy,
+        size_bytes=variant.artefact_bytes or None,
+        accuracy=Value(share.estimate, share.low, share.high) if share else Value(None),
         images=total,
         correct=correct,
         in_process_seconds=_in_process(inputs, name),
@@ -94,33 +77,24 @@ def _row(inputs: Inputs, name: str, served: Served) -> VariantRow:
     )
 
 
-def _counts(inputs: Inputs, name: str, manifest: dict[str, Any]) -> tuple[int | None, int | None, str]:
-    """Right answers, images, and how they were asked: the served path before the manifest's own figure."""
-    for comparison in inputs.compared:
-        found = comparison.accuracy
-        if found and name in found.accuracy:
-            return round(found.accuracy[name].estimate * found.images), found.images, "through the service"
-    for results in inputs.results:
-        scenario = results.scenario("accuracy")
-        result = scenario.variants.get(name) if scenario else None
-        if result and result.accuracy:
-            whole = "" if result.accuracy.coverage >= 1 else f", {percent(result.accuracy.coverage, 1)} of the test set"
-            return result.accuracy.correct, result.accuracy.total, f"through the service{whole}"
-    offline = manifest.get("accuracy")
+def _counts(inputs: Inputs, variant: Variant) -> tuple[int | None, int | None, Interval | None, str]:
+    """Correct answers, images, their share, and how they were asked: served before the manifest's own figure."""
+    for record in inputs.measured:
+        run = record.runs.get("accuracy")
+        arm = run.arms.get(variant.name) if run is not None else None
+        if arm is not None and (found := arm.answers) is not None:
+            whole = "" if found.coverage >= 1 else f", {percent(found.coverage, 1)} of the test set"
+            return found.correct, found.images, found.share, f"through the service{whole}"
+    offline = variant.manifest.get("accuracy")
     if offline:
-        return int(offline["correct"]), int(offline["total"]), "offline, when the artefact was made"
-    return None, None, "accuracy was not measured"
+        correct, total = int(offline["correct"]), int(offline["total"])
+        return correct, total, wilson_interval(correct, total), "offline, when the artefact was made"
+    return None, None, None, "accuracy was not measured"
 
 
 def _in_process(inputs: Inputs, name: str) -> dict[int, float]:
     rows = [row for _, bench in inputs.benches if (row := bench.row(name)) is not None]
     return rows[0].medians() if rows else {}
-
-
-def _measured_size(inputs: Inputs, name: str) -> int | None:
-    """Of a variant without a manifest entry: one that is compared with itself stands there a second time."""
-    found = (comparison.resources.get(name) for comparison in inputs.compared)
-    return next((resources.artefact_bytes for resources in found if resources is not None), None)
 
 
 def _describe(manifest: dict[str, Any]) -> str:

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import stats
 
-from twinserve_loadtest.record.findings import BandPoint, Interval
 from twinserve_loadtest.record.percentiles import least_samples, new_histogram
+from twinserve_loadtest.record.run import BandPoint, Interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,7 +60,7 @@ class LogRatio:
         return min(margin, _WIDEST)
 
 
-class BlockTable:
+class LatencyTable:
     """The latency histograms of one arm, one row a unit of the design.
 
     Args:
@@ -113,7 +113,7 @@ def draw_units(units: int, rng: np.random.Generator, resamples: int = RESAMPLES)
 
 
 def percentile_ratios(
-    baseline: BlockTable, candidate: BlockTable, quantiles: Sequence[float], rng: np.random.Generator
+    baseline: LatencyTable, candidate: LatencyTable, quantiles: Sequence[float], rng: np.random.Generator
 ) -> list[LogRatio | None]:
     """log(baseline's / candidate's percentile) for each quantile (0..1): above 0 the candidate is faster.
 
@@ -155,7 +155,25 @@ def rate_ratio(
     return _log_ratio(logs[np.isfinite(logs)], units)
 
 
-def cdf_band(table: BlockTable, quantiles: Sequence[float], rng: np.random.Generator) -> list[BandPoint]:
+def rate_interval(amounts: NDArray[np.float64], rng: np.random.Generator, confidence: float = 0.95) -> Interval | None:
+    """One arm's sum of amounts / sum of seconds with its interval.
+
+    Args:
+        amounts: units x 2: amount (images) and seconds.
+        rng: draws the units.
+        confidence: of the interval.
+
+    Returns:
+        None with fewer than two units, or when there is no amount or no time.
+    """
+    units = len(amounts)
+    if units < 2 or not amounts.sum(axis=0).all():
+        return None
+    sums = np.vstack([np.ones(units), draw_units(units, rng)]) @ amounts
+    return _log_ratio(np.log(sums[:, 0] / sums[:, 1]), units).interval(confidence)
+
+
+def cdf_band(table: LatencyTable, quantiles: Sequence[float], rng: np.random.Generator) -> list[BandPoint]:
     """The latency CDF of one arm with its pointwise 95 % bootstrap percentile band."""
     units = len(table.counts)
     if table.samples == 0:

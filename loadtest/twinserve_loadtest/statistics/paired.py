@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import optimize, stats
 
-from twinserve_loadtest.record.findings import Interval
+from twinserve_loadtest.record.run import Interval
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

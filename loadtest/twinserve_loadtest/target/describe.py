@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from twinserve_client import CallError, Client, ConfigurationError
 from twinserve_client.cli.tls import PLAIN_TEXT_HINT
 from twinserve_host.http import is_loopback
-from twinserve_loadtest.record.load_results import ModelInfo, VariantInfo
+from twinserve_loadtest.record.measurement import Model, Variant
 from twinserve_loadtest.target.metrics import MetricsError, read_metrics
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def on_this_machine(target: str) -> bool:
 
 def describe_target(
     target: str, model: str | None, wanted: list[str] | None, tls: TLS | None = None
-) -> tuple[ModelInfo, int]:
+) -> tuple[Model, int]:
     """Ask the server what it serves.
 
     Args:
@@ -62,7 +62,7 @@ def describe_target(
     return _model_info(described, wanted or served), described.max_request_images
 
 
-def with_memory(model: ModelInfo, metrics_url: str) -> tuple[ModelInfo, str | None]:
+def with_memory(model: Model, metrics_url: str) -> tuple[Model, str | None]:
     """``model`` with what each variant weighs, and None; unchanged, and why, when the metrics cannot be read."""
     try:
         page = read_metrics(metrics_url)
@@ -74,25 +74,13 @@ def with_memory(model: ModelInfo, metrics_url: str) -> tuple[ModelInfo, str | No
     return replace(model, variants=variants), None
 
 
-def training_caveat(model: ModelInfo) -> str | None:
-    """That the manifest says of fewer images or epochs than there are; None: it says nothing of the kind."""
-    reduced = model.manifest.get("training", {}).get("reduced")
-    if not reduced:
-        return None
-    return (
-        f"the models were trained on {reduced['images']:,} of {reduced['of_images']:,} images for "
-        f"{reduced['epochs']} of {reduced['of_epochs']} epochs, to be done in time on a slow machine; "
-        "with all of them they are more accurate"
-    )
-
-
-def _model_info(described: Described, names: list[str]) -> ModelInfo:
+def _model_info(described: Described, names: list[str]) -> Model:
     manifest = described.manifest if described.manifest_json else {}
     entries = manifest.get("variants", {})
     variants = {}
     for name in names:
         variant = described.variant(name)
-        variants[name] = VariantInfo(
+        variants[name] = Variant(
             name=name,
             sha256=variant.sha256,
             artefact_bytes=variant.artefact_bytes,
@@ -100,7 +88,7 @@ def _model_info(described: Described, names: list[str]) -> ModelInfo:
             weight=variant.weight,
             manifest=entries.get(name, {}),
         )
-    return ModelInfo(
+    return Model(
         name=described.model,
         version=described.version,
         item_shape=list(described.item_shape),

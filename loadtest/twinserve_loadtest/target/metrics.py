@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from twinserve_client._channel import VARIABLE
 from twinserve_host.http import HttpError, is_loopback, read_url
-from twinserve_loadtest.record.load_results import Memory
+from twinserve_loadtest.record.measurement import Memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

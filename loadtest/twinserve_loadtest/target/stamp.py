@@ -12,14 +12,12 @@ from twinserve_loadtest.target.metrics import MetricsError, read_metrics
 
 if TYPE_CHECKING:
     from twinserve_client import TLS
-    from twinserve_loadtest.record.load_results import ModelInfo
+    from twinserve_loadtest.record.measurement import Model
 
 UNKNOWN_ISA = "unknown (a distant server that does not tell)"
 
 
-def serving_stamp(
-    model: ModelInfo, metrics_url: str | None, *, same_machine: bool, steal: float | None = None
-) -> Stamp:
+def serving_stamp(model: Model, metrics_url: str | None, *, same_machine: bool, steal: float | None = None) -> Stamp:
     """The stamp of a measurement of ``model``.
 
     Args:

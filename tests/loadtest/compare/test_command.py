@@ -13,16 +13,18 @@ from typer.testing import CliRunner
 
 from support.tiny_model import classes_of, items, make_tiny_models
 from twinserve_loadtest.commands.compare import app
-from twinserve_loadtest.compare.command import CompareOrder, finish, run_compare
+from twinserve_loadtest.commands.outcome import finish_comparison, run_compare
+from twinserve_loadtest.compare.command import CompareOrder
 from twinserve_loadtest.compare.exit_codes import NO_VERDICT
 from twinserve_loadtest.compare.gates import parse_gates
 from twinserve_loadtest.compare.measurements import Settings
 from twinserve_loadtest.compare.rate_ladder import Objective
 from twinserve_loadtest.compare.sizing import Sizes
-from twinserve_loadtest.record.comparison import Comparison
-from twinserve_loadtest.record.load_results import DatasetInfo
+from twinserve_loadtest.record.files import read_record
+from twinserve_loadtest.record.measurement import Dataset
 from twinserve_loadtest.record.stamp import read_stamp
 from twinserve_loadtest.record.testset import FILE_NAME, TestSet, save_test_set
+from twinserve_loadtest.record.wire import to_plain
 
 SMALL = Sizes(single_stream_s=0.02, server_s=0.05, offline_s=0.02, images_per_request=16)
 
@@ -32,7 +34,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder of our own: its test set is larger than the shared one's."""
     folder = make_tiny_models(tmp_path_factory.mktemp("compared"))
     pixels = items(400)
-    test_set = TestSet(pixels, classes_of(pixels), DatasetInfo("tiny", "made here", len(pixels), full=True))
+    test_set = TestSet(pixels, classes_of(pixels), Dataset("tiny", "made here", len(pixels), full=True))
     save_test_set(test_set, folder / "tiny" / FILE_NAME)
     return folder
 
@@ -74,14 +76,16 @@ def outcome(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
 
 def test_it_starts_a_server_measures_judges_and_writes(outcome: Outcome) -> None:
     assert (outcome.code, outcome.told["outcome"], outcome.told["exit_code"]) == (0, "SHIP", 0)
-    found = Comparison.read(outcome.path)
-    assert found.accuracy is not None
-    assert found.accuracy.disagreement_count == 0
-    assert all(share.estimate == 1.0 for share in found.accuracy.accuracy.values())
+    found = read_record(outcome.path)
+    assert found.comparison is not None
+    assert found.comparison.accuracy is not None
+    assert found.comparison.accuracy.disagreement_count == 0
+    assert all(arm.answers and arm.answers.share.estimate == 1.0 for arm in found.runs["accuracy"].arms.values())
     assert found.missing == []
-    assert set(found.scenarios) == {"single_stream", "server", "offline"}
-    assert found.stages.keys() == {"fp32", "int8"}
-    assert found.resources["int8"].process_pss_bytes
+    assert set(found.runs) == {"single-stream", "open", "offline", "accuracy"}
+    assert all(arm.stages is not None for arm in found.runs["single-stream"].arms.values())
+    assert found.model.variants["int8"].memory is not None
+    assert found.model.variants["int8"].memory.resident_pss
     assert found.stamp.artefacts.keys() == {"fp32", "int8"}
     assert "quick" in {remark.code for remark in found.caveats}
     assert "SHIP" in outcome.path.with_suffix(".html").read_text("utf-8")
@@ -121,17 +125,17 @@ def test_a_result_that_cannot_be_written_in_the_end_is_kept_elsewhere(
     outcome: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    comparison = Comparison.read(outcome.path)
+    record = read_record(outcome.path)
     # It can be opened, and takes nothing: a disk that is full by the time the measuring is done.
-    assert finish(comparison, Path("/dev/full"), as_json=True) == NO_VERDICT
+    assert finish_comparison(record, Path("/dev/full"), as_json=True) == NO_VERDICT
     told = json.loads((printed := capsys.readouterr()).out)
     assert (told["outcome"], told["exit_code"]) == ("SHIP", NO_VERDICT)
-    assert Comparison.read(Path(told["result"])) == comparison
+    assert to_plain(read_record(Path(told["result"]))) == to_plain(record)
     assert "/dev/full: cannot be written (No space left on device)" in printed.err
 
 
 def test_a_result_for_a_device_gets_no_page_beside_it(outcome: Outcome) -> None:
-    assert finish(Comparison.read(outcome.path), Path("/dev/null"), as_json=True) == 0
+    assert finish_comparison(read_record(outcome.path), Path("/dev/null"), as_json=True) == 0
     assert not Path("/dev/null").is_file()
     assert not Path("/dev/null.html").exists()
 

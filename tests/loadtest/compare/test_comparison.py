@@ -6,9 +6,7 @@ import json
 from dataclasses import replace
 from functools import cache
 from io import StringIO
-from pathlib import Path
 
-import jsonschema
 import numpy as np
 import pytest
 from hdrh.histogram import HdrHistogram
@@ -20,17 +18,14 @@ from twinserve_loadtest.compare.assemble import Surroundings, assemble
 from twinserve_loadtest.compare.experiment import Experiment
 from twinserve_loadtest.compare.gates import default_gates
 from twinserve_loadtest.compare.measurements import Measurements, Settings
-from twinserve_loadtest.compare.terminal import show
-from twinserve_loadtest.compare.verdict import VerdictRefusedError, reuse
-from twinserve_loadtest.record.comparison import (
-    Comparison,
-    ComparisonError,
-    decode_classes,
-    encode_classes,
-    json_schema,
-)
-from twinserve_loadtest.record.load_results import Memory
+from twinserve_loadtest.compare.reuse import VerdictRefusedError, reuse
+from twinserve_loadtest.record.comparison import Comparison
+from twinserve_loadtest.record.files import parse_record
+from twinserve_loadtest.record.measurement import Dataset, Memory, Model, Record, Variant
 from twinserve_loadtest.record.stamp import Stamp, isa_of
+from twinserve_loadtest.record.wire import decode_classes, to_plain
+from twinserve_loadtest.report import document_of
+from twinserve_loadtest.report.terminal import print_document
 
 IMAGES = 2000
 LABELS = np.random.default_rng(0).integers(0, 10, IMAGES)
@@ -50,6 +45,15 @@ STAMP = Stamp(
 )
 
 
+MEMORY = {
+    "fp32": Memory(added_by_stage={"load": 8e6}, resident_pss=200e6),
+    "int8": Memory(added_by_stage={"load": 2e6}, resident_pss=190e6),
+}
+VARIANTS = {
+    name: Variant(name, "", size, memory=MEMORY[name]) for name, size in (("fp32", 4_000_000), ("int8", 1_000_000))
+}
+
+
 def measured(dies_at: float | None = None, precision: float = 0.05) -> Measurements:
     variants = {
         "fp32": SimulatedVariant(wrong=frozenset(range(20))),
@@ -67,57 +71,31 @@ def surroundings(**changes: object) -> Surroundings:
         created="2026-01-01T00:00:00+00:00",
         command="twinserve compare fp32 int8",
         stamp=STAMP,
-        model="mnist",
-        version="1",
-        variants={"fp32": {"bytes": 4_000_000}, "int8": {"bytes": 1_000_000}},
-        dataset={"name": "MNIST", "full": True},
+        model=Model("mnist", "1", [4, 4], list("0123456789"), VARIANTS),
+        dataset=Dataset("MNIST", "a test", IMAGES, full=True),
         test=TestImages(pixels, LABELS, tuple("0123456789")),
         gates=default_gates(),
-        memory={
-            "fp32": Memory(added_by_stage={"load": 8e6}, resident_pss=200e6),
-            "int8": Memory(added_by_stage={"load": 2e6}, resident_pss=190e6),
-        },
     )
     return replace(about, **changes)  # type: ignore[arg-type]
 
 
 @cache
-def comparison() -> Comparison:
+def record() -> Record:
     return assemble(measured(), surroundings())
 
 
-def test_it_is_read_back_as_it_was_written(tmp_path: Path) -> None:
-    path = tmp_path / "compare.json"
-    path.write_text(comparison().to_json(), "utf-8")
-    assert Comparison.read(path) == comparison()
+def comparison(found: Record | None = None) -> Comparison:
+    compared = (found or record()).comparison
+    assert compared is not None
+    return compared
 
 
-def test_it_obeys_its_own_json_schema() -> None:
-    jsonschema.Draft202012Validator(json_schema()).validate(json.loads(comparison().to_json()))
+def read_back(found: Record) -> Record:
+    return parse_record(json.loads(json.dumps(to_plain(found))), "compare.json")
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"schema_version": 2}, ["schema_version"]),
-        ({"baseline": 3}, ["baseline", "string"]),
-        ({"scenarios": {"server": {}}}, ["scenarios.server"]),
-    ],
-)
-def test_another_file_is_refused_with_the_field_and_the_rule(change: dict[str, object], words: list[str]) -> None:
-    document = json.loads(comparison().to_json()) | change
-    with pytest.raises(ComparisonError) as raised:
-        Comparison.from_json(json.dumps(document), "old.json")
-    assert str(raised.value).startswith("old.json: field ")
-    for word in words:
-        assert word in str(raised.value)
-
-
-def test_a_file_that_is_not_there_or_not_json_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ComparisonError, match="cannot be read"):
-        Comparison.read(tmp_path / "none.json")
-    with pytest.raises(ComparisonError, match="top level"):
-        Comparison.from_json("{", "half.json")
+def test_it_is_read_back_as_it_was_written() -> None:
+    assert to_plain(read_back(record())) == to_plain(record())
 
 
 def test_accuracy_is_the_planted_one() -> None:
@@ -125,51 +103,52 @@ def test_accuracy_is_the_planted_one() -> None:
     assert found is not None
     assert (found.only_baseline_correct, found.only_candidate_correct, found.both_wrong) == (5, 5, 15)
     assert found.difference.estimate == 0
-    assert decode_classes(found.predictions["int8"])[30:].tolist() == LABELS[30:].tolist()
-    assert sum(map(sum, found.confusion["fp32"])) == IMAGES
     assert found.disagreement_count == 10
     assert {item.index for item in found.disagreements} == {0, 1, 2, 3, 4, 20, 21, 22, 23, 24}
-
-
-def test_classes_are_kept_compactly() -> None:
-    classes = np.array([0, 9, 300, 65535])
-    assert decode_classes(encode_classes(classes)).tolist() == classes.tolist()
+    answers = {name: arm.answers for name, arm in record().runs["accuracy"].arms.items()}
+    assert answers["fp32"] is not None
+    assert answers["int8"] is not None
+    assert decode_classes(answers["int8"].predictions)[30:].tolist() == LABELS[30:].tolist()
+    assert sum(map(sum, answers["fp32"].confusion)) == IMAGES
+    assert (answers["int8"].correct, answers["int8"].images, answers["int8"].coverage) == (IMAGES - 20, IMAGES, 1.0)
 
 
 def test_histograms_are_readable_by_any_hdr_library_and_agree_with_the_percentiles() -> None:
-    run = comparison().scenarios["server"]
-    arm = run.arms["int8"]
-    histogram = HdrHistogram.decode(arm.histogram)
-    assert histogram.get_total_count() == arm.requests - arm.errors
-    assert histogram.get_value_at_percentile(50) == arm.percentiles_us["p50"]
-    assert arm.percentiles_us["p99.9"] is None or arm.requests >= 6636
+    arm = record().runs["open"].arms["int8"]
+    histogram = HdrHistogram.decode(to_plain(arm)["latency"]["histogram"])
+    assert histogram.get_total_count() == arm.requests - arm.failed
+    assert histogram.get_value_at_percentile(50) == arm.latency.at("p50")
+    assert arm.latency.at("p99.9") is None or arm.requests >= 6636
 
 
 def test_the_costs_of_both_arms_are_set_side_by_side() -> None:
     costs = {effect.metric: effect.interval.estimate for effect in comparison().costs if effect.interval}
     assert costs == {"artefact_bytes": 0.25, "added_bytes": 0.25, "process_pss_bytes": 0.95}
-    assert comparison().resources["fp32"].cpu_seconds_per_1000_images.keys() == {"single_stream", "server", "offline"}
+    assert {
+        name for name, run in record().runs.items() if run.arms["fp32"].cpu_seconds_per_1000_images is not None
+    } >= {"single-stream", "open", "offline"}
 
 
 def test_the_amdahl_bound_follows_from_the_stage_split() -> None:
-    split, bound = comparison().stages["fp32"], comparison().amdahl
+    split, bound = record().runs["single-stream"].arms["fp32"].stages, comparison().amdahl
     assert bound is not None
+    assert split is not None
     assert bound.share == pytest.approx(split.seconds["inference"] / split.total_seconds)
     assert bound.bound == pytest.approx(1 / (1 - bound.share))
     assert sum(split.seconds.values()) == pytest.approx(split.total_seconds)
-    assert "cannot gain more than" in bound.text
+    assert "cannot make a request more than" in bound.limit
 
 
 def test_every_caveat_that_applies_is_said() -> None:
-    codes = {remark.code for remark in comparison().caveats}
+    codes = {remark.code for remark in record().caveats}
     assert {"isa", "same_machine", "steal"} <= codes
     assert "subset" not in codes
     found = measured()
     subset = assemble(
-        replace_settings(found, images=500, quick=True), surroundings(dataset={"name": "MNIST", "full": False})
+        replace_settings(found, quick=True), surroundings(dataset=Dataset("MNIST", "a test", 500, full=False))
     )
     assert {"quick", "subset", "small_test_set"} <= {remark.code for remark in subset.caveats}
-    assert not subset.verdict.decision_grade
+    assert not comparison(subset).verdict.decision_grade
 
 
 def replace_settings(found: Measurements, **changes: object) -> Measurements:
@@ -178,38 +157,41 @@ def replace_settings(found: Measurements, **changes: object) -> Measurements:
 
 
 def test_a_figure_that_the_generator_set_is_marked() -> None:
-    found = assemble(measured(), surroundings(invalid={"server": ["fp32: the generator used 97% of its one core"]}))
-    assert found.scenarios["server"].invalid
+    found = assemble(measured(), surroundings(invalid={"open": ["fp32: the generator used 97% of its one core"]}))
+    assert found.runs["open"].invalid
     assert "invalid" in {remark.code for remark in found.caveats}
-    assert {gate.outcome for gate in found.verdict.gates if gate.name == "min_speedup.p50"} == {"undecided"}
-    assert {effect.scenario for effect in found.effects() if not found.is_valid(effect)} == {"server"}
+    gates = comparison(found).verdict.gates
+    assert {gate.outcome for gate in gates if gate.name == "min_speedup.p50"} == {"undecided"}
+    assert {effect.scenario for effect in found.effects() if not found.is_valid(effect)} == {"open"}
     printed = StringIO()
-    show(found, Console(file=printed, width=200))
+    print_document(document_of(found, "compare.json"), Console(file=printed, width=200), full=True)
     marked = [line for line in printed.getvalue().splitlines() if line.rstrip().endswith("not valid")]
     assert marked
-    assert all(line.lstrip().startswith("server") for line in marked)
+    assert all(line.lstrip().startswith("Open loop") for line in marked)
 
 
 def test_a_server_killed_half_way_gives_a_result_that_says_what_is_missing() -> None:
     found = assemble(measured(dies_at=80.0, precision=1e-6), surroundings())
-    assert any("gone" in remark.text for remark in found.missing)
-    assert found.scenarios["single_stream"].stopped == "interrupted"
-    assert found.scenarios["single_stream"].arms["int8"].requests > 0
-    assert not found.verdict.decision_grade
-    assert Comparison.from_json(found.to_json()) == found
+    assert [remark.code for remark in found.missing] == ["ended_early"]
+    assert "gone" in found.missing[0].text
+    assert not found.complete
+    assert found.runs["single-stream"].stopped == "interrupted"
+    assert found.runs["single-stream"].arms["int8"].requests > 0
+    assert not comparison(found).verdict.decision_grade
+    assert to_plain(read_back(found)) == to_plain(found)
 
 
 def test_a_server_that_was_never_there_gives_a_result_too() -> None:
     found = assemble(measured(dies_at=0.0), surroundings())
-    assert found.verdict.outcome == "NOT ENOUGH EVIDENCE"
-    assert found.accuracy is None
+    assert comparison(found).verdict.outcome == "NOT ENOUGH EVIDENCE"
+    assert comparison(found).accuracy is None
     assert "accuracy" in {remark.code for remark in found.missing}
-    assert Comparison.from_json(found.to_json()) == found
+    assert to_plain(read_back(found)) == to_plain(found)
 
 
 def test_a_verdict_is_given_again_on_the_same_instruction_set_and_artefacts() -> None:
-    assert reuse(comparison(), STAMP.isa, STAMP.artefacts) == comparison().verdict
-    assert reuse(comparison(), STAMP.isa, {}) == comparison().verdict
+    assert reuse(record(), STAMP.isa, STAMP.artefacts) == comparison().verdict
+    assert reuse(record(), STAMP.isa, {}) == comparison().verdict
 
 
 @pytest.mark.parametrize(
@@ -222,7 +204,7 @@ def test_a_verdict_is_given_again_on_the_same_instruction_set_and_artefacts() ->
 )
 def test_it_is_refused_elsewhere(isa: str, artefacts: dict[str, str], words: list[str]) -> None:
     with pytest.raises(VerdictRefusedError) as raised:
-        reuse(comparison(), isa, artefacts)
+        reuse(record(), isa, artefacts)
     for word in words:
         assert word in str(raised.value)
 

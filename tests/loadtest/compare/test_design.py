@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 
-from twinserve_loadtest.compare.design import BlockPlan, Phase, ScenarioPlan, unit_blocks
+from twinserve_loadtest.compare.design import ScenarioPlan, unit_blocks
 from twinserve_loadtest.compare.sizing import Sizes, plan_scenarios
+from twinserve_loadtest.record.run import BlockPlan, Phase
 
-PLAN = ScenarioPlan("server", "open loop", "server", (0.5, 0.99), 0.5, requests=300, rate=400.0)
+PLAN = ScenarioPlan("open", "open", (0.5, 0.99), 0.5, requests=300, rate=400.0)
 
 
 def groups(items: Sequence[BlockPlan], size: int) -> Iterator[Sequence[BlockPlan]]:

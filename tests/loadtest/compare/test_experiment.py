@@ -9,13 +9,11 @@ import numpy as np
 import pytest
 
 from twinserve_bench.simulation import Noise, SimulatedMachine, SimulatedVariant
-from twinserve_loadtest.compare.block_runner import BlockResult
 from twinserve_loadtest.compare.crossover import crossover_cells, survey
-from twinserve_loadtest.compare.design import BlockPlan
-from twinserve_loadtest.compare.experiment import Experiment
+from twinserve_loadtest.compare.experiment import Experiment, Extra
 from twinserve_loadtest.compare.measurements import Measurements, Progress, Settings
-from twinserve_loadtest.compare.rate_ladder import Objective, climb, slo_result
-from twinserve_loadtest.record.findings import Effect
+from twinserve_loadtest.compare.rate_ladder import Objective, climb, rate_search
+from twinserve_loadtest.record.run import Block, BlockPlan, Effect, Section
 
 LABELS = np.random.default_rng(0).integers(0, 10, 2000)
 QUIET = Noise(drift_sd=0.01, seconds_between_bursts=1e9, request_sd=0.05, preempted_share=0.002)
@@ -32,7 +30,7 @@ class Recorder(SimulatedMachine):
         self.given: list[tuple[str, BlockPlan]] = []
         self.spoil: set[int] = set()
 
-    def run(self, arm: str, block: BlockPlan) -> BlockResult:
+    def run(self, arm: str, block: BlockPlan) -> Block:
         self.given.append((arm, block))
         result = super().run(arm, block)
         spoiled = block.phase == "main" and block.pair in self.spoil and block.role == "candidate"
@@ -108,14 +106,14 @@ def test_measuring_goes_on_while_a_gate_is_open() -> None:
 
     found = Experiment(machine, replace(SETTINGS, precision=0.5), clock=machine.now, decided=never).run()
     assert set(found.stopped.values()) == {"time"}
-    assert set(asked) == {"single_stream", "server", "offline"}
+    assert set(asked) == {"single-stream", "open", "offline"}
 
 
 def test_planted_slow_downs_are_found_and_sized() -> None:
     truth, covered, stated = 1 / 1.25, 0, 0
     for seed in range(12):
         found = run(Recorder(1.25, seed=seed), replace(SETTINGS, seed=seed))
-        for scenario, metric in (("single_stream", "p50"), ("server", "p50"), ("offline", "throughput")):
+        for scenario, metric in (("single-stream", "p50"), ("open", "p50"), ("offline", "throughput")):
             ratio = effect(found, scenario, metric)
             assert ratio.claim == "worse"
             assert ratio.interval is not None
@@ -153,15 +151,16 @@ def test_a_server_that_dies_leaves_what_was_measured_and_says_what_is_missing() 
     assert "ended during A/B comparison" in told
     assert "gone" in told
     assert set(found.stopped.values()) == {"interrupted"}
-    ratio = effect(found, "single_stream", "p50")
+    ratio = effect(found, "single-stream", "p50")
     assert ratio.interval is not None
     assert ratio.pairs > 0
 
 
 def test_a_server_that_was_never_there_leaves_a_list_of_what_is_missing() -> None:
     found = run(Recorder(dies_at=0.0))
-    codes = {remark.code for remark in found.missing}
-    assert {"interrupted", "not_measured_accuracy", "not_measured_A/B_comparison"} <= codes
+    assert found.missing[0].code == "ended_early"
+    told = {(remark.code, remark.section) for remark in found.missing}
+    assert {("not_measured", "accuracy"), ("not_measured", "effects")} <= told
     assert found.effects == {}
 
 
@@ -176,9 +175,12 @@ def test_a_watching_user_is_told_every_phase_and_the_interval_so_far() -> None:
 def test_the_ladder_finds_the_faster_arms_higher_rate() -> None:
     machine, objective = Recorder(0.5), Objective(limit_ms=4.0)
     settings = replace(SETTINGS, seconds=240.0, precision=0.05)
-    ladder = [("rates", climb(objective, settings.sizes.server_load)), ("crossover map", survey(batches=(1, 32)))]
+    ladder: list[tuple[str, Section, Extra]] = [
+        ("rates", "rate", climb(objective, settings.sizes.server_load)),
+        ("crossover map", "crossover", survey(batches=(1, 32))),
+    ]
     found = Experiment(machine, settings, clock=machine.now, extras=ladder).run()
-    slo = slo_result(found.blocks, settings, objective, None)
+    slo = rate_search(found.blocks, settings, objective, None)
     assert slo is not None
     assert slo.effect is not None
     assert slo.effect.interval is not None
@@ -195,6 +197,9 @@ def test_the_ladder_finds_the_faster_arms_higher_rate() -> None:
 
 def test_what_there_is_no_time_for_is_said() -> None:
     machine, settings = Recorder(0.5), replace(SETTINGS, precision=1e-6, reserve=0.0)
-    extras = [("rates", climb(Objective(), 0.5)), ("crossover map", survey())]
+    extras: list[tuple[str, Section, Extra]] = [
+        ("rates", "rate", climb(Objective(), 0.5)),
+        ("crossover map", "crossover", survey()),
+    ]
     found = Experiment(machine, settings, clock=machine.now, extras=extras).run()
     assert {"slo_not_measured", "crossover_not_measured"} <= {remark.code for remark in found.missing}

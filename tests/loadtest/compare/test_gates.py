@@ -28,9 +28,9 @@ def test_every_kind_of_gate_is_read() -> None:
     assert gates["max_error_share"].threshold == pytest.approx(0.001)
     assert gates["max_memory_ratio"].threshold == 0.5
     p99 = gates["min_speedup.p99"]
-    assert (p99.threshold, p99.rule.scenario, p99.rule.metric) == (1.2, "server", "p99")
+    assert (p99.threshold, p99.rule.scenario, p99.rule.metric) == (1.2, "open", "p99")
     assert gates["min_speedup.throughput"].rule.scenario == "offline"
-    assert gates["min_speedup.single_stream.p50"].rule.scenario == "single_stream"
+    assert gates["min_speedup.single_stream.p50"].rule.scenario == "single-stream"
 
 
 @pytest.mark.parametrize(

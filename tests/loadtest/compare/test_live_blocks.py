@@ -11,20 +11,20 @@ import pytest
 
 from support.server_process import ServerProcess
 from support.tiny_model import classes_of, items
-from twinserve_loadtest.compare.block_runner import ArmUnavailableError
-from twinserve_loadtest.compare.design import BlockPlan, Phase, Traffic
 from twinserve_loadtest.compare.live_blocks import LiveBlocks, block_spec
-from twinserve_loadtest.record.load_results import DatasetInfo
+from twinserve_loadtest.compare.runner import ArmUnavailableError
+from twinserve_loadtest.record.measurement import Dataset
+from twinserve_loadtest.record.run import BlockPlan, Phase, Scenario
 from twinserve_loadtest.record.testset import TestSet
 from twinserve_loadtest.target.cpu_clock import CpuClock
 from twinserve_loadtest.target.stamp import cpu_clock
 
 PIXELS = items(300)
-TEST_SET = TestSet(PIXELS, classes_of(PIXELS), DatasetInfo("tiny", "made here", len(PIXELS), full=True))
+TEST_SET = TestSet(PIXELS, classes_of(PIXELS), Dataset("tiny", "made here", len(PIXELS), full=True))
 
 
 def plan(
-    traffic: Traffic, requests: int, batch: int = 1, *, phase: Phase = "main", rate: float | None = None
+    traffic: Scenario, requests: int, batch: int = 1, *, phase: Phase = "main", rate: float | None = None
 ) -> BlockPlan:
     return BlockPlan(traffic, traffic, phase, "baseline", 0, 7, requests, batch, rate, seed=5)
 
@@ -39,7 +39,7 @@ def live(shared_server: ServerProcess) -> Iterator[LiveBlocks]:
 
 @pytest.mark.parametrize(
     ("block", "images"),
-    [(plan("single_stream", 40), 40), (plan("server", 40, rate=200.0), 40), (plan("offline", 6, 32), 192)],
+    [(plan("single-stream", 40), 40), (plan("open", 40, rate=200.0), 40), (plan("offline", 6, 32), 192)],
 )
 def test_every_way_of_sending_answers_every_request(live: LiveBlocks, block: BlockPlan, images: int) -> None:
     found = live.run("int8", block)
@@ -67,7 +67,7 @@ def test_an_accuracy_block_answers_every_image_once_in_order(live: LiveBlocks) -
 
 
 def test_the_two_blocks_of_a_pair_are_the_same_order_but_for_the_variant() -> None:
-    for block in (plan("single_stream", 10), plan("server", 10, rate=50.0), plan("offline", 3, 16)):
+    for block in (plan("single-stream", 10), plan("open", 10, rate=50.0), plan("offline", 3, 16)):
         first, second = asdict(block_spec("fp32", block)), asdict(block_spec("int8", block))
         assert {key for key in first if first[key] != second[key]} == {"variant"}
         assert first["first_image"] == 7
@@ -78,10 +78,10 @@ def test_a_server_that_goes_away_ends_the_measurement(tiny_models: Path, tmp_pat
         ServerProcess(tiny_models, tmp_path, "--gateways", "1") as server,
         LiveBlocks(server.target, TEST_SET, model="tiny", cpu=None, same_machine=True) as runner,
     ):
-        assert runner.run("fp32", plan("single_stream", 5)).errors == 0
+        assert runner.run("fp32", plan("single-stream", 5)).errors == 0
         server.stop()
         with pytest.raises(ArmUnavailableError, match="fp32"):
-            runner.run("fp32", plan("single_stream", 5))
+            runner.run("fp32", plan("single-stream", 5))
 
 
 def test_cpu_seconds_come_from_the_metrics_when_the_processes_are_elsewhere(shared_server: ServerProcess) -> None:

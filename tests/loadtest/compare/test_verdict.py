@@ -8,32 +8,34 @@ import numpy as np
 import pytest
 
 from twinserve_loadtest.compare.accuracy import TestImages, compare_accuracy
-from twinserve_loadtest.compare.block_runner import BlockResult, histogram_of
 from twinserve_loadtest.compare.exit_codes import EXIT_CODES
 from twinserve_loadtest.compare.gates import parse_gates
 from twinserve_loadtest.compare.verdict import Evidence, judge
-from twinserve_loadtest.record.findings import AccuracyResult, Effect, Interval, Verdict
+from twinserve_loadtest.record.comparison import PairedAccuracy, Verdict
+from twinserve_loadtest.record.percentiles import histogram_of
+from twinserve_loadtest.record.run import Block, BlockPlan, Effect, Interval
 
 
 def speedup(
-    low: float, high: float, *, floor: float | None = 1.0, metric: str = "p99", scenario: str = "server"
+    low: float, high: float, *, floor: float | None = 1.0, metric: str = "p99", scenario: str = "open"
 ) -> Effect:
     middle = (low * high) ** 0.5
-    return Effect("server", "p99", "speedup", "us", 1.0, 1.0, Interval(middle, low, high), "none", 40, floor)
+    return Effect("open", "p99", "speedup", "us", 1.0, 1.0, Interval(middle, low, high), "none", 40, floor)
 
 
 def size(ratio: float) -> Effect:
     return Effect("", "artefact_bytes", "ratio", "bytes", 1.0, ratio, Interval(ratio, ratio, ratio, 1.0), "better", 0)
 
 
-def accuracy(lost: int, won: int, images: int = 10_000, margin: float = 0.005) -> AccuracyResult:
+def accuracy(lost: int, won: int, images: int = 10_000, margin: float = 0.005) -> PairedAccuracy:
     """Answers of two arms of which the candidate loses and wins so many images."""
     labels = np.zeros(images, np.int64)
     first, second = labels.copy(), labels.copy()
     first[:won], second[won : won + lost] = 1, 1
     test = TestImages(np.zeros((images, 2, 2), np.uint8), labels, ("zero", "one"))
+    plan = BlockPlan("accuracy", "offline", "accuracy", "baseline", -1, 0, 1, images, None, 1)
     blocks = [
-        BlockResult(1.0, 1, images, 0, histogram_of(np.ones(1)), predictions=answers.astype(np.uint16))
+        Block("fp32", plan, 1.0, 1, images, 0, histogram_of(np.ones(1)), predictions=answers.astype(np.uint16))
         for answers in (first, second)
     ]
     found = compare_accuracy(test, ("fp32", blocks[0]), ("int8", blocks[1]), margin)
@@ -44,7 +46,7 @@ def accuracy(lost: int, won: int, images: int = 10_000, margin: float = 0.005) -
 def verdict(
     gates: Mapping[str, object],
     *effects: Effect,
-    right: AccuracyResult | None = None,
+    right: PairedAccuracy | None = None,
     errors: tuple[int, int] = (0, 10_000),
     spread: float = 0.02,
     invalid: dict[str, str] | None = None,
@@ -143,7 +145,7 @@ def test_what_was_not_measured_is_not_enough_evidence() -> None:
 
 
 def test_a_figure_that_the_generator_set_may_pass_but_never_fail() -> None:
-    bound = {"server": "the generator used 95 % of its core"}
+    bound = {"open": "the generator used 95 % of its core"}
     assert verdict(P99, speedup(1.3, 1.4), invalid=bound).outcome == "SHIP"
     assert verdict(P99, speedup(1.0, 1.1), invalid=bound).outcome == "NOT ENOUGH EVIDENCE"
     no_slower = {"min_speedup": {"p99": 0.95}}

@@ -17,8 +17,8 @@ from support.tiny_model import CLASSES, classes_of
 from twinserve_loadtest.generate.generator import GeneratorError, LoadGenerator
 from twinserve_loadtest.generate.schedule import poisson_arrivals, shuffled
 from twinserve_loadtest.generate.spec import BlockSpec
-from twinserve_loadtest.loadtest.summarise import variant_result
-from twinserve_loadtest.record.load_results import NOT_ANSWERED
+from twinserve_loadtest.loadtest.summarise import summarise
+from twinserve_loadtest.record.measurement import NOT_ANSWERED
 from twinserve_loadtest.record.testset import TestSet, load_test_set
 
 
@@ -46,12 +46,12 @@ def test_wrong_answers_are_counted_as_wrong(shared_server: ServerProcess, test_s
     swapped = np.array([1, 0, 2, 3, 4])[test_set.labels]  # what the server calls 0 is said to be 1, and the reverse
     mislabelled = TestSet(test_set.images, swapped, test_set.info)
     with LoadGenerator(shared_server.target, mislabelled) as generator:
-        result = variant_result(generator.run(BlockSpec.accuracy("int8", 64)), "int8", CLASSES)
+        result = summarise(generator.run(BlockSpec.accuracy("int8", 64)), "int8", CLASSES)
     truth = test_set.labels
-    assert result.accuracy is not None
-    assert result.accuracy.correct == int((truth > 1).sum())
-    assert result.accuracy.confusion[0][1] == int((truth == 1).sum())
-    assert result.accuracy.confusion[1][0] == int((truth == 0).sum())
+    assert result.answers is not None
+    assert result.answers.correct == int((truth > 1).sum())
+    assert result.answers.confusion[0][1] == int((truth == 1).sum())
+    assert result.answers.confusion[1][0] == int((truth == 0).sum())
 
 
 def test_single_stream_has_one_request_in_flight_and_sends_what_was_asked(generator: LoadGenerator) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from twinserve_client import Prediction
 from twinserve_client.types import Timing
 from twinserve_loadtest.generate.recorder import Tally
-from twinserve_loadtest.record.load_results import NOT_ANSWERED
+from twinserve_loadtest.record.measurement import NOT_ANSWERED
 from twinserve_loadtest.record.wire import from_plain, to_plain
 
 IMAGES = 50

@@ -8,10 +8,10 @@ import pytest
 from twinserve_loadtest.generate.run import BlockRun
 from twinserve_loadtest.generate.schedule import Share, poisson_arrivals
 from twinserve_loadtest.generate.spec import BlockSpec
-from twinserve_loadtest.record.load_results import DatasetInfo
+from twinserve_loadtest.record.measurement import Dataset
 from twinserve_loadtest.record.testset import TestSet
 
-TEST_SET = TestSet(np.zeros((8, 2, 2), np.uint8), np.zeros(8, np.int64), DatasetInfo("toy", "a test", 8, full=True))
+TEST_SET = TestSet(np.zeros((8, 2, 2), np.uint8), np.zeros(8, np.int64), Dataset("toy", "a test", 8, full=True))
 
 
 @pytest.mark.parametrize("waited", [True, False])

@@ -16,9 +16,10 @@ import pytest
 from support.processes import process_tree
 from support.server_process import ServerProcess, wait_until
 from support.tiny_model import classes_of
-from twinserve_loadtest.record.load_results import Results, decode_predictions
-from twinserve_loadtest.record.results_file import load_results
+from twinserve_loadtest.record.files import read_record
+from twinserve_loadtest.record.measurement import Record
 from twinserve_loadtest.record.testset import load_test_set
+from twinserve_loadtest.record.wire import decode_classes
 
 CODE = "import sys; sys.argv[0] = 'twinserve loadtest'; from twinserve_loadtest.commands.loadtest import app; app()"
 
@@ -45,7 +46,7 @@ def run(target: str, models: Path, output: Path, *flags: str) -> tuple[int, str,
 @pytest.fixture(scope="module")
 def standard(
     shared_server: ServerProcess, tiny_models: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Results, str]:
+) -> tuple[Record, str]:
     """The standard test, shortened, and what it printed."""
     output = tmp_path_factory.mktemp("out") / "results.json"
     metrics = f"http://127.0.0.1:{shared_server.metrics_port}"
@@ -53,61 +54,52 @@ def standard(
         shared_server.target, tiny_models, output, "--metrics-url", metrics, "--duration", "1", "--rate", "50"
     )
     assert code == 0, err
-    return load_results(output), out
+    return read_record(output), out
 
 
-def test_every_image_goes_once_to_every_variant(standard: tuple[Results, str], tiny_models: Path) -> None:
+def test_every_image_goes_once_to_every_variant(standard: tuple[Record, str], tiny_models: Path) -> None:
     results, _ = standard
-    scenario = results.scenario("accuracy")
-    assert scenario is not None
     truth = classes_of(load_test_set(tiny_models / "tiny").images)
     for variant in ("fp32", "int8"):
-        accuracy = scenario.variants[variant].accuracy
-        assert accuracy is not None
-        assert (accuracy.correct, accuracy.total, accuracy.coverage) == (64, 64, 1.0)
-        assert np.array_equal(decode_predictions(results.predictions[variant]), truth)
+        answers = results.runs["accuracy"].arms[variant].answers
+        assert answers is not None
+        assert (answers.correct, answers.images, answers.coverage) == (64, 64, 1.0)
+        assert np.array_equal(decode_classes(answers.predictions), truth)
 
 
-def test_every_question_of_the_standard_test_is_answered(standard: tuple[Results, str]) -> None:
+def test_every_question_of_the_standard_test_is_answered(standard: tuple[Record, str]) -> None:
     results, _ = standard
-    assert [scenario.name for scenario in results.scenarios] == [
-        "accuracy",
-        "single-stream",
-        "open",
-        "offline",
-        "closed",
-    ]
-    for scenario in results.scenarios:
-        for result in scenario.variants.values():
-            assert result.requests > 0
-            assert result.failures == {}
-            assert result.stages is not None
-            assert result.latency.count == result.requests
+    assert list(results.runs) == ["accuracy", "single-stream", "open", "offline", "closed"]
+    for run in results.runs.values():
+        for arm in run.arms.values():
+            assert arm.requests > 0
+            assert arm.failed == 0
+            assert arm.stages is not None
+            assert arm.latency.count == arm.requests
     assert results.complete
     assert results.missing == []
 
 
-def test_the_model_is_described_with_its_size_and_memory(standard: tuple[Results, str], tiny_models: Path) -> None:
+def test_the_model_is_described_with_its_size_and_memory(standard: tuple[Record, str], tiny_models: Path) -> None:
     results, _ = standard
     for name, variant in results.model.variants.items():
         assert variant.artefact_bytes == (tiny_models / "tiny" / "1" / f"{name}.pt").stat().st_size
         assert variant.memory is not None
         assert variant.memory.resident_pss is not None
         assert variant.memory.resident_pss > 10e6
-    assert results.stamp["artefacts"] == {name: v.sha256 for name, v in results.model.variants.items()}
+    assert results.stamp.artefacts == {name: v.sha256 for name, v in results.model.variants.items()}
     assert "--rate 50" in results.command
 
 
-def test_a_small_set_and_a_shared_machine_are_caveats(standard: tuple[Results, str]) -> None:
+def test_a_small_set_and_a_shared_machine_are_caveats(standard: tuple[Record, str]) -> None:
     results, out = standard
-    assert any("not the full set" in caveat for caveat in results.caveats)
-    assert any("shared one machine" in caveat for caveat in results.caveats)
-    assert "NOT the full test set" in out
+    assert {"subset", "same_machine"} <= {remark.code for remark in results.caveats}
+    assert "SMALL DATA SET, not the full test set" in out
 
 
-def test_it_ends_with_a_table_and_a_sentence(standard: tuple[Results, str]) -> None:
+def test_it_ends_with_a_table_and_a_sentence(standard: tuple[Record, str]) -> None:
     _, out = standard
-    assert "accuracy %" in out
+    assert "Percentiles, in milliseconds" in out
     assert "int8 is " in out
     assert out.rstrip().endswith("results.json")
 
@@ -118,12 +110,12 @@ def test_a_step_test_states_the_rate_sustained(shared_server: ServerProcess, tin
     flags = ("--mode", "step", "--variants", "int8", "--rate", "300", "--p99-limit-ms", "2000", "--duration", "0.2")
     code, out, err = run(shared_server.target, tiny_models, output, *flags)
     assert code == 0, err
-    scenario = load_results(output).scenario("step")
-    assert scenario is not None
-    assert scenario.steps[0].rate == 300
-    assert scenario.sustained_rate == {"int8": max(step.rate for step in scenario.steps if step.sustained)}
-    assert all(step.sustained is not bool(step.reason) for step in scenario.steps)
-    assert "Latency by variant" in out
+    rates = read_record(output).rates
+    assert rates is not None
+    assert rates.points[0].offered_rate == 300
+    assert rates.sustained == {"int8": max(point.offered_rate for point in rates.points if point.sustained)}
+    assert all(point.sustained is not bool(point.reason) for point in rates.points)
+    assert "Highest rate with p99 within 2000 ms" in out
 
 
 @pytest.mark.parametrize(
@@ -157,7 +149,7 @@ def test_results_that_cannot_be_written_in_the_end_are_kept_elsewhere(
     assert code == 3
     (kept,) = tmp_path.glob("full-*")
     assert f"/dev/full: cannot be written (No space left on device); the raw results are in {kept}" in err
-    assert load_results(kept).complete
+    assert read_record(kept).complete
     assert "Traceback" not in err
 
 
@@ -170,10 +162,10 @@ def test_metrics_that_cannot_be_read_are_a_caveat(
     flags = ("--mode", "accuracy", "--metrics-url", address)
     code, out, err = run(shared_server.target, tiny_models, output, *flags)
     assert code == 0, err
-    (caveat,) = (line for line in load_results(output).caveats if address in line)
-    assert caveat.startswith("no memory or CPU time by variant")
+    (caveat,) = (remark.text for remark in read_record(output).caveats if remark.code == "metrics")
+    assert address in caveat
     for told in (err, out):  # the first before minutes of measuring
-        assert caveat in " ".join(told.split())
+        assert "o memory or CPU time by variant" in " ".join(told.split())
     assert "Traceback" not in err
 
 
@@ -188,13 +180,11 @@ def test_a_server_killed_half_way_leaves_results_that_say_what_is_missing(
     for member in tree:
         member.kill()
     out, err = process.communicate(timeout=90)
-    results = load_results(output)
+    results = read_record(output)
     assert process.returncode == 1
     assert not results.complete
-    assert results.missing[0].startswith("the test ended early: no request ")
-    assert any("requests lost (UNAVAILABLE)" in line for line in results.missing)
-    assert any("block(s) not run" in line for line in results.missing)
-    assert "Missing: " in out
+    assert results.missing[0].text.startswith("The test ended early: no request ")
+    assert {"ended_early", "lost", "not_run"} <= {remark.code for remark in results.missing}
     assert "INCOMPLETE" in out
     assert "Traceback" not in out + err
 
@@ -212,5 +202,5 @@ def test_ctrl_c_keeps_what_there_is_and_leaves_nothing_running(
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "Traceback" not in err
-    assert "interrupted" in load_results(output).missing[0]
+    assert read_record(output).interrupted()
     wait_until(lambda: not any(child.is_running() for child in children), 10)

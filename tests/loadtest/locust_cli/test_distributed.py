@@ -18,8 +18,8 @@ from urllib.request import urlopen
 
 import twinserve_loadtest
 from support.server_process import ServerProcess, wait_until
-from twinserve_loadtest.record.load_results import Results
-from twinserve_loadtest.record.results_file import load_results
+from twinserve_loadtest.record.files import read_record
+from twinserve_loadtest.record.measurement import Record
 
 LOCUSTFILE = Path(twinserve_loadtest.__file__).parent / "locust_cli" / "locustfile.py"
 
@@ -55,12 +55,12 @@ def counted_by_the_server(server: ServerProcess) -> dict[str, float]:
     return {v: server.metric("twinserve_requests_total", variant=v, code="OK") for v in ("fp32", "int8")}
 
 
-def counted_by_locust(results: Results) -> dict[str, float]:
+def counted_by_locust(record: Record) -> dict[str, float]:
     """Answered requests by variant, those before the clock included."""
     counts = dict.fromkeys(("fp32", "int8"), 0.0)
-    for scenario in results.scenarios:
-        for variant, result in scenario.variants.items():
-            counts[variant] += result.requests + result.warm_up_requests
+    for run in record.runs.values():
+        for variant, arm in run.arms.items():
+            counts[variant] += arm.requests + arm.warm_up_requests
     return counts
 
 
@@ -88,18 +88,18 @@ def test_a_master_and_two_workers_count_exactly_what_the_server_counts(
         code = master.wait(90)
     log = (tmp_path / "master.log").read_text()
     assert code == 0, log
-    results = load_results(output)
+    results = read_record(output)
     after = counted_by_the_server(shared_server)
     counted = counted_by_locust(results)
     assert counted == {variant: after[variant] - before[variant] for variant in before}
     assert min(counted.values()) > 0
-    assert "Latency by variant, microseconds" in log
-    for scenario in results.scenarios:
-        for result in scenario.variants.values():
-            assert result.latency.count == result.requests
-            assert result.accuracy is not None
-            assert result.accuracy.correct == result.accuracy.total
-            assert result.accuracy.coverage == 1.0
+    assert "Percentiles, in milliseconds" in log
+    for run in results.runs.values():
+        for arm in run.arms.values():
+            assert arm.latency.count == arm.requests
+            assert arm.answers is not None
+            assert arm.answers.correct == arm.answers.images
+            assert arm.answers.coverage == 1.0
 
 
 def get(url: str, **form: str) -> Any:

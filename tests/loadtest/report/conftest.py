@@ -12,7 +12,7 @@ from loadtest.report.sample_bench import sample_bench
 from loadtest.report.sample_comparison import sample_comparison
 from loadtest.report.sample_files import Files
 from loadtest.report.sample_load_test import sample_killed_load_test, sample_load_test
-from twinserve_loadtest.record.results_file import save_results
+from twinserve_loadtest.record.files import save_record
 from twinserve_loadtest.report import read_document
 from twinserve_loadtest.report.document import Document
 
@@ -22,12 +22,12 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     """One file of every kind."""
     folder = tmp_path_factory.mktemp("results")
     found = Files(*(folder / f"{name}.json" for name in Files.__slots__))
-    save_results(sample_load_test(), found.load_test)
-    save_results(sample_load_test(1000, full=False), found.small)
-    save_results(sample_killed_load_test(), found.killed)
-    found.comparison.write_text(sample_comparison().to_json())
-    found.quick.write_text(sample_comparison(quick=True).to_json())
-    found.dynamic.write_text(sample_comparison(candidate="int8-dynamic").to_json())
+    save_record(sample_load_test(), found.load_test)
+    save_record(sample_load_test(1000, full=False), found.small)
+    save_record(sample_killed_load_test(), found.killed)
+    save_record(sample_comparison(), found.comparison)
+    save_record(sample_comparison(quick=True), found.quick)
+    save_record(sample_comparison(candidate="int8-dynamic"), found.dynamic)
     found.bench.write_text(json.dumps(sample_bench()))
     return found
 

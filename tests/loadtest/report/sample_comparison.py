@@ -3,43 +3,44 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 
 import numpy as np
 
 from loadtest.report.sample_answers import CLASSES, IntArray, confusion, make_answers, make_labels
 from loadtest.report.sample_digits import draw_digits
-from loadtest.report.sample_load_test import (
-    FIGURES,
-    IMAGES,
-    MEGABYTE,
-    MEMORY_STAGES,
-    STAMP,
-    draw_latencies,
-    histogram_of,
-)
-from twinserve_loadtest.record.comparison import Comparison, encode_classes
-from twinserve_loadtest.record.findings import (
-    AccuracyResult,
-    AmdahlBound,
-    ArmResult,
-    Block,
+from loadtest.report.sample_load_test import FIGURES, IMAGES, MEGABYTE, STAMP, draw_latencies, sample_model
+from twinserve_loadtest.compare.scenario_results import arm_of
+from twinserve_loadtest.record.caveats import caveats_of
+from twinserve_loadtest.record.comparison import (
+    Comparison,
     CrossoverCell,
     Disagreement,
-    Effect,
     GateResult,
-    Interval,
-    Look,
-    RatePoint,
-    Remark,
-    Resources,
-    ScenarioResult,
-    SloResult,
-    StageSplit,
+    PairedAccuracy,
     Verdict,
 )
-from twinserve_loadtest.record.percentiles import new_histogram, read_percentiles
-from twinserve_loadtest.record.stamp import Stamp
-from twinserve_loadtest.statistics.bootstrap import BlockTable, cdf_band
+from twinserve_loadtest.record.measurement import Dataset, Record
+from twinserve_loadtest.record.percentiles import histogram_of, new_histogram
+from twinserve_loadtest.record.run import (
+    ROLES,
+    Answers,
+    Arm,
+    Block,
+    BlockPlan,
+    Effect,
+    Interval,
+    Latency,
+    Look,
+    RatePoint,
+    RateSearch,
+    Run,
+    Scenario,
+    Stages,
+)
+from twinserve_loadtest.record.wire import encode_classes
+from twinserve_loadtest.statistics.amdahl import amdahl_bound
+from twinserve_loadtest.statistics.bootstrap import LatencyTable, cdf_band
 from twinserve_loadtest.statistics.paired import (
     mcnemar_exact,
     non_inferiority_p,
@@ -53,142 +54,93 @@ MARGIN = 0.005
 QUANTILES = [*np.round(np.linspace(0.05, 0.95, 19), 2).tolist(), 0.97, 0.98, 0.99, 0.995, 0.998, 0.999]
 
 
-def sample_comparison(baseline: str = "fp32", candidate: str = "int8", *, quick: bool = False) -> Comparison:
+def sample_comparison(baseline: str = "fp32", candidate: str = "int8", *, quick: bool = False) -> Record:
     """A whole comparison that ends in SHIP."""
     names = (baseline, candidate)
-    accuracy = _accuracy(names)
-    scenarios = {
-        "single_stream": _scenario("single_stream", names, 1.0, 100),
-        "server": _scenario("server", names, 1.6, 150),
-        "offline": _scenario("offline", names, 9.0, 20, images=64),
-    }
-    return Comparison(
+    labels = make_labels(IMAGES)
+    answers = make_answers(labels, ("fp32", "int8", "int8-dynamic"))
+    runs = [
+        _run("single-stream", names, 1.0, 100),
+        _run("open", names, 1.6, 150),
+        _run("offline", names, 9.0, 20, images=64),
+        Run("accuracy", {name: _answered(name, labels, answers[name]) for name in names}, images_per_request=64),
+    ]
+    record = Record(
         created="2026-01-31T12:20:00+00:00",
         command=f"twinserve compare {baseline} {candidate} --seed 1",
-        stamp=Stamp(**STAMP),  # type: ignore[arg-type]
-        model="mnist",
-        version="1",
-        baseline=baseline,
-        candidate=candidate,
-        variants={
-            name: {
-                "sha256": STAMP["artefacts"][name],  # type: ignore[index]
-                "bytes": int(FIGURES[name][2] * 1024),
-                "engine": "x86",
-                "quantization": {"method": "none" if name == "fp32" else "static", "dtype": "INT8"},
-            }
-            for name in names
-        },
-        dataset={"name": "MNIST", "source": "made up for a test", "test_images": IMAGES, "full": True},
-        seeds={"experiment": 1},
-        settings={"precision": 0.05, "quick": quick},
-        scenarios=scenarios,
-        accuracy=accuracy,
-        resources={
-            name: Resources(
-                int(FIGURES[name][2] * 1024),
-                int(FIGURES[name][2] * 1000),
-                int((180 + FIGURES[name][3]) * MEGABYTE),
-                {stage: int(share * FIGURES[name][3] * MEGABYTE) for stage, share in MEMORY_STAGES.items()},
-                {"offline": 1000 / FIGURES[name][1], "server": 1.4 * FIGURES[name][0]},
-            )
-            for name in names
-        },
-        costs=[
-            _cost("artefact_bytes", names, 2, 1024),
-            _cost("added_bytes", names, 3, MEGABYTE),
-        ],
-        stages={name: _stages(name) for name in names},
-        amdahl=AmdahlBound(
-            "single_stream",
-            "inference",
-            0.42,
-            1.72,
-            2.6,
-            1.35,
-            1.36,
-            "Inference is 42% of a request to fp32 (one in flight): int8 cannot gain more than 1.72x here. "
-            "Its inference takes 0.38 of the time, which makes 1.35x likely; 1.36x was measured.",
+        stamp=STAMP,
+        model=sample_model(names),
+        dataset=Dataset("MNIST", "made up for a test", IMAGES, full=True),
+        runs={run.scenario: run for run in runs},
+        rates=_rates(names),
+        settings={"precision": 0.05, "quick": quick, "seed": 1},
+        comparison=Comparison(
+            baseline,
+            candidate,
+            _verdict(candidate, baseline, decision_grade=not quick),
+            accuracy=_accuracy(labels, answers[baseline], answers[candidate]),
+            costs=[_cost("artefact_bytes", names, 2, 1024), _cost("added_bytes", names, 3, MEGABYTE)],
+            amdahl=amdahl_bound({name: _stages(name) for name in names}, *names, 1.36),
+            crossover=_crossover(),
         ),
-        slo=_slo(names),
-        crossover=_crossover(),
-        caveats=[Remark("shared-machine", "Generator and server shared one machine and its cores.")],
-        missing=[],
-        verdict=_verdict(candidate, baseline, decision_grade=not quick),
     )
+    return replace(record, caveats=caveats_of(record))
 
 
-def _scenario(name: str, names: tuple[str, str], factor: float, requests: int, images: int = 1) -> ScenarioResult:
+def _run(name: Scenario, names: tuple[str, str], factor: float, requests: int, images: int = 1) -> Run:
     arms, blocks = {}, []
     rng = np.random.default_rng(5)
     for number, arm in enumerate(names):
         units = []
+        mine = []
         for pair in range(PAIRS):
             shaken = factor * FIGURES[arm][0] * float(rng.normal(1, 0.03))
             taken = draw_latencies(shaken, requests, seed=100 * pair + number)
             units.append([histogram_of(taken)])
             per_second = FIGURES[arm][1] if name == "offline" else 1e6 / float(taken.mean())
             seconds = requests * images / per_second / float(rng.normal(1, 0.03))
-            blocks.append(
-                Block(
-                    name,
-                    "main",
-                    arm,
-                    "candidate" if number else "baseline",
-                    pair,
-                    10.0 * pair,
-                    seconds,
-                    requests,
-                    requests * images,
-                    0,
-                    "",
-                )
-            )
-        table = BlockTable(units)
-        merged = new_histogram()
-        for unit in units:
-            merged.add(unit[0])
-        known, _ = read_percentiles(merged)
-        mine = [block for block in blocks if block.arm == arm]
-        seconds = sum(block.seconds for block in mine)
-        arms[arm] = ArmResult(
-            PAIRS * requests,
-            PAIRS * requests * images,
-            0,
-            seconds,
-            "",
-            {key: float(known[key]) if key in known else None for key in ("p50", "p90", "p95", "p99", "p99.9")},
-            cdf_band(table, QUANTILES, np.random.default_rng(3)),
-            PAIRS * requests * images / seconds,
-        )
+            plan = BlockPlan(name, name, "main", ROLES[number], pair, 0, requests, images, None, 1)
+            mine.append(Block(arm, plan, seconds, requests, requests * images, 0, units[-1][0], 10.0 * pair))
+        cpu = {"offline": 1000 / FIGURES[arm][1], "open": 1.4 * FIGURES[arm][0]}.get(name)
+        found = replace(arm_of(mine), stages=_stages(arm), cpu_seconds_per_1000_images=cpu)
+        band = cdf_band(LatencyTable(units), QUANTILES, np.random.default_rng(3))
+        arms[arm] = replace(found, latency=replace(found.latency, band=band))
+        blocks += mine
     first, second = (arms[arm] for arm in names)
     if name == "offline":
         effects = [
             _effect(name, "throughput", "images/s", first.images_per_second, second.images_per_second, larger=True)
         ]
     else:
-        wanted = ("p50", "p90") if name == "single_stream" else ("p50", "p95", "p99")
+        wanted = ("p50", "p90") if name == "single-stream" else ("p50", "p95", "p99")
         effects = [
-            _effect(name, key, "us", first.percentiles_us[key] or 1.0, second.percentiles_us[key] or 1.0, larger=False)
+            _effect(name, key, "us", first.latency.at(key) or 1.0, second.latency.at(key) or 1.0, larger=False)
             for key in wanted
         ]
     control = [
         Effect(name, e.metric, "speedup", e.unit, e.baseline, e.baseline, Interval(1.004, 0.98, 1.03), "none", PAIRS)
         for e in effects
     ]
-    return ScenarioResult(
+    return Run(
         name,
-        "",
         arms,
-        effects,
-        control,
-        [Look(12, 0.5, 0.003, 0.997, 0.08), Look(PAIRS, 1.0, 0.05, 0.954, 0.045)],
-        blocks,
-        PAIRS,
-        300.0 if name == "server" else None,
         images,
-        "precise",
+        300.0 if name == "open" else None,
+        effects=effects,
+        control=control,
+        looks=[Look(12, 0.5, 0.003, 0.997, 0.08), Look(PAIRS, 1.0, 0.05, 0.954, 0.045)],
+        blocks=blocks,
+        pairs=PAIRS,
+        stopped="precise",
     )
+
+
+def _answered(name: str, labels: IntArray, given: IntArray) -> Arm:
+    correct, seconds = int((given == labels).sum()), IMAGES / FIGURES[name][1] * 1.1
+    share = wilson_interval(correct, IMAGES)
+    answers = Answers(correct, IMAGES, 1.0, share, confusion(labels, given), encode_classes(given))
+    latency = Latency(new_histogram(), 0, {})
+    return Arm(IMAGES // 64, 0, IMAGES, seconds, IMAGES / seconds, latency, answers=answers)
 
 
 def _effect(scenario: str, metric: str, unit: str, first: float, second: float, *, larger: bool) -> Effect:
@@ -205,20 +157,13 @@ def _cost(metric: str, names: tuple[str, str], column: int, scale: int) -> Effec
     return Effect("", metric, "ratio", "bytes", first, second, Interval(ratio, ratio, ratio), "better", 0)
 
 
-def _accuracy(names: tuple[str, str]) -> AccuracyResult:
-    labels = make_labels(IMAGES)
-    answers = make_answers(labels, ("fp32", "int8", "int8-dynamic"))
-    first, second = (answers[name] for name in names)
+def _accuracy(labels: IntArray, first: IntArray, second: IntArray) -> PairedAccuracy:
     counts = paired_counts(labels, first, second)
     p = non_inferiority_p(counts, MARGIN)
-    parting = np.flatnonzero(first != second)
-    return AccuracyResult(
+    differing = np.flatnonzero(first != second)
+    return PairedAccuracy(
         images=IMAGES,
-        class_names=[str(digit) for digit in range(CLASSES)],
-        item_shape=[28, 28],
         labels=encode_classes(labels),
-        predictions={name: encode_classes(answers[name]) for name in names},
-        accuracy={name: wilson_interval(int((answers[name] == labels).sum()), IMAGES) for name in names},
         both_correct=counts.both,
         only_baseline_correct=counts.only_baseline,
         only_candidate_correct=counts.only_candidate,
@@ -228,18 +173,16 @@ def _accuracy(names: tuple[str, str]) -> AccuracyResult:
         margin=MARGIN,
         non_inferiority_p=p,
         non_inferior=p < 0.025,
-        confusion={name: confusion(labels, answers[name]) for name in names},
-        disagreement_count=len(parting),
-        disagreements=_disagreements(labels, first, second, parting),
-        test_set_seconds={name: IMAGES / FIGURES[name][1] * 1.1 for name in names},
+        disagreement_count=len(differing),
+        disagreements=_disagreements(labels, first, second, differing),
     )
 
 
-def _disagreements(labels: IntArray, first: IntArray, second: IntArray, parting: IntArray) -> list[Disagreement]:
-    pictures = draw_digits(labels[parting])
+def _disagreements(labels: IntArray, first: IntArray, second: IntArray, differing: IntArray) -> list[Disagreement]:
+    pictures = draw_digits(labels[differing])
     rng = np.random.default_rng(8)
     found = []
-    for index, picture in zip(parting, pictures, strict=True):
+    for index, picture in zip(differing, pictures, strict=True):
         probabilities: list[list[float]] = []
         for answer in (first[index], second[index]):
             row = rng.dirichlet(np.full(CLASSES, 0.3)) * 0.4
@@ -259,7 +202,7 @@ def _disagreements(labels: IntArray, first: IntArray, second: IntArray, parting:
     return found
 
 
-def _stages(name: str) -> StageSplit:
+def _stages(name: str) -> Stages:
     median, *_, share = FIGURES[name]
     total = median * 1.08 / 1000
     fixed = 0.00098 * 1.08
@@ -272,10 +215,10 @@ def _stages(name: str) -> StageSplit:
         "gateway": 0.08 * fixed,
     }
     split["client"] = total - sum(split.values())
-    return StageSplit("single_stream", split, total, 2400)
+    return Stages(split, total, 2400)
 
 
-def _slo(names: tuple[str, str]) -> SloResult:
+def _rates(names: tuple[str, str]) -> RateSearch:
     points, sustained = [], {}
     for name in names:
         limit = {"fp32": 1900.0, "int8": 4300.0}.get(name, 2200.0)
@@ -286,7 +229,7 @@ def _slo(names: tuple[str, str]) -> SloResult:
         sustained[name] = limit
     first, second = (sustained[name] for name in names)
     effect = _effect("slo", "slo_rate", "requests/s", first, second, larger=True)
-    return SloResult("p99", 20.0, 0.001, dict(sustained), effect, points)
+    return RateSearch("p99", 20.0, 0.001, dict(sustained), points, effect)
 
 
 def _crossover() -> list[CrossoverCell]:
@@ -316,6 +259,6 @@ def _verdict(candidate: str, baseline: str, *, decision_grade: bool) -> Verdict:
         f"{candidate} is a quarter the size of {baseline}, does 4.2 times its work offline and is as accurate.",
         ["All 4 gates passed."],
         gates,
-        str(STAMP["isa"]),
+        STAMP.isa,
         decision_grade,
     )

@@ -10,9 +10,12 @@ import pytest
 from loadtest.report.sample_comparison import sample_comparison
 from loadtest.report.sample_files import Files
 from loadtest.report.sample_load_test import sample_load_test
-from twinserve_loadtest.record.findings import VerdictOutcome
-from twinserve_loadtest.record.load_results import Results
-from twinserve_loadtest.report.answer import headline_of_comparison, headline_of_load_test
+from support.records import make_arm, make_record
+from twinserve_loadtest.record.caveats import caveats_of
+from twinserve_loadtest.record.comparison import VerdictOutcome
+from twinserve_loadtest.record.measurement import Dataset, Record
+from twinserve_loadtest.record.run import Figure, Run, Scenario
+from twinserve_loadtest.report.answer import headlines
 from twinserve_loadtest.report.document import Document
 
 Read = Callable[..., Document]
@@ -42,8 +45,9 @@ def test_a_verdict_shows_its_figures_at_first_glance(files: Files, document_of: 
 )
 def test_each_outcome_has_its_tone(outcome: VerdictOutcome, tone: str) -> None:
     whole = sample_comparison()
-    verdict = replace(whole.verdict, outcome=outcome, summary=f"{outcome}: because.")
-    headline = headline_of_comparison(replace(whole, verdict=verdict))
+    assert whole.comparison is not None
+    verdict = replace(whole.comparison.verdict, outcome=outcome, summary=f"{outcome}: because.")
+    (headline,) = headlines(replace(whole, comparison=replace(whole.comparison, verdict=verdict)))
     assert (headline.tone, headline.sentence) == (tone, "because.")
 
 
@@ -56,8 +60,8 @@ def test_sampled_figures_carry_their_interval_and_counted_ones_none(files: Files
 
 def test_a_figure_of_an_invalid_scenario_is_no_tile() -> None:
     whole = sample_comparison()
-    server = replace(whole.scenarios["server"], invalid=["255 of 263 requests/s were sent"])
-    headline = headline_of_comparison(replace(whole, scenarios={**whole.scenarios, "server": server}))
+    spoiled = replace(whole.runs["open"], invalid=["255 of 263 requests/s were sent"])
+    (headline,) = headlines(replace(whole, runs={**whole.runs, "open": spoiled}))
     assert "p99, open loop" not in [tile.label for tile in headline.tiles]
     assert "p90, one in flight" in [tile.label for tile in headline.tiles]
 
@@ -69,26 +73,20 @@ def test_a_load_test_gives_figures_for_every_variant_and_no_verdict(files: Files
     assert "twinserve compare fp32 int8" in document.headlines[0].footnote
 
 
-def generator_bound(results: Results, scenario: str, figure: str) -> Results:
+def generator_bound(record: Record, scenario: Scenario, figure: Figure) -> Record:
     """The same load test, that figure of int8 marked as the generator's."""
-    scenarios = []
-    for run in results.scenarios:
-        if run.name == scenario:
-            result = run.variants["int8"]
-            marked = replace(result.generator, invalid={figure: ["the generator used 97% of its one core"]})
-            scenarios.append(replace(run, variants={**run.variants, "int8": replace(result, generator=marked)}))
-        else:
-            scenarios.append(run)
-    return replace(results, scenarios=scenarios)
+    run = record.runs[scenario]
+    arm = run.arms["int8"]
+    assert arm.generator is not None
+    marked = replace(arm.generator, invalid={figure: ["the generator used 97% of its one core"]})
+    spoiled = replace(run, arms={**run.arms, "int8": replace(arm, generator=marked)})
+    changed = replace(record, runs={**record.runs, scenario: spoiled})
+    return replace(changed, caveats=caveats_of(changed))
 
 
 def test_a_figure_that_the_generator_decided_is_no_tile() -> None:
-    labels = [
-        tile.label
-        for tile in headline_of_load_test(
-            generator_bound(sample_load_test(), "offline", "throughput"), "fp32", "int8"
-        ).tiles
-    ]
+    headline = headlines(generator_bound(sample_load_test(), "offline", "throughput"))[0]
+    labels = [tile.label for tile in headline.tiles]
     assert "Throughput" not in labels
     assert "p50, one in flight" in labels
 
@@ -97,3 +95,72 @@ def test_accuracy_of_different_images_is_not_compared(files: Files, document_of:
     dynamic = document_of(files.killed).headlines[1]
     assert dynamic.candidate == "int8-dynamic"
     assert "Accuracy" not in [tile.label for tile in dynamic.tiles]
+
+
+def standard(**int8: object) -> Record:
+    """Accuracy, single stream and offline; ``int8`` changes the candidate's figures everywhere."""
+    given = {"p50_us": 400, "p99_us": 1000, "images_per_second": 4200.0, "correct": 985, **int8}
+    arms = {"fp32": make_arm(p50_us=800, p99_us=1500), "int8": make_arm(**given)}  # type: ignore[arg-type]
+    names: tuple[Scenario, ...] = ("accuracy", "single-stream", "offline")
+    return make_record({name: Run(name, arms, images_per_request=64) for name in names})
+
+
+def sentence(record: Record) -> str:
+    return headlines(record)[0].sentence
+
+
+def test_the_sentence_tells_size_speed_throughput_accuracy_and_the_images() -> None:
+    assert sentence(standard()) == (
+        "int8 is 4.00 times smaller than fp32 (1,000 against 4,000 KB), "
+        "answers 2.00 times as fast at p50 (0.40 against 0.80 ms) and "
+        "1.50 times as fast at p99 (1.00 against 1.50 ms), "
+        "has 4.20 times its throughput in batches (4,200 against 1,000 images/s), "
+        "and is 0.50 points less accurate (98.50% against 99.00%); "
+        "on 1,000 images of toy (the full test set; a test)."
+    )
+
+
+def test_a_figure_that_is_not_valid_is_absent_from_the_sentence() -> None:
+    spoiled = sentence(standard(invalid={"latency": ["late"], "throughput": ["busy"]}))
+    assert "is of unknown speed (no valid figure: see the caveats)" in spoiled
+    assert "0.40" not in spoiled
+
+
+def test_a_percentile_that_was_withheld_is_no_ratio() -> None:
+    assert "p99" not in sentence(standard(p99_us=None))
+    assert "as fast at p50" in sentence(standard(p99_us=None))
+
+
+def test_a_slower_larger_more_accurate_candidate_is_told_as_such() -> None:
+    slower = sentence(standard(p50_us=1600, correct=995))
+    assert "0.50 times as fast at p50" in slower
+    assert "0.50 points more accurate" in slower
+
+
+def test_equal_accuracy_is_called_exactly_equal() -> None:
+    assert "exactly as accurate (99.00% against 99.00%)" in sentence(standard(correct=990))
+
+
+def test_accuracy_on_a_part_of_the_images_is_not_compared() -> None:
+    assert "is of unknown accuracy (not every image was answered)" in sentence(standard(coverage=0.5))
+
+
+def test_a_subset_is_named_as_one_in_the_sentence() -> None:
+    assert "NOT the full test set" in sentence(make_record(dataset=Dataset("toy", "a test", 1000, full=False)))
+
+
+def test_an_incomplete_record_begins_with_that_word() -> None:
+    assert sentence(make_record(complete=False)).startswith("INCOMPLETE: ")
+
+
+def test_the_baseline_is_the_variant_that_is_not_quantised() -> None:
+    record = make_record()
+    turned = replace(record, model=replace(record.model, variants=dict(reversed(record.model.variants.items()))))
+    assert (record.baseline, turned.baseline) == ("fp32", "fp32")
+    assert sentence(turned).startswith("int8 is ")
+
+
+def test_one_variant_alone_is_compared_with_nothing() -> None:
+    record = make_record()
+    alone = replace(record.model, variants={"fp32": record.model.variants["fp32"]})
+    assert headlines(replace(record, model=alone)) == []

@@ -7,17 +7,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from twinserve_loadtest.record.findings import BandPoint
-from twinserve_loadtest.record.percentiles import new_histogram
+from twinserve_loadtest.record.percentiles import histogram_of
+from twinserve_loadtest.record.run import BandPoint
 from twinserve_loadtest.report.cdf import highest_quantile, points_of_band, points_of_histogram
-
-
-def encoded(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> str:
-    histogram = new_histogram()
-    for value in values:
-        histogram.record_value(int(value))
-    text: str = histogram.encode().decode("ascii")
-    return text
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +18,7 @@ def sample() -> np.ndarray[tuple[int], np.dtype[np.float64]]:
 
 
 def test_marked_points_are_the_percentiles_of_the_sample(sample: np.ndarray[tuple[int], np.dtype[np.float64]]) -> None:
-    points = points_of_histogram(encoded(sample))
+    points = points_of_histogram(histogram_of(sample))
     marked = {point.y: point.x for point in points if point.marker == "filled"}
     assert set(marked) == {0.5, 0.9, 0.99}
     for quantile, milliseconds in marked.items():
@@ -35,7 +27,7 @@ def test_marked_points_are_the_percentiles_of_the_sample(sample: np.ndarray[tupl
 
 
 def test_the_curve_rises(sample: np.ndarray[tuple[int], np.dtype[np.float64]]) -> None:
-    points = points_of_histogram(encoded(sample))
+    points = points_of_histogram(histogram_of(sample))
     assert all(a.x <= b.x and a.y < b.y for a, b in pairwise(points))
     assert all(point.low is not None and point.low <= point.x for point in points)
 
@@ -44,7 +36,7 @@ def test_the_band_of_the_median_covers_the_truth_as_often_as_it_says() -> None:
     rng = np.random.default_rng(9)
     covered = 0
     for _ in range(40):
-        points = points_of_histogram(encoded(1000 * np.exp(rng.normal(0, 0.4, 400))))
+        points = points_of_histogram(histogram_of(1000 * np.exp(rng.normal(0, 0.4, 400))))
         median = next(point for point in points if point.y == 0.5)
         assert median.low is not None
         assert median.high is not None
@@ -65,4 +57,4 @@ def test_the_band_of_a_comparison_is_cut_in_the_same_place() -> None:
 
 
 def test_an_empty_histogram_draws_nothing() -> None:
-    assert points_of_histogram(encoded(np.array([]))) == []
+    assert points_of_histogram(histogram_of(np.array([]))) == []

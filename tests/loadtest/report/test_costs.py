@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from loadtest.report.sample_files import Files
+from loadtest.report.sample_load_test import sample_load_test
+from twinserve_loadtest.record.measurement import Memory
 from twinserve_loadtest.report.content import DataTable, IntervalChart
 from twinserve_loadtest.report.document import Document
 from twinserve_loadtest.report.served import added_at_batch_limit
@@ -29,6 +32,12 @@ def test_every_step_to_full_warmth_is_in_the_table(files: Files, document_of: Re
 
 
 def test_variants_are_held_against_each_other_after_the_same_step() -> None:
-    told = {"a": {"load": 1.0, "batch_limit": 5.0}, "b": {"load": 2.0}, "c": {}}
-    assert added_at_batch_limit(told) == {"a": 1.0, "b": 2.0}
-    assert added_at_batch_limit({"c": {}}) == {}
+    whole = sample_load_test()
+    stages = {"fp32": {"load": 1.0, "batch_limit": 5.0}, "int8": {"load": 2.0}, "int8-dynamic": {}}
+    told = {
+        name: replace(variant, memory=Memory(added_by_stage=stages[name]))
+        for name, variant in whole.model.variants.items()
+    }
+    assert added_at_batch_limit(replace(whole, model=replace(whole.model, variants=told))) == {"fp32": 1.0, "int8": 2.0}
+    nothing = {name: replace(variant, memory=None) for name, variant in told.items()}
+    assert added_at_batch_limit(replace(whole, model=replace(whole.model, variants=nothing))) == {}

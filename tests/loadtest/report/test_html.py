@@ -90,7 +90,7 @@ def test_everything_in_the_document_is_on_the_page(kind: str, files: Files, docu
     wanted += [tile.value for line in document.headlines for tile in line.tiles]
     wanted += [entry.command for entry in document.provenance]
     for section in document.sections:
-        wanted += [section.title, section.lead, *section.missing]
+        wanted += [section.title, section.finding or section.lead, *section.missing]
     for figure in figures(document):
         wanted += [figure.title, figure.caption, *figure.warnings]
         if isinstance(figure.content, DataTable):

@@ -10,7 +10,7 @@ import pytest
 
 from loadtest.report.sample_files import Files
 from loadtest.report.sample_load_test import sample_load_test
-from twinserve_loadtest.record.results_file import save_results
+from twinserve_loadtest.record.files import save_record
 from twinserve_loadtest.report.inputs import ReportError, read_inputs
 
 
@@ -18,8 +18,8 @@ def test_files_are_told_apart_by_content_not_by_name_or_order(files: Files) -> N
     inputs = read_inputs([files.load_test, files.comparison])
     swapped = read_inputs([files.comparison, files.load_test])
     for found in (inputs, swapped):
-        assert [source.name for source, _ in found.load_tests] == ["load_test.json"]
-        assert [source.name for source, _ in found.comparisons] == ["comparison.json"]
+        assert [source.name for source, _ in found.records] == ["comparison.json", "load_test.json"]
+        assert [record.comparison is not None for record in found.measured] == [True, False]
 
 
 def test_an_absent_file_is_named_with_what_to_do(tmp_path: Path) -> None:
@@ -31,10 +31,11 @@ def test_an_absent_file_is_named_with_what_to_do(tmp_path: Path) -> None:
     ("content", "complaint"),
     [
         ("not json", r"bad\.json: is not JSON"),
-        ("[1, 2]", r"bad\.json: holds neither a load test nor a comparison"),
+        ("[1, 2]", r"bad\.json: is neither a load test, nor a comparison"),
         ('{"scenarios": [], "schema_version": 99}', r"bad\.json: schema_version is 99"),
-        ('{"scenarios": {}, "verdict": {}}', r"bad\.json: field"),
-        ('{"bench": {"model": "mnist"}}', r"bad\.json: bench\.version"),
+        ('{"scenarios": {}, "verdict": {}, "schema_version": 1}', r"bad\.json: field 'baseline' is missing"),
+        ('{"runs": {}, "schema_version": 2}', r"bad\.json: field created: Field required"),
+        ('{"bench": {"model": "mnist"}}', r"bad\.json: bench, field version"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, content: str, complaint: str) -> None:
@@ -53,15 +54,15 @@ def test_a_results_file_cut_off_by_a_full_disk_is_named(tmp_path: Path, files: F
 
 def test_two_models_do_not_share_a_page(tmp_path: Path, files: Files) -> None:
     other = sample_load_test()
-    save_results(replace(other, model=replace(other.model, name="fashion")), tmp_path / "other.json")
+    save_record(replace(other, model=replace(other.model, name="fashion")), tmp_path / "other.json")
     with pytest.raises(ReportError, match="fashion version 1, mnist version 1"):
         read_inputs([files.load_test, tmp_path / "other.json"])
 
 
 def test_the_hash_of_the_file_stands_in_the_report(files: Files) -> None:
-    (source, _), *_ = read_inputs([files.load_test]).load_tests
+    (source, _), *_ = read_inputs([files.load_test]).records
     assert len(source.sha256) == 64
-    assert json.loads(files.load_test.read_bytes())["schema_version"] == 1
+    assert json.loads(files.load_test.read_bytes())["schema_version"] == 2
 
 
 def test_a_bench_alone_is_no_report(files: Files) -> None:

@@ -12,7 +12,7 @@ from nbclient import NotebookClient
 from loadtest.report.sample_files import Files
 from support.server_process import ServerProcess
 from support.tiny_model import classes_of, items
-from twinserve_loadtest.record.load_results import DatasetInfo
+from twinserve_loadtest.record.measurement import Dataset
 from twinserve_loadtest.record.testset import TestSet, save_test_set
 
 NOTEBOOK = Path(__file__).parents[3] / "docs" / "notebooks" / "quantization_ab.ipynb"
@@ -25,9 +25,7 @@ def executed(
     """The notebook with its outputs, and the page it made."""
     folder = tmp_path_factory.mktemp("notebook")
     images = items(200, seed=4)
-    save_test_set(
-        TestSet(images, classes_of(images), DatasetInfo("tiny", "made", 200, full=True)), folder / "testset.npz"
-    )
+    save_test_set(TestSet(images, classes_of(images), Dataset("tiny", "made", 200, full=True)), folder / "testset.npz")
     page = folder / "page.html"
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("TWINSERVE_TARGET", server.target)
@@ -50,7 +48,7 @@ def test_it_asks_the_server_and_gets_every_image_right(executed: tuple[nbformat.
     text = printed(executed[0])
     assert "tiny, version 1: fp32, int8" in text
     assert "fp32: 100.00% right (95 %: 98.12% to 100.00%)" in text
-    assert "the variants part on 0 of 200 images" in text
+    assert "the variants disagree on 0 of 200 images" in text
 
 
 def test_it_tells_the_verdict_of_the_saved_comparison(executed: tuple[nbformat.NotebookNode, Path]) -> None:

@@ -9,14 +9,16 @@ from rich.console import Console
 
 from loadtest.report.sample_comparison import sample_comparison
 from loadtest.report.sample_load_test import sample_killed_load_test, sample_load_test
-from twinserve_loadtest.record.comparison import Comparison
-from twinserve_loadtest.record.load_results import Results
-from twinserve_loadtest.report import render_terminal
+from loadtest.report.test_answer import generator_bound
+from twinserve_loadtest.record.measurement import Record
+from twinserve_loadtest.record.run import Remark
+from twinserve_loadtest.report import document_of
+from twinserve_loadtest.report.terminal import print_document
 
 
-def printed(results: Results | Comparison, width: int = 80) -> str:
+def printed(record: Record, width: int = 80, *, full: bool = False) -> str:
     console = Console(file=io.StringIO(), width=width)
-    render_terminal(results, console)
+    print_document(document_of(record, "results.json"), console, full=full)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -52,6 +54,34 @@ def test_an_incomplete_run_is_said_before_the_table() -> None:
 
 
 def test_names_with_brackets_are_printed_as_they_are() -> None:
-    results = sample_killed_load_test()
-    results.missing.append("lost [bold]x[/bold]")
-    assert "[bold]x[/bold]" in printed(results, 400)
+    record = sample_killed_load_test()
+    record.missing.append(Remark("lost", "lost [bold]x[/bold]"))
+    assert "[bold]x[/bold]" in printed(record, 400)
+
+
+def test_on_request_a_load_test_shows_its_percentiles_findings_and_caveats() -> None:
+    text = printed(sample_load_test(), 140, full=True)
+    assert "Percentiles, in milliseconds" in text
+    assert "Closed loop" in text
+    assert "Latency against rate: Highest rate with p99 within 20 ms" in text
+    assert "Caveat: Load generator and server shared one machine and its cores." in text
+
+
+def test_on_request_a_comparison_shows_its_effects_with_noise_and_claims() -> None:
+    text = printed(sample_comparison(), 140, full=True)
+    (row,) = (line for line in text.splitlines() if line.startswith(" Open loop, p99"))
+    assert "better" in row
+    assert "3.0 %" in row
+    assert "Accuracy: fp32 and int8 disagree on 12 of 10,000 images" in text
+
+
+def test_what_is_missing_is_said_once() -> None:
+    text = printed(sample_killed_load_test(), 400, full=True)
+    assert text.count("Offline, fp32: 2 blocks were not run.") == 1
+
+
+def test_a_figure_of_the_generator_is_marked_in_the_table() -> None:
+    text = printed(generator_bound(sample_load_test(), "open", "latency"), 140, full=True)
+    (row,) = (line for line in text.splitlines() if line.startswith(" Open loop") and " int8 " in line)
+    assert row.count("†") >= 5
+    assert "Caveat: Open loop, int8: latency is not valid" in text

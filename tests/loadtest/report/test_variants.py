@@ -10,14 +10,14 @@ import pytest
 from loadtest.report.sample_comparison import sample_comparison
 from loadtest.report.sample_files import Files
 from loadtest.report.sample_load_test import sample_load_test
-from twinserve_loadtest.record.load_results import DatasetInfo
+from twinserve_loadtest.record.measurement import Dataset
 from twinserve_loadtest.report.build import build_document
 from twinserve_loadtest.report.content import LineChart
 from twinserve_loadtest.report.document import Document
 from twinserve_loadtest.report.inputs import Inputs, Source
 
 Read = Callable[..., Document]
-SOURCE = Source("results.json", "")
+SOURCE = Source("results.json")
 
 
 def test_the_published_figures_stand_above_ours(files: Files, document_of: Read) -> None:
@@ -29,8 +29,8 @@ def test_the_published_figures_stand_above_ours(files: Files, document_of: Read)
 
 
 def test_another_data_set_is_not_held_against_them() -> None:
-    results = replace(sample_load_test(), dataset=DatasetInfo("Fashion", "made up", 10_000, full=True))
-    table = build_document(Inputs(load_tests=[(SOURCE, results)])).table
+    results = replace(sample_load_test(), dataset=Dataset("Fashion", "made up", 10_000, full=True))
+    table = build_document(Inputs([(SOURCE, results)])).table
     assert [row.variant for row in table] == ["fp32", "int8", "int8-dynamic"]
 
 
@@ -53,8 +53,9 @@ def test_a_variant_has_its_colour_in_any_company(files: Files, document_of: Read
 
 def test_unknown_variants_get_colours_of_their_own() -> None:
     results = sample_load_test()
-    model = replace(results.model, variants={**results.model.variants, "onnx": results.model.variants["int8"]})
-    styles = build_document(Inputs(load_tests=[(SOURCE, replace(results, model=model))])).variants
+    onnx = replace(results.model.variants["int8"], name="onnx")
+    model = replace(results.model, variants={**results.model.variants, "onnx": onnx})
+    styles = build_document(Inputs([(SOURCE, replace(results, model=model))])).variants
     assert len({style.slot for style in styles}) == 4
 
 
@@ -77,22 +78,21 @@ def test_a_comparison_gives_throughput_its_interval(files: Files, document_of: R
 def test_a_variant_against_itself_makes_a_page() -> None:
     whole = sample_comparison()
     again = "fp32 (again)"
-
     arms = {"fp32": "fp32", "int8": again}
-    scenarios = {
+    runs = {
         name: replace(run, arms={arms[arm]: result for arm, result in run.arms.items()})
-        for name, run in whole.scenarios.items()
+        for name, run in whole.runs.items()
     }
+    variants = {arms[arm]: replace(variant, name=arms[arm]) for arm, variant in whole.model.variants.items()}
+    assert whole.comparison is not None
     same = replace(
         whole,
-        candidate=again,
-        scenarios=scenarios,
-        resources={arms[arm]: found for arm, found in whole.resources.items()},
-        stages={},
-        accuracy=None,
-        slo=None,
+        runs=runs,
+        model=replace(whole.model, variants=variants),
+        comparison=replace(whole.comparison, candidate=again, accuracy=None),
+        rates=None,
     )
-    document = build_document(Inputs(comparisons=[(SOURCE, same)]))
+    document = build_document(Inputs([(SOURCE, same)]))
     assert [style.name for style in document.variants] == ["fp32", again]
     assert document.table[-1].size_bytes == 1186 * 1024
 
@@ -105,7 +105,7 @@ def test_a_bench_file_adds_the_times_in_one_process(files: Files, document_of: R
 
 def test_median_and_tail_are_of_one_load(files: Files, document_of: Read) -> None:
     document = document_of(files.comparison)
-    assert document.loads.latency == "one request in flight, one image a request"
+    assert document.loads.latency == "one request in flight, one image per request"
     chart = next(f for f in document.section("latency").figures if f.title.startswith("Single stream")).content
     assert isinstance(chart, LineChart)
     drawn = {line.variant: {point.y: point.x for point in line.points} for line in chart.series}
@@ -116,8 +116,11 @@ def test_median_and_tail_are_of_one_load(files: Files, document_of: Read) -> Non
 
 def test_a_load_that_carries_no_tail_gives_way_to_one_that_does() -> None:
     whole = sample_comparison()
-    single = whole.scenarios["single_stream"]
-    arms = {n: replace(arm, percentiles_us={**arm.percentiles_us, "p99": None}) for n, arm in single.arms.items()}
-    thin = replace(whole, scenarios={**whole.scenarios, "single_stream": replace(single, arms=arms)})
-    document = build_document(Inputs(comparisons=[(SOURCE, thin)]))
-    assert document.loads.latency.startswith("300 requests/s offered to each")
+    single = whole.runs["single-stream"]
+    arms = {}
+    for name, arm in single.arms.items():
+        latency = replace(arm.latency, percentiles_us={**arm.latency.percentiles_us, "p99": None})
+        arms[name] = replace(arm, latency=latency)
+    thin = replace(whole, runs={**whole.runs, "single-stream": replace(single, arms=arms)})
+    document = build_document(Inputs([(SOURCE, thin)]))
+    assert document.loads.latency.startswith("300 requests/s, Poisson arrivals")

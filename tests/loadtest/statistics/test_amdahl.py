@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from twinserve_loadtest.compare.amdahl import amdahl_bound
-from twinserve_loadtest.record.findings import AmdahlBound, StageSplit
+from twinserve_loadtest.record.comparison import AmdahlBound
+from twinserve_loadtest.record.run import Stages
+from twinserve_loadtest.statistics.amdahl import amdahl_bound
 
 
-def split(inference: float, other: float) -> StageSplit:
+def split(inference: float, other: float) -> Stages:
     """A request of two stages, in seconds."""
-    return StageSplit("single_stream", {"inference": inference, "client": other}, inference + other, 1000)
+    return Stages({"inference": inference, "client": other}, inference + other, 1000)
 
 
 def bound(observed: float | None) -> AmdahlBound:
@@ -23,8 +24,8 @@ def bound(observed: float | None) -> AmdahlBound:
 def test_half_a_request_bounds_the_gain_at_two() -> None:
     assert bound(None).bound == pytest.approx(2.0)
     assert bound(None).predicted == pytest.approx(1.6)
-    assert bound(1.5).text.endswith("which makes 1.60x likely; 1.50x was measured.")
+    assert bound(1.5).text.endswith("which predicts 1.60x; 1.50x was measured.")
 
 
 def test_a_gain_beyond_the_bound_is_explained_by_the_rest_of_the_request() -> None:
-    assert bound(2.2).text.endswith("2.20x was measured: everything else took 0.80 of the time as well.")
+    assert bound(2.2).text.endswith("2.20x was measured, because everything else took 0.80 of the time as well.")

@@ -1,0 +1,111 @@
+"""How a measurement ends on the command line: written, with its page, shown, and said by the exit code."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from twinserve_client.cli.main import UNEXPECTED
+from twinserve_host.files import FileError, is_stream
+from twinserve_loadtest.compare.command import CompareError, CompareOrder, compare
+from twinserve_loadtest.compare.exit_codes import EXIT_CODES, NO_VERDICT
+from twinserve_loadtest.compare.reuse import VerdictRefusedError, reusable
+from twinserve_loadtest.loadtest.command import LoadTestError, Order, exit_code, run_load_test
+from twinserve_loadtest.record.files import RecordError, save_record
+from twinserve_loadtest.report import ReportError, document_of, write_document
+from twinserve_loadtest.report.terminal import print_document
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from twinserve_loadtest.record.measurement import Record
+
+
+def run_loadtest(order: Order) -> int:
+    """Test, write, show; the exit code."""
+    out, err = Console(), Console(stderr=True)
+    try:
+        record = run_load_test(order, err)
+    except LoadTestError as error:
+        _say(err, f"Error: {error}", "red")
+        return error.exit_code
+    except FileError as error:
+        _say(err, f"Error: {error}", "red")
+        return UNEXPECTED
+    print_document(document_of(record, order.output.name), out, full=True)
+    _say(out, f"Raw results: {order.output}")
+    return exit_code(record)
+
+
+def run_compare(order: CompareOrder) -> int:
+    """Measure, judge, write, show; the exit code."""
+    err = Console(stderr=True)
+    try:
+        record = compare(order, err)
+    except CompareError as error:
+        _say(err, f"Error: {error}", "red")
+        return NO_VERDICT
+    return finish_comparison(record, order.output, as_json=order.as_json)
+
+
+def run_reuse(path: Path, baseline: str, candidate: str, models: Path, *, as_json: bool) -> int:
+    """Show the verdict of ``path``; the exit code is the verdict's, or ``NO_VERDICT`` when it is refused."""
+    try:
+        record = reusable(path, baseline, candidate, models)
+    except (RecordError, VerdictRefusedError) as error:
+        _say(Console(stderr=True), f"Error: {error}", "red")
+        return NO_VERDICT
+    return _show(record, path, _verdict_code(record), as_json=as_json)
+
+
+def finish_comparison(record: Record, path: Path, *, as_json: bool) -> int:
+    """Write the record to ``path`` and its page beside it, show it; the exit code."""
+    err = Console(stderr=True)
+    place: Path | None = None
+    try:
+        place, problem = save_record(record, path)
+    except FileError as error:
+        problem = f"{error}; the result is lost except for what is shown"
+    if problem:
+        _say(err, f"Error: {problem}", "red")
+    # A pipeline that asked for the result at a place and would find none, or an older one, must not go on.
+    code = NO_VERDICT if problem else _verdict_code(record)
+    page = _write_page(record, path, err) if not problem and not is_stream(path) else None
+    _show(record, place, code, as_json=as_json)
+    if not as_json:
+        for name, file in (("Result", place), ("Report", page)):
+            if file is not None:
+                _say(Console(), f"{name}: {file}")
+    return code
+
+
+def _show(record: Record, place: Path | None, code: int, *, as_json: bool) -> int:
+    """On standard output: for a reader, or the verdict for a pipeline."""
+    if as_json:
+        assert record.comparison is not None
+        verdict = asdict(record.comparison.verdict)
+        print(json.dumps({**verdict, "exit_code": code, "result": str(place) if place else None}, indent=1))
+    else:
+        print_document(document_of(record, place.name if place else "comparison"), Console(), full=True)
+    return code
+
+
+def _verdict_code(record: Record) -> int:
+    assert record.comparison is not None
+    return EXIT_CODES[record.comparison.verdict.outcome]
+
+
+def _write_page(record: Record, path: Path, err: Console) -> Path | None:
+    """The report beside the result; a page that cannot be written does not change the verdict."""
+    try:
+        return write_document(document_of(record, path.name), path.with_suffix(".html"))
+    except ReportError as error:
+        _say(err, f"No report: {error}", "yellow")
+        return None
+
+
+def _say(console: Console, text: str, style: str | None = None) -> None:
+    console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,24 @@
+"""The seam between the experiment and whatever sends the requests; the live generator and the simulator both fit it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from twinserve_loadtest.record.run import Block, BlockPlan
+
+
+class ArmUnavailableError(Exception):
+    """The server or one variant stopped answering: the measurement ends here, what was measured is kept."""
+
+
+class Runner(Protocol):
+    """Sends one block's requests to one variant and waits for the answers."""
+
+    def run(self, arm: str, block: BlockPlan) -> Block:
+        """Run one block.
+
+        Raises:
+            ArmUnavailableError: no answers can be had any more.
+        """
+        ...
