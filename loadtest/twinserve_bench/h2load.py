@@ -144,7 +144,10 @@ def _run(
             *("-d", str(data), f"--log-file={log}", *(part for header in headers for part in ("-H", header))),
             url,
         ]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60, check=False)
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60, check=False)
+        except subprocess.TimeoutExpired:
+            raise LoadError(f"{url}: h2load with {in_flight} connections did not end within a minute") from None
         return done.stdout + done.stderr, log.read_text() if log.exists() else ""
 
 

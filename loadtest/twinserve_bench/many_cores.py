@@ -22,6 +22,8 @@ from twinserve_bench.messages import TestSet
 from twinserve_bench.processes import affinity, ensure_models, pss_mib, twinserve
 
 IN_FLIGHT = (64, 256)
+#: h2load may hang when its time is up before all of 256 connections are.
+WARM_UP_SECONDS = 2.0
 VARIANTS = ("int8", "fp32")
 
 
@@ -50,17 +52,24 @@ def main() -> int:
                             tests.check(server.port, variant)
                             message = tests.request(variant).SerializeToString()
                             for in_flight in IN_FLIGHT:
-                                load = drive(server.port, message, in_flight, arguments.seconds, server_pid=server.pid)
+                                load = drive(
+                                    server.port,
+                                    message,
+                                    in_flight,
+                                    arguments.seconds,
+                                    warm_up=WARM_UP_SECONDS,
+                                    server_pid=server.pid,
+                                )
                                 spent = ", ".join(f"{role} {us:.0f}" for role, us in load.cpu_us.items() if us >= 1)
                                 rate, p50 = f"{load.requests_per_second:,.0f}", f"{load.p50_us / 1000:.2f}"
                                 row = (f"{count}", transport, variant, f"{in_flight}", rate, p50, spent, idle)
                                 table.add_row(*row)
     except LoadError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {error}; what was measured before:", file=sys.stderr)
         return 1
     finally:
         os.sched_setaffinity(0, there)
-    Console(width=140).print(table)
+        Console(width=140).print(table)
     return 0
 
 
