@@ -46,6 +46,12 @@ class InvalidInputError(TwinserveError):
         return cls(f"{field}: {description}", FieldViolation(field, description))
 
 
+class OutOfRangeError(InvalidInputError):
+    """A value lies outside the range that the model's manifest states."""
+
+    reason = "OUT_OF_RANGE"
+
+
 class UnknownModelError(TwinserveError):
     """No such model or variant is served here."""
 

@@ -25,7 +25,9 @@ DataType = Literal["UINT8", "FP32"]
 ITEM_SIZE: Final[dict[DataType, int]] = {"UINT8": 1, "FP32": 4}
 #: Where a manifest states no range: every byte, and what pictures usually become.
 DEFAULT_RANGES: Final[dict[DataType, tuple[float, float]]] = {"UINT8": (0, 255), "FP32": (0, 1)}
-FLOAT32_MAX: Final = (2 - 2**-23) * 2.0**127
+_FLOAT32_MAX: Final = (2 - 2**-23) * 2.0**127
+#: The least and the greatest value of a datatype.
+EVERY_VALUE: Final[dict[DataType, tuple[float, float]]] = {"UINT8": (0, 255), "FP32": (-_FLOAT32_MAX, _FLOAT32_MAX)}
 #: One batch is one frame to the model process, and one allocation there.
 MAX_BATCH_BYTES: Final = 1 << 30
 #: Sixty-five thousand labels fit; a wrong file in its place does not fill the memory.
@@ -162,7 +164,7 @@ def _item_shape(manifest: dict[str, Any], path: Path) -> tuple[int, ...]:
 def _ranges(manifest: dict[str, Any], path: Path) -> dict[DataType, tuple[float, float]]:
     ranges: dict[DataType, tuple[float, float]] = {}
     for datatype, (low, high) in manifest["input"].get("ranges", {}).items():
-        least, greatest = (0.0, 255.0) if datatype == "UINT8" else (-FLOAT32_MAX, FLOAT32_MAX)
+        least, greatest = EVERY_VALUE[datatype]
         if not least <= low < high <= greatest:
             raise ArtefactError(
                 f"{path}: field input.ranges.{datatype}: is {reprlib.repr([low, high])}; the least value and a "

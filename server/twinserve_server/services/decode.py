@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from twinserve.v1 import predict_pb2
-from twinserve_server.artefact.manifest import ITEM_SIZE, DataType, ModelVersion
-from twinserve_server.errors import InvalidInputError, shown
+from twinserve_server.artefact.manifest import EVERY_VALUE, ITEM_SIZE, DataType, ModelVersion
+from twinserve_server.errors import InvalidInputError, OutOfRangeError, shown
 from twinserve_server.rpc.status import MAX_ID_BYTES
 
 _DATATYPES: Final[dict[int, DataType]] = {
     predict_pb2.DATA_TYPE_UINT8: "UINT8",
     predict_pb2.DATA_TYPE_FP32: "FP32",
 }
+_DTYPES: Final[dict[DataType, str]] = {"UINT8": "u1", "FP32": "<f4"}
+#: What a division by 255 or 127.5 rounds to may lie just outside of a range, by this share of it.
+_ROUNDING: Final = 1e-5
 MAX_KEY_BYTES: Final = 1024
 
 
@@ -86,6 +90,7 @@ def check_items(
 
     Raises:
         InvalidInputError: names the field, its value and what is wanted.
+        OutOfRangeError: a value lies outside of what the manifest states.
     """
     item = version.item_shape
     if shape == item:
@@ -114,9 +119,28 @@ def check_items(
         raise InvalidInputError.of(
             data_field, f"holds {len(data)} bytes; shape {shown(list(shape))} of {datatype} needs {wanted_bytes}"
         )
-    if datatype == "FP32" and not np.isfinite(np.frombuffer(data, "<f4")).all():
-        raise InvalidInputError.of(data_field, "holds NaN or infinity; every value must be finite")
+    limits = version.ranges.get(datatype, EVERY_VALUE[datatype])
+    if datatype == "FP32" or limits != EVERY_VALUE[datatype]:
+        _check_values(np.frombuffer(data, _DTYPES[datatype]), limits, version.model, data_field)
     return Items(data, datatype, count)
+
+
+def _check_values(values: npt.NDArray[Any], limits: tuple[float, float], model: str, field: str) -> None:
+    """Check values (one axis) against the least and the greatest that the model takes."""
+    low, high = limits
+    slack = _ROUNDING * (high - low)
+    # NaN fails both comparisons.
+    if low - slack <= float(values.min()) and float(values.max()) <= high + slack:
+        return
+    if not np.isfinite(values).all():
+        raise InvalidInputError.of(field, "holds NaN or infinity; every value must be finite")
+    outside = (values < low - slack) | (values > high + slack)
+    at = int(outside.argmax())
+    raise OutOfRangeError.of(
+        field,
+        f"holds {values[at]:g} at element {at}; {model} takes {low:g} to {high:g}, and {int(outside.sum())} of "
+        f"{len(values)} values lie outside; scale them as for its training",
+    )
 
 
 def check_request_id(value: str) -> None:
