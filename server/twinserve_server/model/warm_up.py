@@ -23,17 +23,19 @@ class WarmUp:
         passes: int,
         on_progress: Callable[[int, int], None] = lambda *_: None,
         budget_seconds: float = BUDGET_SECONDS,
+        progress_seconds: float = PROGRESS_SECONDS,
     ) -> None:
         """
         Args:
             run: runs one batch of so many images of every datatype.
             passes: how often each size runs.
-            on_progress: told, now and then, how many of how many sizes were done.
+            on_progress: told, every ``progress_seconds``, how many of how many sizes were done.
             budget_seconds: from now on.
         """
         self._run, self._passes, self._on_progress = run, passes, on_progress
         self._started = self._said = time.monotonic()
         self._budget_seconds = budget_seconds
+        self._progress_seconds = progress_seconds
         #: The least seconds that an image took so far: the first calls take longer than those that follow.
         self._image_seconds = 0.0
 
@@ -50,7 +52,7 @@ class WarmUp:
                 self._run(size)
                 took = (time.monotonic() - before) / size
                 self._image_seconds = min(self._image_seconds or took, took)
-            if time.monotonic() - self._said > PROGRESS_SECONDS:
+            if time.monotonic() - self._said > self._progress_seconds:
                 self._said = time.monotonic()
                 self._on_progress(done + 1, len(sizes))
         return sorted(cold)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from support.tiny_model import CLASSES, classes_of, items
 from twinserve_server.artefact.manifest import DataType, ModelVersion, read_manifest
 from twinserve_server.engine.job import Buffer
 from twinserve_server.model.forward import Answers, Forward
+from twinserve_server.model.warm_up import WarmUp, ranges_of, sizes_to_warm
 
 
 class Counting(Forward):
@@ -60,3 +62,37 @@ def test_a_size_that_was_not_warmed_is_answered_all_the_same(version: ModelVersi
     answers = Forward(version, version.variants["fp32"], 1, 1024)(pixels.tobytes(), "UINT8", len(pixels))
     assert memoryview(answers.classes).cast("I").tolist() == classes_of(pixels).tolist()
     assert len(answers.probabilities) == 4 * CLASSES * len(pixels)
+
+
+def test_what_matters_most_is_warm_first() -> None:
+    assert sizes_to_warm(100, (24, 48, 400))[:10] == [1, 100, 24, 48, 2, 4, 8, 16, 32, 64]
+    assert sizes_to_warm(1) == [1]
+
+
+def test_a_slow_model_is_warm_when_its_time_is_up_and_says_which_sizes_are_not() -> None:
+    ran: list[int] = []
+
+    def run(images: int) -> None:
+        ran.append(images)
+        time.sleep(0.01 * images)
+
+    began = time.monotonic()
+    cold = WarmUp(run, 2, budget_seconds=0.5).warm([1, 16, 8, 64, 2])
+    assert ran == [1, 1, 16, 16, 2, 2]
+    assert cold == [8, 64]
+    # However slow the machine: what was begun fitted by the least that an image has taken.
+    assert time.monotonic() - began < 60
+
+
+def test_a_long_warm_up_says_how_far_it_is() -> None:
+    told: list[tuple[int, int]] = []
+    warm_up = WarmUp(
+        lambda _: time.sleep(0.02), 1, lambda done, sizes: told.append((done, sizes)), progress_seconds=0.01
+    )
+    warm_up.warm([1, 2, 3])
+    assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_cold_sizes_are_named_shortly() -> None:
+    assert ranges_of([3, 5, 6, 7, 100]) == "3, 5..7, 100"
+    assert ranges_of([]) == ""
