@@ -74,12 +74,12 @@ def test_every_outcome_is_counted_once_and_right(fragile_models: Path, tmp_path:
             # In the model process, so that all later ones wait in the queue.
             held = call.future(request(items(1), variant="fp32"), timeout=60)
             wait_until(lambda: server.metric("twinserve_in_flight_images") == 1, 30)
+            gone = [call.future(request(items(2), variant="fp32"), timeout=60) for _ in range(EACH)]
+            wait_until(lambda: server.metric("twinserve_queue_depth_images") == 2 * EACH, 30)
+            refused = [call.future(request(items(3 * EACH), variant="fp32"), timeout=60) for _ in range(EACH)]
+            seen.update(codes_of(refused))
             # gRPC rounds such a timeout up on the wire: the server's view of it is later than the caller's.
             late = [call.future(request(items(1), variant="fp32"), timeout=2.037) for _ in range(EACH)]
-            gone = [call.future(request(items(2), variant="fp32"), timeout=60) for _ in range(EACH)]
-            wait_until(lambda: server.metric("twinserve_queue_depth_images") == 3 * EACH, 30)
-            refused = [call.future(request(items(2 * EACH), variant="fp32"), timeout=60) for _ in range(EACH)]
-            seen.update(codes_of(refused))
             for future in gone:
                 future.cancel()
             seen.update(["CANCELLED"] * EACH)

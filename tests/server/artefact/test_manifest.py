@@ -122,7 +122,7 @@ def test_a_manifest_that_is_not_utf_8_says_where(folder: Path) -> None:
 def test_a_manifest_that_is_no_file_does_not_block(folder: Path) -> None:
     (folder / "manifest.json").unlink()
     os.mkfifo(folder / "manifest.json")
-    with pytest.raises(ArtefactError, match="manifest.json: is not a regular file"):
+    with pytest.raises(ArtefactError, match=r"manifest\.json: is not a regular file"):
         read_manifest(folder)
 
 

@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from support.odd_artefacts import saved, script, write_model
 from support.server_process import TRANSPORTS, ServerProcess, failures, request, wait_until
 from support.tiny_model import POISON, classes_of, items
-from twinserve.v1 import predict_pb2_grpc
+from twinserve.v1 import predict_pb2, predict_pb2_grpc
 from twinserve_client import Client, InternalError
 
 Serve = Callable[..., ServerProcess]
@@ -238,8 +240,9 @@ def test_a_request_whose_caller_is_gone_is_not_run(odd_models: Path, serve: Serv
     assert server.metric("twinserve_requests_total", code="CANCELLED") == cancelled
 
 
-def test_a_failing_batch_fails_only_itself(odd_models: Path, serve: Serve) -> None:
-    server = serve(odd_models, "--variants", "fragile", "--no-batching")
+def test_of_a_failing_batch_only_the_poisoned_requests_fail(odd_models: Path, serve: Serve) -> None:
+    # Held back, so that good and poisoned requests do share batches.
+    server = serve(odd_models, "--variants", "fragile", "--gateways", "1", "--max-queue-delay-us", "200000")
     good, poisoned = items(1), items(1)
     poisoned[0, 3, 3] = POISON
     calls = [
@@ -252,6 +255,43 @@ def test_a_failing_batch_fails_only_itself(odd_models: Path, serve: Serve) -> No
     for index, call in enumerate(calls):
         if index % 5:
             assert list(call.result().classes) == classes_of(good).tolist()
+    became = {
+        outcome: server.metric("twinserve_failed_batch_images_total", outcome=outcome)
+        for outcome in ("rescued", "poisoned", "not_run")
+    }
+    assert (became["poisoned"], became["not_run"]) == (10, 0)
+    assert became["rescued"] >= 1
+    assert 1 <= server.metric("twinserve_failed_batches_total") <= 10
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("return x[:1, :3].softmax(1)", "takes 1 item, but not 8: forward() returned 1 x 3 for 8 items"),
+        ("return x[:, :3] > 0", "forward() returned a tensor of torch.bool"),
+        ("return x[:, :3]", "forward() returns rows that sum to"),
+        ("return (x[:, :3] / 0.0).softmax(1)", "forward() returns NaN for valid input"),
+    ],
+)
+def test_an_artefact_that_cannot_be_served_is_one_line_and_exit_code_1(tmp_path: Path, body: str, said: str) -> None:
+    ended = run_serve("--models", str(write_model(tmp_path / "models", saved(script(body)))))
+    assert ended.returncode == 1
+    assert said in one_line(ended.stderr)
+    assert "Traceback" not in ended.stderr
+    assert "process_ended" not in ended.stderr
+
+
+def test_values_outside_of_the_stated_range_are_refused(odd_models: Path, serve: Serve) -> None:
+    server = serve(odd_models, "--variants", "fp32", "--gateways", "1")
+    floats = np.full((2, 4, 4), 0.5, np.float32)
+    floats[1, 0, 3] = 255
+    given = predict_pb2.Tensor(datatype=predict_pb2.DATA_TYPE_FP32, shape=floats.shape, data=floats.tobytes())
+    with pytest.raises(grpc.RpcError) as caught:
+        server.predict.Predict(predict_pb2.PredictRequest(input=given), timeout=30)
+    assert caught.value.code() is grpc.StatusCode.OUT_OF_RANGE
+    assert "input.data: holds 255 at element 19; tiny takes 0 to 1, and 1 of 32 values" in (
+        caught.value.details() or ""
+    )
 
 
 def test_without_batching_not_even_the_requests_of_two_gateways_share_a_pass(tiny_models: Path, serve: Serve) -> None:
