@@ -8,7 +8,8 @@
 3. ``services`` checks the tensor (``decode``) and asks the engine (``predict``, ``predict_method``).
 4. ``engine``: ``router`` picks the variant, ``channel`` queues the ``job``, ``batch_queue`` forms a batch as soon as a
    model process is free, ``link`` writes it as one frame (``frames``) to that process.
-5. ``model``: ``process`` joins the frames that have arrived, ``torchscript`` runs the artefact, one frame goes back.
+5. ``model``: ``batch_server`` joins the frames that have arrived, ``rescue`` and ``forward`` run and check them, a
+   ``runtime`` (``torchscript``) runs the artefact, one frame goes back.
 6. ``engine.link`` hands each job its rows; ``services.encode`` packs the answer with the time split.
 7. ``metrics`` counts, in a ``slab`` that outlives its process; ``telemetry`` logs and traces.
 

@@ -231,7 +231,8 @@ class Engine:
             on_done(call)
         except Exception as error:
             log.exception("request %s: its answer could not be given", call.request_id)
-            job.error = TwinserveError(f"the answer could not be given ({type(error).__name__}: {error})")
+            call.error = job.error = TwinserveError(f"the answer could not be given ({type(error).__name__}: {error})")
+            call.state = "refused"
             on_done(call)
         if job.error is None:
             self._maybe_shadow(call, job)

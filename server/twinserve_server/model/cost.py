@@ -12,16 +12,17 @@ PASSES: Final = 5
 ENOUGH_SECONDS: Final = 0.25
 
 
-def measured_cost(run: Callable[[int], object], batch_limit: int) -> dict[str, float]:
+def measured_cost(run: Callable[[int], object], batch_limit: int, warm_limit: int) -> dict[str, float]:
     """Fields of ``supervisor.sizing.Cost``.
 
     Args:
         run: one forward pass over so many images.
         batch_limit: the most images in one.
+        warm_limit: the largest size that is warm: the warm-up leaves out what would take too long.
     """
     return {
         "one_us": _least_us(lambda: run(1)),
-        "image_us": _least_us(lambda: run(batch_limit)) / batch_limit,
+        "image_us": _least_us(lambda: run(warm_limit)) / warm_limit,
         "batch_limit": batch_limit,
     }
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from twinserve_server.artefact.files import read_artefact
-from twinserve_server.artefact.manifest import ITEM_SIZE, DataType, ModelVersion, Variant
+from twinserve_server.artefact.manifest import ITEM_SIZE, MAX_BATCH_BYTES, DataType, ModelVersion, Variant
 from twinserve_server.engine.job import Buffer
 from twinserve_server.errors import ArtefactError, InferenceError
 from twinserve_server.host.memory import resident_bytes
@@ -118,6 +118,7 @@ class Forward:
     def _load(
         self, variant: Variant, threads: int, sizes: list[int], on_progress: Callable[[int, int], None]
     ) -> LoadFacts:
+        _check_batch_bytes(self.version, max(sizes))
         runtime = self._runtime = find_runtime(variant)(variant, threads)
         before = _held_bytes()
         started = time.perf_counter()
@@ -128,13 +129,15 @@ class Forward:
         started = time.perf_counter()
         check_one(self._run, self.version)
         first = _held_bytes()
-        warm_up = WarmUp(self._run_blank, runtime.warm_up_passes, on_progress)
         check_answers(self._run, self.version, max(sizes))
+        warm_up = WarmUp(self._warm, runtime.warm_up_passes, on_progress)
         # One image and a full batch tell what memory is needed; the rest is speed.
         cold = warm_up.warm(sizes[:2])
         at_limit = _held_bytes()
         cold += warm_up.warm(sizes[2:])
         described = runtime.describe()
+        #: The largest batch that has run.
+        self.warm_limit = max(size for size in sizes if size not in cold)
         return LoadFacts(
             load_seconds=load_seconds,
             warm_up_seconds=time.perf_counter() - started,
@@ -160,7 +163,12 @@ class Forward:
             data, datatype = convert(data, datatype, target, self.version), target
         return self._runtime.prepare(data, datatype, (images, *self._item_shape))
 
-    def _run_blank(self, images: int) -> None:
+    def run_blank(self, images: int) -> None:
+        """One forward pass over blank items of the first datatype."""
+        datatype = self.version.datatypes[0]
+        self(bytes(images * self.version.item_bytes(datatype)), datatype, images)
+
+    def _warm(self, images: int) -> None:
         for datatype in self.version.datatypes:
             try:
                 self(bytes(images * self.version.item_bytes(datatype)), datatype, images)
@@ -194,6 +202,15 @@ def conversions(runtime: Runtime) -> dict[DataType, DataType]:
     """By datatype that the loaded artefact does not take: the one it takes instead."""
     taken = [datatype for datatype in ITEM_SIZE if runtime.takes(datatype)]
     return {datatype: taken[0] for datatype in ITEM_SIZE if datatype not in taken}
+
+
+def _check_batch_bytes(version: ModelVersion, limit: int) -> None:
+    item = max(version.item_bytes(datatype) for datatype in version.datatypes)
+    if limit * item > MAX_BATCH_BYTES:
+        raise ArtefactError(
+            f"max_batch_size: {limit} items of {item} bytes make a batch above {MAX_BATCH_BYTES} bytes; "
+            f"{MAX_BATCH_BYTES // item} is possible"
+        )
 
 
 def _float32(values: Output) -> FloatArray:

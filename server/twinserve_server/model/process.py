@@ -67,12 +67,8 @@ def main() -> int:
     merge_limit = config.max_batch_size if config.settings.batching else 0
     server = BatchServer(forward, listener, control, merge_limit, recorder, reports)
     signal.signal(signal.SIGTERM, lambda *_: server.stop())
-    datatype = config.version.datatypes[0]
-
-    def run(images: int) -> object:
-        return forward(bytes(images * config.version.item_bytes(datatype)), datatype, images)
-
-    reports.send("ready", facts={**asdict(forward.facts), "cost": measured_cost(run, config.max_batch_size)})
+    cost = measured_cost(forward.run_blank, config.max_batch_size, forward.warm_limit)
+    reports.send("ready", facts={**asdict(forward.facts), "cost": cost})
     server.run()
     return 0
 

@@ -119,15 +119,15 @@ def check_items(
         raise InvalidInputError.of(
             data_field, f"holds {len(data)} bytes; shape {shown(list(shape))} of {datatype} needs {wanted_bytes}"
         )
-    limits = version.ranges.get(datatype, EVERY_VALUE[datatype])
-    if datatype == "FP32" or limits != EVERY_VALUE[datatype]:
-        _check_values(np.frombuffer(data, _DTYPES[datatype]), limits, version.model, data_field)
+    bounds = version.ranges.get(datatype, EVERY_VALUE[datatype])
+    if datatype == "FP32" or bounds != EVERY_VALUE[datatype]:
+        _check_values(np.frombuffer(data, _DTYPES[datatype]), bounds, version.model, data_field)
     return Items(data, datatype, count)
 
 
-def _check_values(values: npt.NDArray[Any], limits: tuple[float, float], model: str, field: str) -> None:
+def _check_values(values: npt.NDArray[Any], bounds: tuple[float, float], model: str, field: str) -> None:
     """Check values (one axis) against the least and the greatest that the model takes."""
-    low, high = limits
+    low, high = bounds
     slack = _ROUNDING * (high - low)
     # NaN fails both comparisons.
     if low - slack <= float(values.min()) and float(values.max()) <= high + slack:

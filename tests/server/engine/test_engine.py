@@ -12,7 +12,7 @@ from twinserve_server.artefact.manifest import ModelVersion
 from twinserve_server.engine import frames
 from twinserve_server.engine.batch_queue import BatchPolicy
 from twinserve_server.engine.channel import ModelChannel
-from twinserve_server.engine.engine import Call, Engine, EngineObserver, ServedModel
+from twinserve_server.engine.engine import Call, Engine, ServedModel
 from twinserve_server.engine.feedback import FeedbackStore, Judgement
 from twinserve_server.engine.job import BatchTiming
 from twinserve_server.engine.link import Link
@@ -23,51 +23,29 @@ VERSION = ModelVersion("m", "1", (4,), ("UINT8",), "probabilities", ("a", "b"), 
 TIMING = BatchTiming(0, 0, 0, 0, 1)
 
 
-class Observer(EngineObserver):
-    """Raises what it is told to."""
-
-    def __init__(self) -> None:
-        self.fault: Exception | None = None
-        self.transfer_fault: Exception | None = None
-
-    def on_routed(self, call: Call) -> None:
-        pass
-
-    def on_answered(self, call: Call) -> None:
-        if self.fault is not None:
-            raise self.fault
-
-    def on_refused(self, call: Call, error: TwinserveError) -> None:
-        pass
-
-    def on_shadow_dropped(self, primary: Call, shadow: str) -> None:
-        pass
-
-    def on_shadow_compared(self, primary: Call, shadow: Call) -> None:
-        pass
-
-    def on_feedback(self, judgement: Judgement) -> None:
-        pass
-
-    def on_transfer(self, transfer_ns: int) -> None:
-        if self.transfer_fault is not None:
-            raise self.transfer_fault
-
-
 class World:
     """An engine with one variant, whose model process is the test."""
 
     def __init__(self) -> None:
-        self.observer = Observer()
-        self.channel = ModelChannel(VERSION, "fp32", BatchPolicy(), self.observer)
+        self.hook_fault: Exception | None = None
+        self.transfer_fault: Exception | None = None
+        self.channel = ModelChannel(VERSION, "fp32", BatchPolicy(), self._on_transfer)
         router = Router({"fp32"}, TrafficPolicy({"fp32": 1.0}))
         self.served = ServedModel(VERSION, {"fp32": self.channel}, router)
-        self.engine = Engine({"m": self.served}, "m", self.observer, FeedbackStore())
+        self.engine = Engine({"m": self.served}, "m", [self._hook], FeedbackStore())
         ours, self.process = socket.socketpair()
         self.link = Link(self.channel, 0, ours)
         self.reader = frames.read_requests()
         self.ended: list[Call] = []
         self.say(frames.hello())
+
+    def _hook(self, event: Call | Judgement) -> None:
+        if isinstance(event, Call) and event.state == "answered" and self.hook_fault is not None:
+            raise self.hook_fault
+
+    def _on_transfer(self, transfer_ns: int) -> None:
+        if self.transfer_fault is not None:
+            raise self.transfer_fault
 
     def say(self, frame: bytes) -> None:
         """Speak as the model process."""
@@ -151,8 +129,8 @@ def test_only_the_calls_whose_rows_went_wrong_fail(world: World) -> None:
     assert not world.link.closed
 
 
-def test_an_observer_that_fails_leaves_no_call_unanswered(world: World) -> None:
-    world.observer.fault = IndexError("a class beyond the last")
+def test_a_hook_that_fails_leaves_no_call_unanswered(world: World) -> None:
+    world.hook_fault = IndexError("a class beyond the last")
     calls = world.ask(1, 1)
     request = world.received()
     world.say(frames.answer(request.batch_id, 2, TIMING, bytes(8), bytes(16)))
@@ -160,8 +138,8 @@ def test_an_observer_that_fails_leaves_no_call_unanswered(world: World) -> None:
     assert all("the answer could not be given (IndexError: a class" in str(error_of(call)) for call in calls)
 
 
-def test_an_observer_of_batches_that_fails_takes_no_answer_back(world: World) -> None:
-    world.observer.transfer_fault = ValueError("no cell")
+def test_a_count_of_batches_that_fails_takes_no_answer_back(world: World) -> None:
+    world.transfer_fault = ValueError("no cell")
     calls = world.ask(1, 1)
     request = world.received()
     world.say(frames.answer(request.batch_id, 2, TIMING, bytes(8), bytes(16)))
@@ -203,7 +181,7 @@ def test_a_batch_that_cannot_be_sent_fails_its_calls(world: World, monkeypatch: 
 
 
 def test_a_fault_is_in_the_log(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    world.observer.fault = IndexError("a class beyond the last")
+    world.hook_fault = IndexError("a class beyond the last")
     world.ask(1)
     world.say(frames.answer(world.received().batch_id, 1, TIMING, bytes(4), bytes(8)))
     (record,) = caplog.records

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,13 @@ def test_constants_that_name_a_device_that_is_not_here_are_one_line(load: Load) 
 def test_an_engine_that_torch_does_not_have_is_named() -> None:
     with pytest.raises(ArtefactError, match="engine 'tensorcore' is not in this build of torch, which has: "):
         configure_torch("tensorcore", 1)
+
+
+def test_a_batch_of_more_than_a_gibibyte_is_refused(tmp_path: Path) -> None:
+    version = read_manifest(write_model(tmp_path, saved(script(GOOD))) / "odd" / "1")
+    large = replace(version, item_shape=(1 << 20,))
+    with pytest.raises(ArtefactError, match=r"max_batch_size: 300 items of 4194304 bytes .*; 256 is possible"):
+        Forward(large, large.variants["fp32"], 1, 300)
 
 
 def test_a_runtime_tells_what_it_runs(load: Load) -> None:
