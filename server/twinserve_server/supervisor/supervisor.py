@@ -24,6 +24,7 @@ from twinserve_server.ipc.control import GATEWAY_SECONDS, ControlLine
 from twinserve_server.metrics.books import Books
 from twinserve_server.metrics.settlement import settle
 from twinserve_server.supervisor.child import ChildProcess
+from twinserve_server.supervisor.model_reports import log_report
 from twinserve_server.supervisor.plan import Plan, Replica, policy_values
 from twinserve_server.supervisor.sizing import Cost
 from twinserve_server.transport.certificates import Certificates
@@ -230,17 +231,12 @@ class Supervisor:
             reader, writer = await asyncio.open_unix_connection(sock=sock)
             while line := await reader.readline():
                 message = json.loads(line)
+                log_report(child.name, message)
                 if message["event"] == "ready":
                     state.facts, state.ready_at = message["facts"], time.time()
                     child.ready = True
-                    log_ready(child.name, state.facts)
                 elif message["event"] == "failed":
                     child.failure = message["message"]
-                elif message["event"] == "warming_up":
-                    log.info("warming_up", process=child.name, batch_sizes=f"{message['done']} of {message['sizes']}")
-                    continue
-                else:
-                    continue
                 await self._notify()
             writer.close()
 
@@ -316,24 +312,6 @@ class Supervisor:
             await self.sample()
             self.log_to.flush()
             await asyncio.sleep(SAMPLE_SECONDS)
-
-
-def log_ready(process: str, facts: dict[str, Any]) -> None:
-    """Say what runs a model, how long it took to get there, and what is slower at its first time."""
-    runtime = facts["runtime"]
-    log.info(
-        "model_ready",
-        process=process,
-        runtime=f"{runtime['format']} ({runtime['library']} {runtime['version']})",
-        backend=runtime["backend"],
-        kernels=runtime["kernels"],
-        load_seconds=round(facts["load_seconds"], 2),
-        warm_up_seconds=round(facts["warm_up_seconds"], 2),
-    )
-    if facts["left_cold"]:
-        log.warning("batch_sizes_left_cold", process=process, sizes=facts["left_cold"], why="the warm-up's time was up")
-    if facts["floats_only"]:
-        log.warning("quantised_model_computes_in_floats", process=process, kernels=runtime["kernels"])
 
 
 def _sample(pids: dict[str, int]) -> dict[str, ResidentBytes]:

@@ -1,0 +1,33 @@
+"""What model processes report, as lines of the log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+
+log = structlog.get_logger()
+
+
+def log_report(process: str, message: dict[str, Any]) -> None:
+    """Say how far a warm-up is, and, once a model is ready, what runs it and what is slower at its first time."""
+    if message["event"] == "warming_up":
+        log.info("warming_up", process=process, batch_sizes=f"{message['done']} of {message['sizes']}")
+    elif message["event"] == "ready":
+        facts = message["facts"]
+        runtime = facts["runtime"]
+        log.info(
+            "model_ready",
+            process=process,
+            runtime=f"{runtime['format']} ({runtime['library']} {runtime['version']})",
+            backend=runtime["backend"],
+            kernels=runtime["kernels"],
+            load_seconds=round(facts["load_seconds"], 2),
+            warm_up_seconds=round(facts["warm_up_seconds"], 2),
+        )
+        if facts["left_cold"]:
+            log.warning(
+                "batch_sizes_left_cold", process=process, sizes=facts["left_cold"], why="the warm-up's time was up"
+            )
+        if facts["floats_only"]:
+            log.warning("quantised_model_computes_in_floats", process=process, kernels=runtime["kernels"])
