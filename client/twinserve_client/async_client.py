@@ -44,9 +44,10 @@ class AsyncClient:
         metadata: Mapping[str, str] | None = None,
         isolated: bool = True,
         channel_options: Sequence[Option] = (),
+        admin_target: str | None = None,
     ) -> None:
-        self._connection = Connection.of(
-            target,
+        connect = partial(
+            Connection.of,
             retries=retries,
             tls=tls,
             token=token,
@@ -54,9 +55,14 @@ class AsyncClient:
             isolated=isolated,
             channel_options=channel_options,
         )
+        self._connection = connect(target)
+        self._admin_connection = self._connection if admin_target is None else connect(admin_target)
         self._timeout = seconds("timeout", timeout, ConfigurationError)
         self._calls = Calls(model)
         self._session = AsyncSession(self._connection, self._calls, self._timeout)
+        self._admin = (
+            self._session if admin_target is None else AsyncSession(self._admin_connection, self._calls, self._timeout)
+        )
 
     async def predict(
         self,
@@ -166,9 +172,9 @@ class AsyncClient:
     async def get_traffic(self, *, timeout: float | None = None) -> Traffic:
         """How requests that name no variant are shared."""
         call = self._calls.get_traffic()
-        if not self._connection.target.several:
-            return await self._call(call, timeout)
-        return _fleet.agreed(await self._session.each(lambda _: call, self._deadline(timeout)))
+        if not self._admin_connection.target.several:
+            return await self._call_admin(call, timeout)
+        return _fleet.agreed(await self._admin.each(lambda _: call, self._deadline(timeout)))
 
     async def set_traffic(
         self,
@@ -180,25 +186,27 @@ class AsyncClient:
     ) -> Traffic:
         """Replace the whole traffic policy; see :meth:`Client.set_traffic`."""
         change = partial(self._calls.set_traffic, weights, shadows)
-        if not self._connection.target.several:
-            return await self._call(change(if_generation), timeout)
+        if not self._admin_connection.target.several:
+            return await self._call_admin(change(if_generation), timeout)
         deadline = self._deadline(timeout)
         change(None)  # wrong arguments are told before anybody is asked
-        wanted = _fleet.expected(await self._session.each(lambda _: self._calls.get_traffic(), deadline), if_generation)
-        return _fleet.applied(await self._session.each(lambda server: change(wanted[server]), deadline))
+        wanted = _fleet.expected(await self._admin.each(lambda _: self._calls.get_traffic(), deadline), if_generation)
+        return _fleet.applied(await self._admin.each(lambda server: change(wanted[server]), deadline))
 
     async def get_status(self, *, timeout: float | None = None) -> ServerStatus:
         """The processes of the server, with their memory and CPU time."""
-        return await self._call(self._calls.get_status(), timeout)
+        return await self._call_admin(self._calls.get_status(), timeout)
 
     async def get_statuses(self, *, timeout: float | None = None) -> dict[str, ServerStatus | CallError]:
         """The status of each server behind the target by its address, or why it has none."""
         call = self._calls.get_status()
-        return await self._session.each(lambda _: call, self._deadline(timeout))
+        return await self._admin.each(lambda _: call, self._deadline(timeout))
 
     async def close(self) -> None:
         """Close the connection; calls in flight are cancelled."""
         await self._session.close()
+        if self._admin is not self._session:
+            await self._admin.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -207,6 +215,9 @@ class AsyncClient:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close()
+
+    async def _call_admin(self, call: Call[T], timeout: float | None) -> T:
+        return await self._admin.run(call, self._deadline(timeout).seconds)
 
     async def _call(self, call: Call[T], timeout: float | None) -> T:
         return await self._session.run(call, self._deadline(timeout).seconds)

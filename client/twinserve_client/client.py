@@ -36,6 +36,7 @@ class Client:
         metadata: further headers of every call.
         isolated: use a connection of its own; False shares one with the process's other clients of the target.
         channel_options: gRPC channel arguments, stronger than the SDK's own.
+        admin_target: where traffic and status are asked and changed, for a server with an admin port; None: ``target``.
 
     Raises:
         ConfigurationError: names the argument that is wrong. Nothing is connected before the first call.
@@ -53,9 +54,10 @@ class Client:
         metadata: Mapping[str, str] | None = None,
         isolated: bool = True,
         channel_options: Sequence[Option] = (),
+        admin_target: str | None = None,
     ) -> None:
-        self._connection = Connection.of(
-            target,
+        connect = partial(
+            Connection.of,
             retries=retries,
             tls=tls,
             token=token,
@@ -63,9 +65,14 @@ class Client:
             isolated=isolated,
             channel_options=channel_options,
         )
+        self._connection = connect(target)
+        self._admin_connection = self._connection if admin_target is None else connect(admin_target)
         self._timeout = seconds("timeout", timeout, ConfigurationError)
         self._calls = Calls(model)
         self._session = Session(self._connection, self._calls, self._timeout)
+        self._admin = (
+            self._session if admin_target is None else Session(self._admin_connection, self._calls, self._timeout)
+        )
 
     def predict(
         self,
@@ -225,9 +232,9 @@ class Client:
             CallError: any other failure, by the table in ``errors``.
         """
         call = self._calls.get_traffic()
-        if not self._connection.target.several:
-            return self._call(call, timeout)
-        return _fleet.agreed(self._session.each(lambda _: call, self._deadline(timeout)))
+        if not self._admin_connection.target.several:
+            return self._call_admin(call, timeout)
+        return _fleet.agreed(self._admin.each(lambda _: call, self._deadline(timeout)))
 
     def set_traffic(
         self,
@@ -255,25 +262,27 @@ class Client:
             CallError: any other failure, by the table in ``errors``.
         """
         change = partial(self._calls.set_traffic, weights, shadows)
-        if not self._connection.target.several:
-            return self._call(change(if_generation), timeout)
+        if not self._admin_connection.target.several:
+            return self._call_admin(change(if_generation), timeout)
         deadline = self._deadline(timeout)
         change(None)  # wrong arguments are told before anybody is asked
-        wanted = _fleet.expected(self._session.each(lambda _: self._calls.get_traffic(), deadline), if_generation)
-        return _fleet.applied(self._session.each(lambda server: change(wanted[server]), deadline))
+        wanted = _fleet.expected(self._admin.each(lambda _: self._calls.get_traffic(), deadline), if_generation)
+        return _fleet.applied(self._admin.each(lambda server: change(wanted[server]), deadline))
 
     def get_status(self, *, timeout: float | None = None) -> ServerStatus:
         """The processes of the server (of several: of the one that answers), with their memory and CPU time."""
-        return self._call(self._calls.get_status(), timeout)
+        return self._call_admin(self._calls.get_status(), timeout)
 
     def get_statuses(self, *, timeout: float | None = None) -> dict[str, ServerStatus | CallError]:
         """The status of each server behind the target by its address, or why it has none."""
         call = self._calls.get_status()
-        return self._session.each(lambda _: call, self._deadline(timeout))
+        return self._admin.each(lambda _: call, self._deadline(timeout))
 
     def close(self) -> None:
         """Close the connection; calls in flight are cancelled."""
         self._session.close()
+        if self._admin is not self._session:
+            self._admin.close()
 
     def __enter__(self) -> Self:
         return self
@@ -282,6 +291,9 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    def _call_admin(self, call: Call[T], timeout: float | None) -> T:
+        return self._admin.run(call, self._deadline(timeout).seconds)
 
     def _call(self, call: Call[T], timeout: float | None) -> T:
         return self._session.run(call, self._deadline(timeout).seconds)

@@ -35,9 +35,9 @@ from twinserve_server.ipc.addresses import is_ours
 from twinserve_server.ipc.control import SUPERVISOR_SECONDS, ControlLine
 from twinserve_server.ipc.process_config import GatewayConfig, read_config
 from twinserve_server.metrics.tallies import RpcTally
-from twinserve_server.rpc.auth import admission
+from twinserve_server.rpc.auth import admission, elsewhere
 from twinserve_server.rpc.method import methods_of
-from twinserve_server.rpc.serve import RpcHandler, serve
+from twinserve_server.rpc.serve import serve
 from twinserve_server.services.admin import AdminService, call_supervisor
 from twinserve_server.services.decode import Limits
 from twinserve_server.services.open_inference.service import OpenInferenceService
@@ -45,7 +45,7 @@ from twinserve_server.services.predict import PredictService
 from twinserve_server.settings.exposure import tls_files
 from twinserve_server.telemetry.logs import configure_logging
 from twinserve_server.telemetry.telemetry import Telemetry
-from twinserve_server.transport.base import ListenOptions, Transport
+from twinserve_server.transport.base import Door, ListenOptions, Transport
 from twinserve_server.transport.certificates import Certificates
 from twinserve_server.transport.choice import start_transport
 
@@ -116,19 +116,7 @@ class Gateway:
         return 0
 
     async def _listen(self) -> Transport:
-        settings = self._config.settings
-        credentials = self._certificates.credentials() if self._certificates is not None else None
-        transport = await start_transport(
-            settings.transport,
-            ListenOptions(
-                settings.host,
-                self._config.port,
-                reuse_port=True,
-                max_message_bytes=settings.max_message_mib << 20,
-                credentials=credentials,
-            ),
-            self._handlers(),
-        )
+        transport = await start_transport(self._config.settings.transport, self._doors())
         for served in self._engine.models.values():
             for channel in served.channels.values():
                 channel.later = transport.later
@@ -171,23 +159,45 @@ class Gateway:
             channels[variant] = ModelChannel(version, variant, policy, on_transfer, pipeline=settings.pipeline)
         return ServedModel(version, channels, Router(set(channels), self._config.policies[name]))
 
-    def _handlers(self) -> list[RpcHandler]:
-        settings = self._config.settings
+    def _doors(self) -> list[Door]:
+        settings, admin_at = self._config.settings, self._config.admin
         limits = Limits(settings.max_request_images, settings.max_message_mib << 20)
-        servicers: dict[ServiceDescriptor, object] = {
+        public: dict[ServiceDescriptor, object] = {
             PREDICT: PredictService(self._engine, limits, self._judge_elsewhere),
-            ADMIN: AdminService(self._engine, self._control),
+            ADMIN: (admin := AdminService(self._engine, self._control)),
             OPEN_INFERENCE: OpenInferenceService(self._engine, limits),
             HEALTH: self._health,
         }
-        names = [service.full_name for service in (*servicers, REFLECTION)]
-        servicers[REFLECTION] = reflection.aio.ReflectionServicer(names)
-        methods = [method for service, servicer in servicers.items() for method in methods_of(service, servicer)]
-        self._tallies = [self._recorder.rpc_tally(method.kind, method.service, method.name) for method in methods]
+        if admin_at is None:
+            return [self._door(settings.host, self._config.port, public)]
         return [
-            serve(method, tally, self._telemetry.journal, admission(self._guard, method.service))
-            for method, tally in zip(methods, self._tallies, strict=True)
+            self._door(settings.host, self._config.port, public, admin_elsewhere="{}:{}".format(*admin_at)),
+            self._door(*admin_at, {ADMIN: admin, HEALTH: self._health}),
         ]
+
+    def _door(
+        self, host: str, port: int, servicers: dict[ServiceDescriptor, object], admin_elsewhere: str = ""
+    ) -> Door:
+        credentials = self._certificates.credentials() if self._certificates is not None else None
+        options = ListenOptions(
+            host,
+            port,
+            reuse_port=True,
+            max_message_bytes=self._config.settings.max_message_mib << 20,
+            credentials=credentials,
+        )
+        names = [service.full_name for service in (*servicers, REFLECTION)]
+        reflected = {**servicers, REFLECTION: reflection.aio.ReflectionServicer(names)}
+        handlers = []
+        for service, servicer in reflected.items():
+            admit = admission(self._guard, service.full_name)
+            if admin_elsewhere and service is ADMIN:
+                admit = elsewhere(admit, admin_elsewhere)
+            for method in methods_of(service, servicer):
+                tally = self._recorder.rpc_tally(method.kind, method.service, method.name)
+                self._tallies.append(tally)
+                handlers.append(serve(method, tally, self._telemetry.journal, admit))
+        return Door(options, handlers)
 
     async def _on_control(self, method: str, params: dict[str, Any]) -> dict[str, Any] | None:
         if method == "drain":

@@ -131,6 +131,8 @@ def announce(supervisor: Supervisor, port: int, metrics_port: int) -> None:
     beside = listening(settings)
     scheme = "https" if beside.metrics_tls else "http"
     where = f"gRPC {settings.host}:{port}{tls}   metrics {scheme}://{beside.metrics_host}:{metrics_port}/metrics"
+    if supervisor.admin is not None:
+        where += f"   admin {supervisor.admin[0]}:{supervisor.admin[1]}"
     assert supervisor.plan.sizing is not None
     for reason in supervisor.plan.sizing.reasons:
         console.print(f"[dim]{escape(reason)}[/]", highlight=False, soft_wrap=True)

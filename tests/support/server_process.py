@@ -88,21 +88,26 @@ class ServerProcess:
         self.target = f"127.0.0.1:{self.grpc_port}"
         self.channel = self.connect()
         self.predict = predict_pb2_grpc.PredictServiceStub(self.channel)
-        self.admin = admin_pb2_grpc.AdminServiceStub(self.channel)
+        self.admin_target = f"127.0.0.1:{ready['admin_port']}"
+        # Where both are one, so is the connection: it may be the only one that does not meet a gateway which hangs.
+        self.admin_channel = self.channel if self.admin_target == self.target else self.connect(self.admin_target)
+        self.admin = admin_pb2_grpc.AdminServiceStub(self.admin_channel)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.channel.close()
+        self.admin_channel.close()
         self.stop()
 
-    def connect(self) -> grpc.Channel:
+    def connect(self, target: str = "") -> grpc.Channel:
         """A connection of its own, so that it may meet another gateway."""
+        target = target or self.target
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
         if self._credentials is not None:
-            return grpc.secure_channel(self.target, self._credentials, options)
-        return grpc.insecure_channel(self.target, options)
+            return grpc.secure_channel(target, self._credentials, options)
+        return grpc.insecure_channel(target, options)
 
     def stop(self) -> int:
         """SIGTERM, and the exit code."""

@@ -46,6 +46,10 @@ def traffic(
     ] = None,
     target: Annotated[str, typer.Option(envvar="TWINSERVE_TARGET", help="host:port of the server.")] = "127.0.0.1:8500",
     model: Annotated[str | None, typer.Option(help="The model. (default: the server's)")] = None,
+    admin_target: Annotated[
+        str | None,
+        typer.Option(envvar="TWINSERVE_ADMIN_TARGET", help="host:port of its admin port. [default: the target itself]"),
+    ] = None,
     token_file: TokenFile = None,
     token: Token = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
@@ -74,7 +78,7 @@ def traffic(
     use_token(token_file, token)
     tls = tls_of(tls_ca, tls_cert, tls_key)
     try:
-        with Client(target, model=model, timeout=5.0, tls=tls) as client:
+        with Client(target, model=model, timeout=5.0, tls=tls, admin_target=admin_target) as client:
             policy = client.get_traffic()
             if shares or shadows:
                 policy = change(client, policy, shares, shadows)

@@ -78,6 +78,8 @@ class GatewayConfig:
     tokens: tuple[Token, ...] = ()
     #: What the TLS files held when they could last be used; None: plain text.
     pem: Pem | None = None
+    #: Address and port of admin calls; None: the gRPC port answers them.
+    admin: tuple[str, int] | None = None
 
     @property
     def cores(self) -> list[int]:

@@ -8,7 +8,7 @@ from typing import Final
 
 from twinserve_server.access.guard import Guard
 from twinserve_server.access.tokens import ADMIN, PREDICT
-from twinserve_server.errors import TwinserveError
+from twinserve_server.errors import PermissionDeniedError, TwinserveError
 
 #: The role that a service needs; None: anybody may call it, because what watches a server holds no token. A service
 #: that is not named here needs the strongest.
@@ -29,6 +29,17 @@ def admission(guard: Guard | None, service: str) -> Admit | None:
     """The check of the calls of ``service``; None: there is nothing to check."""
     role = ROLE_OF_SERVICE.get(service, ADMIN)
     return None if guard is None or role is None else partial(_refusal, guard, role)
+
+
+def elsewhere(admit: Admit | None, address: str) -> Admit:
+    """For an admin call at a door where it is not answered; whoever could make it is told where it is."""
+
+    def refusal(metadata: Metadata) -> TwinserveError:
+        return (None if admit is None else admit(metadata)) or PermissionDeniedError(
+            f"admin calls are answered on {address} only; give it as --admin-target, or admin_target in the SDK"
+        )
+
+    return refusal
 
 
 def _refusal(guard: Guard, role: str, metadata: Metadata) -> TwinserveError | None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from twinserve_host.exposure import is_private
 from twinserve_server.errors import TwinserveError
 from twinserve_server.settings.server import ServerSettings
 from twinserve_server.transport.tls import TlsFiles
+
+#: Of admin calls, where they have one of their own.
+ADMIN_PORT: Final = 8501
 
 
 class ExposureError(TwinserveError):
@@ -23,10 +27,12 @@ class Listening:
     Attributes:
         metrics_host: of ``/metrics``.
         metrics_tls: whether it speaks HTTPS: when the server has certificates and others can reach it.
+        admin: address and port of admin calls (0: any); None: the gRPC port answers them.
     """
 
     metrics_host: str
     metrics_tls: bool
+    admin: tuple[str, int] | None
 
 
 def tls_files(settings: ServerSettings) -> TlsFiles | None:
@@ -46,13 +52,32 @@ def listening(settings: ServerSettings) -> Listening:
             reach the native transport, or it should speak TLS.
         TlsError: one of the TLS files is missing.
     """
-    encrypted = tls_files(settings) is not None
+    files = tls_files(settings)
+    encrypted = files is not None
     metrics_host = settings.metrics_host or settings.host
     if settings.transport == "native":
         _check_native(settings.host, encrypted=encrypted)
-    for option, host in (("--host", settings.host), ("--metrics-host", metrics_host)):
+    admin = _admin(settings, private=is_private(settings.host) and not (files is not None and files.client_ca))
+    hosts = [("--host", settings.host), ("--metrics-host", metrics_host)]
+    if admin is not None:
+        hosts.append(("--admin-host", admin[0]))
+    for option, host in hosts:
         check_exposed(option, host, encrypted=encrypted, insecure=settings.insecure)
-    return Listening(metrics_host, encrypted and not is_private(metrics_host))
+    return Listening(metrics_host, encrypted and not is_private(metrics_host), admin)
+
+
+def _admin(settings: ServerSettings, *, private: bool) -> tuple[str, int] | None:
+    """Where admin calls are answered.
+
+    Whoever reaches the gRPC port of a private server reaches every port of it: one of their own would protect nothing.
+    """
+    asked_for = settings.admin_port is not None or settings.admin_host
+    if private and settings.tokens is None and not asked_for:
+        return None
+    port = settings.admin_port
+    if port is None:
+        port = ADMIN_PORT if settings.port else 0
+    return settings.admin_host or "127.0.0.1", port
 
 
 def _check_native(host: str, *, encrypted: bool) -> None:

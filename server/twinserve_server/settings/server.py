@@ -44,6 +44,15 @@ class ServerSettings:
     port: int = setting(8500, "gRPC port; 0: any free one.", ge=0, le=65535, panel=NETWORK)
     metrics_host: str = setting("", "Address of /metrics.", shown="that of gRPC", panel=NETWORK)
     metrics_port: int = setting(8502, "Port of /metrics; 0: any free one.", ge=0, le=65535, panel=NETWORK)
+    admin_host: str = setting("", "Address for admin calls.", shown="see --admin-port", panel=NETWORK)
+    admin_port: int | None = setting(
+        None,
+        "Port of their own for admin calls; 0: any free one.",
+        shown="none for a server on loopback without tokens and --tls-client-ca; else 8501 on 127.0.0.1",
+        ge=0,
+        le=65535,
+        panel=NETWORK,
+    )
     insecure: bool = setting(False, "Let other machines in though nothing is encrypted.", panel=NETWORK)
     tls_cert: Path | None = setting(None, "Certificate chain (PEM); turns TLS on.", panel=NETWORK)
     tls_key: Path | None = setting(None, "Its private key (PEM).", panel=NETWORK)

@@ -95,6 +95,7 @@ class Plan:
         policies: dict[str, TrafficPolicy],
         tokens: tuple[Token, ...],
         pem: Pem | None,
+        admin: tuple[str, int] | None,
     ) -> GatewayConfig:
         """The configuration of a gateway with the policies, tokens and certificates in force now."""
         return GatewayConfig(
@@ -114,6 +115,7 @@ class Plan:
             policies=policies,
             tokens=tokens,
             pem=pem,
+            admin=admin,
         )
 
     def _channel(self, model: str, variant: str) -> ChannelConfig:

@@ -63,11 +63,15 @@ async def run_server(
         if settings.insecure and settings.tls_cert is None and not is_private(settings.host):
             log.warning("plain_text", host=settings.host, tokens="travel unencrypted" if settings.tokens else "none")
         guard = None if settings.tokens is None else open_guard(settings.tokens)
-        held = stack.enter_context(reserve_port(settings.host, settings.port))
+        held = stack.enter_context(reserve_port("--port", settings.host, settings.port))
         port = held.getsockname()[1]
         files = tls_files(settings)
         certificates = None if files is None else Certificates(files)
-        supervisor = Supervisor(plan, port, guard, certificates)
+        admin = None
+        if beside.admin is not None:
+            held = stack.enter_context(reserve_port("--admin-port", *beside.admin))
+            admin = (beside.admin[0], int(held.getsockname()[1]))
+        supervisor = Supervisor(plan, port, guard, certificates, admin)
         collector = ServerCollector(lambda: supervisor.books.slabs, lambda: supervisor_values(supervisor))
         try:
             metrics_server = serve_metrics(
@@ -92,7 +96,7 @@ async def run_server(
                 starting.result()
                 metrics_port = int(metrics_server.server_port)
                 if settings.ready_file is not None:
-                    announce(settings.ready_file, port, metrics_port)
+                    announce(settings.ready_file, port, metrics_port, port if admin is None else admin[1])
                     stack.callback(settings.ready_file.unlink, missing_ok=True)
                 on_ready(supervisor, port, metrics_port)
                 await stopping
@@ -135,8 +139,8 @@ async def explain(settings: ServerSettings, on_progress: Callable[[int, int], No
     return supervisor.plan.sizing.reasons
 
 
-def reserve_port(host: str, port: int) -> socket.socket:
-    """Hold a port for the gateways, which share it by SO_REUSEPORT; a port of 0 becomes a free one.
+def reserve_port(option: str, host: str, port: int) -> socket.socket:
+    """Hold a port for the gateways, which share it by SO_REUSEPORT; 0 becomes a free one. ``option`` names it.
 
     Raises:
         StartError: somebody listens there.
@@ -155,14 +159,15 @@ def reserve_port(host: str, port: int) -> socket.socket:
         held.bind((host, port))
     except OSError as error:
         raise StartError(
-            f"--port: cannot listen on {host}:{port} ({error.strerror}); is another server running there? "
+            f"{option}: cannot listen on {host}:{port} ({error.strerror}); is another server running there? "
             "Choose another one, or 0 for any"
         ) from None
     return held
 
 
-def announce(path: Path, grpc_port: int, metrics_port: int) -> None:
+def announce(path: Path, grpc_port: int, metrics_port: int, admin_port: int) -> None:
     """Tell who waits for ``path`` that the server is ready; the file appears whole or not at all."""
     partial = path.with_name(f"{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps({"grpc_port": grpc_port, "metrics_port": metrics_port, "pid": os.getpid()}), "utf-8")
+    ports = {"grpc_port": grpc_port, "metrics_port": metrics_port, "admin_port": admin_port}
+    partial.write_text(json.dumps({**ports, "pid": os.getpid()}), "utf-8")
     partial.replace(path)

@@ -53,7 +53,12 @@ class Supervisor:
     """One server's processes."""
 
     def __init__(
-        self, plan: Plan, port: int, guard: Guard | None = None, certificates: Certificates | None = None
+        self,
+        plan: Plan,
+        port: int,
+        guard: Guard | None = None,
+        certificates: Certificates | None = None,
+        admin: tuple[str, int] | None = None,
     ) -> None:
         """
         Args:
@@ -61,10 +66,12 @@ class Supervisor:
             port: of the gateways.
             guard: holds the tokens that a gateway starts with; None: callers need none.
             certificates: those that a gateway starts with; None: gRPC is plain text.
+            admin: address and port of admin calls; None: the gateways' port answers them.
         """
         self.plan = plan
         self.guard = guard
         self.certificates = certificates
+        self.admin = admin
         self.policies = dict(plan.policies)
         self.models: dict[str, tuple[ChildProcess, ModelState]] = {}
         self.gateways: list[ChildProcess] = []
@@ -258,7 +265,9 @@ class Supervisor:
             if self.certificates is not None:
                 self.certificates.refresh()
                 pem = self.certificates.pem
-            return self.plan.gateway_config(index, control_fd, handed, self._port, self.policies, tokens, pem)
+            return self.plan.gateway_config(
+                index, control_fd, handed, self._port, self.policies, tokens, pem, self.admin
+            )
 
         async def serve(child: ChildProcess, sock: socket.socket) -> None:
             async def handle(method: str, params: dict[str, Any]) -> dict[str, Any] | None:

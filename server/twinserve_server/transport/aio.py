@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 
 from twinserve_server.rpc.serve import RpcHandler, encoded
-from twinserve_server.transport.base import ListenOptions, PortError, channel_arguments
+from twinserve_server.transport.base import Door, PortError, channel_arguments
 
 
 class AioTransport:
@@ -17,27 +17,22 @@ class AioTransport:
 
     name = "aio"
 
-    def __init__(self, options: ListenOptions, handlers: Sequence[RpcHandler]) -> None:
-        self._options = options
-        self._server = grpc.aio.server(options=channel_arguments(options))
-        by_service: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {}
-        for handler in handlers:
-            method = handler.method
-            by_service.setdefault(method.service, {})[method.name] = _registered(handler)
-        for service, methods in by_service.items():
-            self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, methods),))
+    def __init__(self, doors: Sequence[Door]) -> None:
+        self._doors = doors
+        self._servers = [_server(door) for door in doors]
 
     async def start(self) -> None:
         """Listen; see :meth:`Transport.start`."""
-        address, credentials = self._options.address, self._options.credentials
-        try:
-            if credentials is None:
-                self._server.add_insecure_port(address)
-            else:
-                self._server.add_secure_port(address, credentials)
-        except RuntimeError:
-            raise PortError(f"cannot listen on {address}: the address is in use or not of this machine") from None
-        await self._server.start()
+        for door, server in zip(self._doors, self._servers, strict=True):
+            address, credentials = door.options.address, door.options.credentials
+            try:
+                if credentials is None:
+                    server.add_insecure_port(address)
+                else:
+                    server.add_secure_port(address, credentials)
+            except RuntimeError:
+                raise PortError(f"cannot listen on {address}: the address is in use or not of this machine") from None
+            await server.start()
 
     def later(self, callback: Callable[[], None]) -> None:
         """See :meth:`Transport.later`."""
@@ -45,7 +40,18 @@ class AioTransport:
 
     async def drain(self, grace_seconds: float) -> None:
         """See :meth:`Transport.drain`."""
-        await self._server.stop(grace_seconds)
+        await asyncio.gather(*(server.stop(grace_seconds) for server in self._servers))
+
+
+def _server(door: Door) -> grpc.aio.Server:
+    server = grpc.aio.server(options=channel_arguments(door.options))
+    by_service: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {}
+    for handler in door.handlers:
+        method = handler.method
+        by_service.setdefault(method.service, {})[method.name] = _registered(handler)
+    for service, methods in by_service.items():
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, methods),))
+    return server
 
 
 def _registered(handler: RpcHandler) -> grpc.RpcMethodHandler[Any, Any]:

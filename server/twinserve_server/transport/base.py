@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from twinserve_server.errors import TwinserveError
+from twinserve_server.rpc.serve import RpcHandler
 
 #: More than any machine works off before its callers' deadlines pass.
 MAX_PENDING_CALLS: Final = 100_000
@@ -46,8 +47,16 @@ class ListenOptions:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+@dataclass(frozen=True, slots=True)
+class Door:
+    """One port, and what is served there."""
+
+    options: ListenOptions
+    handlers: Sequence[RpcHandler]
+
+
 class Transport(Protocol):
-    """Serves the handlers it was made with."""
+    """Serves behind the doors it was made with."""
 
     @property
     def name(self) -> str:
@@ -64,7 +73,7 @@ class Transport(Protocol):
         """Run ``callback`` on the loop, soon, after the requests that have arrived together."""
 
     async def drain(self, grace_seconds: float) -> None:
-        """Refuse new RPCs, answer the accepted ones, within ``grace_seconds``; then let go of the port."""
+        """Refuse new RPCs, answer the accepted ones, within ``grace_seconds``; then let go of the ports."""
 
 
 def channel_arguments(options: ListenOptions) -> list[tuple[str, Any]]:

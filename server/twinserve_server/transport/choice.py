@@ -6,20 +6,18 @@ from collections.abc import Sequence
 
 import structlog
 
-from twinserve_server.rpc.serve import RpcHandler
-from twinserve_server.transport.base import ListenOptions, Transport, TransportError
+from twinserve_server.transport.base import Door, Transport, TransportError
 from twinserve_server.transport.fast import support
 
 log = structlog.get_logger()
 
 
-async def start_transport(choice: str, options: ListenOptions, handlers: Sequence[RpcHandler]) -> Transport:
+async def start_transport(choice: str, doors: Sequence[Door]) -> Transport:
     """Start a transport.
 
     Args:
         choice: ``aio``, ``fast``, ``native``, or ``auto``: fast where it can, with a line in the log where it cannot.
-        options: where to listen.
-        handlers: what to serve.
+        doors: where to listen, and what to serve there.
 
     Raises:
         PortError: the address is taken or not ours.
@@ -29,12 +27,12 @@ async def start_transport(choice: str, options: ListenOptions, handlers: Sequenc
     if choice == "native":
         from twinserve_server.transport.native import NativeTransport  # noqa: PLC0415
 
-        transport = NativeTransport(options, handlers)
+        transport = NativeTransport(doors)
         await transport.start()
         return transport
     if choice != "aio":
         try:
-            transport = await _fast(options, handlers)
+            transport = await _fast(doors)
         except support.UnsupportedError as error:
             if choice == "fast":
                 raise TransportError(
@@ -47,12 +45,12 @@ async def start_transport(choice: str, options: ListenOptions, handlers: Sequenc
     # Each transport is imported only where it serves: the other would cost memory.
     from twinserve_server.transport.aio import AioTransport  # noqa: PLC0415
 
-    transport = AioTransport(options, handlers)
+    transport = AioTransport(doors)
     await transport.start()
     return transport
 
 
-async def _fast(options: ListenOptions, handlers: Sequence[RpcHandler]) -> Transport:
+async def _fast(doors: Sequence[Door]) -> Transport:
     support.check()
     try:
         from twinserve_server.transport.fast.proof import prove  # noqa: PLC0415
@@ -60,6 +58,6 @@ async def _fast(options: ListenOptions, handlers: Sequence[RpcHandler]) -> Trans
     except ImportError as error:
         raise support.UnsupportedError(f"gRPC lacks what it needs ({error})") from None
     # Made before the proof: gRPC core, shut down with its last object, would come up again with another poller.
-    transport = FastTransport(options, handlers)
+    transport = FastTransport(doors)
     await prove()
     return transport

@@ -27,10 +27,10 @@ from twinserve_server.errors import DrainingError
 from twinserve_server.rpc.auth import Admit
 from twinserve_server.rpc.callback import DirectMethod
 from twinserve_server.rpc.deadlines import gone_code, why_gone
-from twinserve_server.rpc.serve import RpcHandler, RpcTally
+from twinserve_server.rpc.serve import RpcTally
 from twinserve_server.rpc.status import outcome_of
 from twinserve_server.transport.aio import AioTransport
-from twinserve_server.transport.base import ListenOptions, PortError, TransportError
+from twinserve_server.transport.base import Door, PortError, TransportError
 
 log = structlog.get_logger()
 
@@ -145,12 +145,14 @@ class NativeTransport:
 
     name = "native"
 
-    def __init__(self, options: ListenOptions, handlers: Sequence[RpcHandler]) -> None:
-        """
+    def __init__(self, doors: Sequence[Door]) -> None:
+        """The first of ``doors`` is the front's; the others are grpc.aio's alone.
+
         Raises:
             PortError: the address is taken or not ours.
             TransportError: there is no room for a socket in the temporary folder.
         """
+        options, handlers = doors[0].options, doors[0].handlers
         self._loop = asyncio.get_running_loop()
         direct = [handler for handler in handlers if isinstance(handler.direct, DirectMethod)]
         try:
@@ -179,7 +181,8 @@ class NativeTransport:
         self._looks_at_metadata = any(rpc.admit is not None for rpc in self._rpcs)
         rest = [handler for handler in handlers if handler not in direct]
         self._folder, behind = private_socket()
-        self._rest = AioTransport(replace(options, host=f"unix:{behind}", port=0, reuse_port=False), rest)
+        inner = Door(replace(options, host=f"unix:{behind}", port=0, reuse_port=False), rest)
+        self._rest = AioTransport([inner, *doors[1:]])
         self._front.set_fallback(behind)
         self._reader = threading.Thread(target=self._read, name="native-reader", daemon=True)
         self._taking = False

@@ -85,3 +85,33 @@ def test_metrics_follow_grpc_to_other_machines_and_are_encrypted_there(settings:
 def test_the_command_ends_with_2_and_one_line(tiny_models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run({"models": tiny_models, "host": "0.0.0.0", "port": 0, "metrics_port": 0, "build": False}) == 2
     assert capsys.readouterr().err.startswith("error: --host 0.0.0.0: other machines could reach this port")
+
+
+class TestAdminCalls:
+    """A port of their own protects nothing where whoever reaches one port reaches all."""
+
+    def test_stay_on_the_grpc_port_of_a_private_server(self, settings: Make) -> None:
+        assert listening(settings()).admin is None
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            {"tokens": Path("tokens")},
+            {**PEM, "tls_client_ca": Path("clients.pem")},
+            {"host": "0.0.0.0", "insecure": True},
+            {"host": "0.0.0.0", **PEM},
+        ],
+        ids=["tokens", "client certificates", "plain text", "TLS"],
+    )
+    def test_have_one_on_loopback_otherwise(self, settings: Make, given: dict[str, Any]) -> None:
+        assert listening(settings(**given)).admin == ("127.0.0.1", 8501)
+        assert listening(settings(**given, port=0)).admin == ("127.0.0.1", 0)
+
+    def test_have_the_one_that_is_asked_for(self, settings: Make) -> None:
+        assert listening(settings(admin_port=9000)).admin == ("127.0.0.1", 9000)
+        assert listening(settings(admin_host="127.0.0.2")).admin == ("127.0.0.2", 8501)
+
+    def test_leave_the_machine_encrypted_or_because_it_is_meant(self, settings: Make) -> None:
+        with pytest.raises(ExposureError, match=r"^--admin-host 0\.0\.0\.0: other machines"):
+            listening(settings(admin_host="0.0.0.0"))
+        assert listening(settings(admin_host="0.0.0.0", **PEM)).admin == ("0.0.0.0", 8501)

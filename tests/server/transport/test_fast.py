@@ -22,12 +22,12 @@ import asyncio, sys
 from twinserve_server.transport.fast import proof
 from twinserve_server.transport.fast import support
 from twinserve_server.transport import choice
-from twinserve_server.transport.base import ListenOptions, TransportError
+from twinserve_server.transport.base import Door, ListenOptions, TransportError
 {change}
 async def main():
     try:
         transport = await choice.start_transport(
-            sys.argv[1], ListenOptions("127.0.0.1", 0, False, 1 << 20), [])
+            sys.argv[1], [Door(ListenOptions("127.0.0.1", 0, False, 1 << 20), [])])
     except TransportError as error:
         print("refused:", error.message)
         return

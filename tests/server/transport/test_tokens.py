@@ -13,11 +13,13 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from typer.testing import CliRunner
 
 from support.server_process import TRANSPORTS, ServerProcess, request, wait_until
 from support.tiny_model import items
-from twinserve.v1 import admin_pb2, predict_pb2
+from twinserve.v1 import admin_pb2, admin_pb2_grpc, predict_pb2, predict_pb2_grpc
 from twinserve_client import Client, PermissionDeniedError, UnauthenticatedError
+from twinserve_client.cli import traffic as traffic_command
 from twinserve_server.access.token_file import create_token, revoke_token
 
 Metadata = tuple[tuple[str, str], ...]
@@ -127,6 +129,59 @@ def test_refusals_are_counted_under_their_status(server: ServerProcess, tokens: 
             CALLS[method](server, metadata)
     for code, count in before.items():
         wait_until(lambda code=code, count=count: counted(code) == count + 1, 10)
+
+
+class TestAdminCalls:
+    """They have a port of their own."""
+
+    def test_are_answered_there_to_a_token_with_the_role(self, server: ServerProcess, tokens: Tokens) -> None:
+        assert server.admin_target != server.target
+        question = admin_pb2.GetTrafficRequest()
+        assert server.admin.GetTraffic(question, metadata=tokens.metadata("admin"), timeout=10).traffic.weights
+
+    @pytest.mark.parametrize(
+        ("name", "code"), [("predict", "PERMISSION_DENIED"), ("metrics", "PERMISSION_DENIED"), ("", "UNAUTHENTICATED")]
+    )
+    def test_are_refused_to_everybody_else(self, server: ServerProcess, tokens: Tokens, name: str, code: str) -> None:
+        metadata = tokens.metadata(name) if name else ()
+        change = admin_pb2.SetTrafficRequest(traffic=admin_pb2.Traffic(weights={"int8": 1.0}))
+        for door in (server.admin, admin_pb2_grpc.AdminServiceStub(server.channel)):
+            with pytest.raises(grpc.RpcError) as caught:
+                door.SetTraffic(change, metadata=metadata, timeout=10)
+            assert caught.value.code().name == code
+            assert server.admin_target not in (caught.value.details() or "")
+
+    def test_at_the_other_port_an_admin_is_told_where(self, server: ServerProcess, tokens: Tokens) -> None:
+        client = Client(server.target, token=tokens.secrets["admin"])
+        with client, pytest.raises(PermissionDeniedError) as caught:
+            client.get_status()
+        assert f"admin calls are answered on {server.admin_target} only" in caught.value.message
+
+    def test_nothing_else_is_answered_there_but_health(self, server: ServerProcess, tokens: Tokens) -> None:
+        predict = predict_pb2_grpc.PredictServiceStub(server.admin_channel)
+        with pytest.raises(grpc.RpcError) as caught:
+            predict.Predict(request(items(1)), metadata=tokens.metadata("admin"), timeout=10)
+        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        health = health_pb2_grpc.HealthStub(server.admin_channel)
+        answer = health.Check(health_pb2.HealthCheckRequest(), timeout=10)
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+    def test_reach_it_from_the_sdk_and_the_command_line(
+        self, server: ServerProcess, tokens: Tokens, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with Client(server.target, token=tokens.secrets["admin"], admin_target=server.admin_target) as client:
+            before = client.get_traffic()
+            changed = client.set_traffic({"int8": 1.0}, if_generation=before.generation)
+            assert client.predict(items(1)).variant == "int8"
+            client.set_traffic(before.weights, if_generation=changed.generation)
+            assert client.get_status().processes
+        monkeypatch.setenv("TWINSERVE_TOKEN", tokens.secrets["admin"])
+        words = ["--target", server.target, "--admin-target", server.admin_target]
+        result = CliRunner().invoke(traffic_command.app, words)
+        assert result.exit_code == 0, result.output
+        refused = CliRunner().invoke(traffic_command.app, words[:2])
+        assert refused.exit_code == 1
+        assert "give it as --admin-target" in refused.stderr
 
 
 def test_health_is_open_and_reflection_is_not(server: ServerProcess, tokens: Tokens) -> None:

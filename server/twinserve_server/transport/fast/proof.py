@@ -15,7 +15,7 @@ from twinserve_server.errors import InvalidInputError
 from twinserve_server.rpc.callback import Exchange
 from twinserve_server.rpc.method import RpcMethod
 from twinserve_server.rpc.serve import serve
-from twinserve_server.transport.base import ListenOptions
+from twinserve_server.transport.base import Door, ListenOptions
 from twinserve_server.transport.fast.support import UnsupportedError
 from twinserve_server.transport.fast.transport import FastTransport
 
@@ -39,14 +39,12 @@ async def prove() -> None:
     Raises:
         UnsupportedError: an answer was wrong or did not come.
     """
-    transport = FastTransport(
-        ListenOptions("127.0.0.1", 0, False, 1 << 20),
-        [
-            serve(RpcMethod(SERVICE, "Echo", None, _echo, direct=_Echo()), _Silent()),
-            serve(RpcMethod(SERVICE, "EchoLater", None, _echo), _Silent()),
-            serve(RpcMethod(SERVICE, "Fail", None, _echo, direct=_Fail()), _Silent()),
-        ],
-    )
+    handlers = [
+        serve(RpcMethod(SERVICE, "Echo", None, _echo, direct=_Echo()), _Silent()),
+        serve(RpcMethod(SERVICE, "EchoLater", None, _echo), _Silent()),
+        serve(RpcMethod(SERVICE, "Fail", None, _echo, direct=_Fail()), _Silent()),
+    ]
+    transport = FastTransport([Door(ListenOptions("127.0.0.1", 0, False, 1 << 20), handlers)])
     await transport.start()
     try:
         async with asyncio.timeout(PROOF_SECONDS):

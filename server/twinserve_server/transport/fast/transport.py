@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ from grpc._cython import cygrpc
 
 from twinserve_server.rpc.callback import DirectMethod, DirectStream
 from twinserve_server.rpc.serve import RpcHandler
-from twinserve_server.transport.base import ListenOptions, PortError, channel_arguments
+from twinserve_server.transport.base import Door, ListenOptions, PortError, channel_arguments
 from twinserve_server.transport.fast.calls import DirectRpc, StreamCall, UnaryCall
 from twinserve_server.transport.fast.coroutine_call import CoroutineCall
 from twinserve_server.transport.fast.queue import QueueLoop
@@ -29,26 +30,37 @@ REQUESTED_CALLS: Final = 64
 CANCEL_SECONDS: Final = 1.0
 
 
+@dataclass(slots=True)
+class _Listener:
+    """One port; ``open`` begins the calls of a path."""
+
+    options: ListenOptions
+    open: dict[bytes, Callable[[Any], object]]
+    server: Any = None
+
+
 class FastTransport:
     """Serves handlers on a completion queue."""
 
     name = "fast"
 
-    def __init__(self, options: ListenOptions, handlers: Sequence[RpcHandler]) -> None:
-        """Those of ``handlers`` that have a ``direct`` form are called by it."""
-        self._options = options
+    def __init__(self, doors: Sequence[Door]) -> None:
+        """Those handlers that have a ``direct`` form are called by it."""
         self._loop = QueueLoop()
         self._loop.on_housekeeping = self._watch
         self._unary: list[DirectRpc[DirectMethod]] = []
         self._coroutines: set[CoroutineCall] = set()
-        self._open: dict[bytes, Callable[[Any], object]] = {}
-        for handler in handlers:
-            path = f"/{handler.method.service}/{handler.method.name}".encode()
-            self._open[path] = self._opener(handler)
-        self._server: Any = None
-        #: Where it listens.
-        self.port = options.port
+        self._listeners = [
+            _Listener(
+                door.options,
+                {f"/{item.method.service}/{item.method.name}".encode(): self._opener(item) for item in door.handlers},
+            )
+            for door in doors
+        ]
+        #: Where the first door is.
+        self.port = doors[0].options.port
         self._closing = False
+        self._still_open = len(doors)
         self._ended = asyncio.Event()
 
     @property
@@ -58,37 +70,43 @@ class FastTransport:
 
     async def start(self) -> None:
         """Listen; see :meth:`Transport.start`."""
-        options = self._options
-        self._server = cygrpc.Server(channel_arguments(options), False)
-        self._server.register_completion_queue(self._loop.queue)
-        address = options.address.encode()
-        if options.credentials is None:
-            self.port = self._server.add_http2_port(address)
-        else:
-            self.port = self._server.add_http2_port(address, options.credentials._credentials)  # noqa: SLF001
-        if not self.port:
-            raise PortError(f"cannot listen on {options.address}: the address is in use or not of this machine")
-        self._server.start()
-        for _ in range(REQUESTED_CALLS):
-            self._request_call()
+        for listener in self._listeners:
+            options = listener.options
+            listener.server = server = cygrpc.Server(channel_arguments(options), False)
+            server.register_completion_queue(self._loop.queue)
+            address = options.address.encode()
+            if options.credentials is None:
+                port = server.add_http2_port(address)
+            else:
+                port = server.add_http2_port(address, options.credentials._credentials)  # noqa: SLF001
+            if not port:
+                raise PortError(f"cannot listen on {options.address}: the address is in use or not of this machine")
+            server.start()
+            for _ in range(REQUESTED_CALLS):
+                self._request_call(listener)
+            if listener is self._listeners[0]:
+                self.port = port
         self._loop.attach(find_poller())
 
     async def drain(self, grace_seconds: float) -> None:
         """See :meth:`Transport.drain`."""
         self._closing = True
-        self._server.shutdown(self._loop.queue, self._on_shutdown)
+        for listener in self._listeners:
+            listener.server.shutdown(self._loop.queue, self._on_shutdown)
         self._loop.soon()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_seconds):
                 await self._ended.wait()
         if not self._ended.is_set():
-            self._server.cancel_all_calls()
+            for listener in self._listeners:
+                listener.server.cancel_all_calls()
             self._loop.soon()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(CANCEL_SECONDS):
                     await self._ended.wait()
         self._loop.detach()
-        self._server.destroy()
+        for listener in self._listeners:
+            listener.server.destroy()
 
     def later(self, callback: Callable[[], None]) -> None:
         """See :meth:`Transport.later`."""
@@ -103,15 +121,15 @@ class FastTransport:
         self._unary.append(rpc)
         return partial(UnaryCall, rpc)
 
-    def _request_call(self) -> None:
-        self._server.request_call(self._loop.queue, self._loop.queue, self._on_call)
+    def _request_call(self, listener: _Listener) -> None:
+        listener.server.request_call(self._loop.queue, self._loop.queue, partial(self._on_call, listener))
 
-    def _on_call(self, event: Any) -> None:
+    def _on_call(self, listener: _Listener, event: Any) -> None:
         if not event.success:
             return
         if not self._closing:
-            self._request_call()
-        open_call = self._open.get(event.call_details.method)
+            self._request_call(listener)
+        open_call = listener.open.get(event.call_details.method)
         if open_call is not None:
             open_call(event)
             return
@@ -125,7 +143,9 @@ class FastTransport:
         )
 
     def _on_shutdown(self, _: Any) -> None:
-        self._ended.set()
+        self._still_open -= 1
+        if not self._still_open:
+            self._ended.set()
 
     def _watch(self) -> None:
         now_ns = time.monotonic_ns()
