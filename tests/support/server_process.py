@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.tiny_model import UInt8Array
 from twinserve.v1 import admin_pb2, admin_pb2_grpc, predict_pb2, predict_pb2_grpc
 
-READY_SECONDS = 60.0
+READY_SECONDS = 180.0
 #: Everything that a caller sees is the same on both.
 TRANSPORTS = ("aio", "fast", "native")
 #: Those that speak TLS.
