@@ -37,8 +37,9 @@ from twinserve_bench.simulation import SimulatedMachine, SimulatedVariant
 from twinserve_loadtest.compare.accuracy import TestImages, compare_accuracy
 from twinserve_loadtest.compare.experiment import Experiment
 from twinserve_loadtest.compare.measurements import Settings
+from twinserve_loadtest.record.blocks import Block, BlockPlan
 from twinserve_loadtest.record.percentiles import histogram_of
-from twinserve_loadtest.record.run import Block, BlockPlan, Effect
+from twinserve_loadtest.record.run import Effect
 
 SLOWDOWNS = (1.0, 1.1, 1.2, 1.5)
 LOSSES = (0.003, 0.01, 0.03)

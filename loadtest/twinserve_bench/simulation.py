@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from scipy import signal
 
 from twinserve_loadtest.compare.runner import ArmUnavailableError
+from twinserve_loadtest.record.blocks import Block, BlockPlan
 from twinserve_loadtest.record.percentiles import histogram_of
-from twinserve_loadtest.record.run import Block, BlockPlan
 
 _STEP = 0.25  # seconds between two points of the drift
 _HORIZON = 3600.0

@@ -6,8 +6,9 @@ from typing import Any
 
 from twinserve_loadtest.record.measurement import Dataset, Model, Record, Variant
 from twinserve_loadtest.record.percentiles import new_histogram
-from twinserve_loadtest.record.run import Answers, Arm, Figure, Generator, Latency, Run, Scenario
+from twinserve_loadtest.record.run import Answers, Arm, Generator, Latency, Run
 from twinserve_loadtest.record.stamp import Stamp
+from twinserve_loadtest.record.terms import Figure, Scenario
 from twinserve_loadtest.statistics.paired import wilson_interval
 
 LABELS = ["zero", "one"]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from twinserve_loadtest.record.run import Block
+    from twinserve_loadtest.record.blocks import Block
 
 #: Disagreements that are shown; the count tells how many there are.
 GALLERY_SIZE = 100

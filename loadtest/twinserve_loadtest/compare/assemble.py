@@ -13,7 +13,8 @@ from twinserve_loadtest.compare.verdict import Evidence, judge
 from twinserve_loadtest.record.caveats import caveats_of
 from twinserve_loadtest.record.comparison import Comparison
 from twinserve_loadtest.record.measurement import Dataset, Memory, Model, Record, Variant
-from twinserve_loadtest.record.run import ROLES, Claim, Effect, Interval, Remark, Run, Scenario
+from twinserve_loadtest.record.run import Effect, Interval, Remark, Run
+from twinserve_loadtest.record.terms import ROLES, Claim, Scenario
 from twinserve_loadtest.statistics.amdahl import amdahl_bound
 
 if TYPE_CHECKING:

@@ -37,8 +37,10 @@ if TYPE_CHECKING:
     from twinserve_loadtest.compare.experiment import Extra, Measure
     from twinserve_loadtest.compare.gates import Gate
     from twinserve_loadtest.compare.measurements import Measurements, Settings
+    from twinserve_loadtest.record.blocks import Block, BlockPlan
     from twinserve_loadtest.record.measurement import Model, Record
-    from twinserve_loadtest.record.run import Block, BlockPlan, Effect, Section
+    from twinserve_loadtest.record.run import Effect
+    from twinserve_loadtest.record.terms import Section
     from twinserve_loadtest.record.testset import TestSet
 
 

@@ -11,8 +11,10 @@ import numpy as np
 
 from twinserve_loadtest.compare.design import WARM_UP_CALLS, ScenarioPlan, unit_blocks
 from twinserve_loadtest.compare.effects import Level, estimate_effects
+from twinserve_loadtest.record.blocks import Block, BlockPlan
 from twinserve_loadtest.record.comparison import CrossoverCell
-from twinserve_loadtest.record.run import ROLES, Block, BlockPlan, RateSearch, Remark
+from twinserve_loadtest.record.run import RateSearch, Remark
+from twinserve_loadtest.record.terms import ROLES
 from twinserve_loadtest.statistics.bootstrap import LatencyTable, percentile_ratios
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from twinserve_loadtest.record.run import BlockPlan, Phase, Role, Scenario
+from twinserve_loadtest.record.blocks import BlockPlan
+from twinserve_loadtest.record.terms import Phase, Role, Scenario
 
 #: Least pairs before an interval is looked at.
 LEAST_PAIRS = 20

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from twinserve_loadtest.compare.design import PAIRS_PER_UNIT, ScenarioPlan
+from twinserve_loadtest.record.blocks import Block, whole_units
 from twinserve_loadtest.record.percentiles import least_samples, percentile_name
-from twinserve_loadtest.record.run import ROLES, Block, Claim, Effect, Interval, Phase, Role, whole_units
+from twinserve_loadtest.record.run import Effect, Interval
+from twinserve_loadtest.record.terms import ROLES, Claim, Phase, Role
 from twinserve_loadtest.statistics.bootstrap import LatencyTable, LogRatio, percentile_ratios, rate_ratio
 
 if TYPE_CHECKING:

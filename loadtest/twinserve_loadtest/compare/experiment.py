@@ -27,19 +27,9 @@ from twinserve_loadtest.compare.effects import (
 from twinserve_loadtest.compare.measurements import Measurements, Progress, Settings
 from twinserve_loadtest.compare.runner import ArmUnavailableError, Runner
 from twinserve_loadtest.compare.sizing import plan_scenarios
-from twinserve_loadtest.record.run import (
-    ROLES,
-    Block,
-    BlockPlan,
-    Effect,
-    Look,
-    Phase,
-    Remark,
-    Role,
-    Scenario,
-    Section,
-    whole_units,
-)
+from twinserve_loadtest.record.blocks import Block, BlockPlan, whole_units
+from twinserve_loadtest.record.run import Effect, Look, Remark
+from twinserve_loadtest.record.terms import ROLES, Phase, Role, Scenario, Section
 from twinserve_loadtest.statistics.sequential import SequentialLooks
 
 PILOT_REQUESTS = 200

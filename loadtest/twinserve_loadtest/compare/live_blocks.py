@@ -17,7 +17,7 @@ from twinserve_loadtest.generate.record import BlockRecord, merged
 from twinserve_loadtest.generate.recorder import OK
 from twinserve_loadtest.generate.spec import BlockSpec, open_loop_users
 from twinserve_loadtest.generate.validity import judge
-from twinserve_loadtest.record.run import Block
+from twinserve_loadtest.record.blocks import Block
 from twinserve_loadtest.record.stamp import cpu_times, steal_between
 from twinserve_loadtest.target.cpu_clock import CpuClock
 
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from twinserve_client import TLS
-    from twinserve_loadtest.record.run import BlockPlan, Figure, Scenario
+    from twinserve_loadtest.record.blocks import BlockPlan
+    from twinserve_loadtest.record.terms import Figure, Scenario
     from twinserve_loadtest.record.testset import TestSet
 
 #: Offline: requests in flight, so that the next batch always waits.

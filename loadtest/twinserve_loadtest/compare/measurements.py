@@ -8,7 +8,9 @@ from typing import Literal
 from twinserve_loadtest.compare.design import LEAST_PAIRS, PAIRS_PER_UNIT, ScenarioPlan
 from twinserve_loadtest.compare.effects import noise_floor
 from twinserve_loadtest.compare.sizing import QUICK_SIZES, Sizes
-from twinserve_loadtest.record.run import Block, Effect, Look, Remark, Role
+from twinserve_loadtest.record.blocks import Block
+from twinserve_loadtest.record.run import Effect, Look, Remark
+from twinserve_loadtest.record.terms import Role
 
 
 @dataclass(frozen=True, slots=True)

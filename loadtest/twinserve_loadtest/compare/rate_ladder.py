@@ -16,8 +16,10 @@ import numpy as np
 
 from twinserve_loadtest.compare.design import pair_seed
 from twinserve_loadtest.compare.effects import Estimate, Level
+from twinserve_loadtest.record.blocks import Block, BlockPlan
 from twinserve_loadtest.record.percentiles import least_samples, merge_histograms, percentile_name, read_percentiles
-from twinserve_loadtest.record.run import ROLES, Block, BlockPlan, RatePoint, RateSearch, Remark, Role
+from twinserve_loadtest.record.run import RatePoint, RateSearch, Remark
+from twinserve_loadtest.record.terms import ROLES, Role
 from twinserve_loadtest.statistics.bootstrap import LatencyTable, LogRatio, draw_units
 
 if TYPE_CHECKING:

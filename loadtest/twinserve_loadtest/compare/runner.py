@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from twinserve_loadtest.record.run import Block, BlockPlan
+    from twinserve_loadtest.record.blocks import Block, BlockPlan
 
 
 class ArmUnavailableError(Exception):

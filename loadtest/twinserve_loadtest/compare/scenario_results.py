@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from twinserve_loadtest.compare.design import PAIRS_PER_UNIT, ScenarioPlan
+from twinserve_loadtest.record.blocks import BLOCKS_PER_UNIT, Block, whole_units
 from twinserve_loadtest.record.percentiles import merge_histograms, read_percentiles
-from twinserve_loadtest.record.run import BLOCKS_PER_UNIT, ROLES, Arm, Block, Latency, Run, Stages, whole_units
+from twinserve_loadtest.record.run import Arm, Latency, Run, Stages
+from twinserve_loadtest.record.terms import ROLES
 from twinserve_loadtest.statistics.bootstrap import LatencyTable, cdf_band
 
 if TYPE_CHECKING:

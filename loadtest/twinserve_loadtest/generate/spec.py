@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from twinserve_loadtest.record.run import Scenario
+from twinserve_loadtest.record.terms import Scenario
 
 ROUTED = "(router)"
 """Stands for the variant of a request that named none and was not answered."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from twinserve_loadtest.record.percentiles import least_samples, merge_histograms
-from twinserve_loadtest.record.run import Figure, Generator
+from twinserve_loadtest.record.run import Generator
+from twinserve_loadtest.record.terms import Figure
 
 if TYPE_CHECKING:
     from hdrh.histogram import HdrHistogram

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 from twinserve_loadtest.generate.recorder import OK
 from twinserve_loadtest.generate.spec import ROUTED
-from twinserve_loadtest.record.run import SECTIONS, TITLES, Remark
+from twinserve_loadtest.record.run import Remark
+from twinserve_loadtest.record.terms import SECTIONS, TITLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from twinserve_loadtest.generate.record import BlockRecord
     from twinserve_loadtest.generate.spec import BlockSpec
-    from twinserve_loadtest.record.run import Scenario
+    from twinserve_loadtest.record.terms import Scenario
 
 REFUSED = "RESOURCE_EXHAUSTED"
 """A server that pushes back under load answers as it should: a result, not a loss."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from twinserve_loadtest.generate.spec import BlockSpec
-from twinserve_loadtest.record.run import Scenario
+from twinserve_loadtest.record.terms import Scenario
 
 LoadMode = Literal["standard"] | Scenario
 LOAD_MODES: tuple[str, ...] = ("standard", *get_args(Scenario))

@@ -17,8 +17,9 @@ from twinserve_loadtest.loadtest.step import FAILURE_LIMIT, StepSearch
 from twinserve_loadtest.loadtest.summarise import summarise
 from twinserve_loadtest.record.caveats import caveats_of
 from twinserve_loadtest.record.measurement import Record
-from twinserve_loadtest.record.run import RatePoint, RateSearch, Remark, Run, Scenario
+from twinserve_loadtest.record.run import RatePoint, RateSearch, Remark, Run
 from twinserve_loadtest.record.stamp import cpu_times, steal_between
+from twinserve_loadtest.record.terms import Scenario
 from twinserve_loadtest.target.stamp import serving_stamp
 
 if TYPE_CHECKING:

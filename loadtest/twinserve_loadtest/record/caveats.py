@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from twinserve_loadtest.record.percentiles import why_withheld
-from twinserve_loadtest.record.run import SECTIONS, Remark
+from twinserve_loadtest.record.run import Remark
+from twinserve_loadtest.record.terms import SECTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

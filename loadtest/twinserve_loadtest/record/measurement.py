@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from twinserve_loadtest.record.comparison import Comparison
-from twinserve_loadtest.record.run import Effect, RateSearch, Remark, Run, Scenario
+from twinserve_loadtest.record.run import Effect, RateSearch, Remark, Run
 from twinserve_loadtest.record.stamp import Stamp
+from twinserve_loadtest.record.terms import Scenario
 
 SCHEMA_VERSION = 2
 NOT_ANSWERED = 65535

@@ -7,7 +7,8 @@ import re
 from typing import Any
 
 from twinserve_loadtest.record.percentiles import new_histogram
-from twinserve_loadtest.record.run import SECTIONS, SERVER_STAGES, TITLES
+from twinserve_loadtest.record.run import SERVER_STAGES
+from twinserve_loadtest.record.terms import SECTIONS, TITLES
 from twinserve_loadtest.record.wire import encode_histogram
 
 _SCENARIOS = {"single_stream": "single-stream", "server": "open"}

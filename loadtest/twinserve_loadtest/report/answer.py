@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from twinserve_loadtest.record.comparison import Comparison, Verdict
     from twinserve_loadtest.record.measurement import Record
-    from twinserve_loadtest.record.run import Arm, Figure, Scenario
+    from twinserve_loadtest.record.run import Arm
+    from twinserve_loadtest.record.terms import Figure, Scenario
 
 Effects = dict[tuple[str, str], Effect]
 """By scenario and metric."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from twinserve_loadtest.record.run import Claim
+from twinserve_loadtest.record.terms import Claim
 
 Scale = Literal["linear", "log", "percentile"]
 

@@ -10,7 +10,7 @@ from twinserve_loadtest.report.numbers import rate, significant, span, times
 
 if TYPE_CHECKING:
     from twinserve_loadtest.record.comparison import CrossoverCell
-    from twinserve_loadtest.record.run import Claim
+    from twinserve_loadtest.record.terms import Claim
     from twinserve_loadtest.report.inputs import Inputs
 
 _CAPTION = (

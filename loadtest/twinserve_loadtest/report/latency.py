@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twinserve_loadtest.record.run import EQUAL_LOAD
+from twinserve_loadtest.record.terms import EQUAL_LOAD
 from twinserve_loadtest.report.cdf import points_of_band, points_of_histogram
 from twinserve_loadtest.report.content import Axis, DataTable, LineChart, Series
 from twinserve_loadtest.report.document import Figure, Section

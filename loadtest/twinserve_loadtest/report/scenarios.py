@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twinserve_loadtest.record.run import TITLES
+from twinserve_loadtest.record.terms import TITLES
 from twinserve_loadtest.report.numbers import rate
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twinserve_loadtest.record.run import EQUAL_LOAD
+from twinserve_loadtest.record.terms import EQUAL_LOAD
 from twinserve_loadtest.report.document import Loads, Served, Value
 from twinserve_loadtest.report.scenarios import conditions_of, load_of
 from twinserve_loadtest.report.throughput import throughput_interval

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from twinserve_loadtest.record.run import whole_units
+from twinserve_loadtest.record.blocks import whole_units
 from twinserve_loadtest.report.content import Axis, IntervalChart, IntervalRow
 from twinserve_loadtest.report.document import Figure, Section
 from twinserve_loadtest.report.leads import listed

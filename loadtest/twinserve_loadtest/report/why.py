@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twinserve_loadtest.record.run import EQUAL_LOAD
+from twinserve_loadtest.record.terms import EQUAL_LOAD
 from twinserve_loadtest.report.content import Axis, DataTable, Part, Stack, StackedChart
 from twinserve_loadtest.report.document import Figure, Section
 from twinserve_loadtest.report.numbers import percent, significant

@@ -9,7 +9,8 @@ import pytest
 
 from twinserve_loadtest.compare.design import ScenarioPlan, unit_blocks
 from twinserve_loadtest.compare.sizing import Sizes, plan_scenarios
-from twinserve_loadtest.record.run import BlockPlan, Phase
+from twinserve_loadtest.record.blocks import BlockPlan
+from twinserve_loadtest.record.terms import Phase
 
 PLAN = ScenarioPlan("open", "open", (0.5, 0.99), 0.5, requests=300, rate=400.0)
 

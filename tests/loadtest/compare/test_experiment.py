@@ -13,7 +13,9 @@ from twinserve_loadtest.compare.crossover import crossover_cells, survey
 from twinserve_loadtest.compare.experiment import Experiment, Extra
 from twinserve_loadtest.compare.measurements import Measurements, Progress, Settings
 from twinserve_loadtest.compare.rate_ladder import Objective, climb, rate_search
-from twinserve_loadtest.record.run import Block, BlockPlan, Effect, Section
+from twinserve_loadtest.record.blocks import Block, BlockPlan
+from twinserve_loadtest.record.run import Effect
+from twinserve_loadtest.record.terms import Section
 
 LABELS = np.random.default_rng(0).integers(0, 10, 2000)
 QUIET = Noise(drift_sd=0.01, seconds_between_bursts=1e9, request_sd=0.05, preempted_share=0.002)

@@ -13,8 +13,9 @@ from support.server_process import ServerProcess
 from support.tiny_model import classes_of, items
 from twinserve_loadtest.compare.live_blocks import LiveBlocks, block_spec
 from twinserve_loadtest.compare.runner import ArmUnavailableError
+from twinserve_loadtest.record.blocks import BlockPlan
 from twinserve_loadtest.record.measurement import Dataset
-from twinserve_loadtest.record.run import BlockPlan, Phase, Scenario
+from twinserve_loadtest.record.terms import Phase, Scenario
 from twinserve_loadtest.record.testset import TestSet
 from twinserve_loadtest.target.cpu_clock import CpuClock
 from twinserve_loadtest.target.stamp import cpu_clock

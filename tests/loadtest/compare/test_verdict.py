@@ -11,9 +11,10 @@ from twinserve_loadtest.compare.accuracy import TestImages, compare_accuracy
 from twinserve_loadtest.compare.exit_codes import EXIT_CODES
 from twinserve_loadtest.compare.gates import parse_gates
 from twinserve_loadtest.compare.verdict import Evidence, judge
+from twinserve_loadtest.record.blocks import Block, BlockPlan
 from twinserve_loadtest.record.comparison import PairedAccuracy, Verdict
 from twinserve_loadtest.record.percentiles import histogram_of
-from twinserve_loadtest.record.run import Block, BlockPlan, Effect, Interval
+from twinserve_loadtest.record.run import Effect, Interval
 
 
 def speedup(

@@ -11,6 +11,7 @@ from loadtest.report.sample_answers import CLASSES, IntArray, confusion, make_an
 from loadtest.report.sample_digits import draw_digits
 from loadtest.report.sample_load_test import FIGURES, IMAGES, MEGABYTE, STAMP, draw_latencies, sample_model
 from twinserve_loadtest.compare.scenario_results import arm_of
+from twinserve_loadtest.record.blocks import Block, BlockPlan
 from twinserve_loadtest.record.caveats import caveats_of
 from twinserve_loadtest.record.comparison import (
     Comparison,
@@ -23,11 +24,8 @@ from twinserve_loadtest.record.comparison import (
 from twinserve_loadtest.record.measurement import Dataset, Record
 from twinserve_loadtest.record.percentiles import histogram_of, new_histogram
 from twinserve_loadtest.record.run import (
-    ROLES,
     Answers,
     Arm,
-    Block,
-    BlockPlan,
     Effect,
     Interval,
     Latency,
@@ -35,9 +33,9 @@ from twinserve_loadtest.record.run import (
     RatePoint,
     RateSearch,
     Run,
-    Scenario,
     Stages,
 )
+from twinserve_loadtest.record.terms import ROLES, Scenario
 from twinserve_loadtest.record.wire import encode_classes
 from twinserve_loadtest.statistics.amdahl import amdahl_bound
 from twinserve_loadtest.statistics.bootstrap import LatencyTable, cdf_band

@@ -11,17 +11,7 @@ from loadtest.report.sample_answers import confusion, make_answers, make_labels
 from twinserve_loadtest.record.caveats import caveats_of
 from twinserve_loadtest.record.measurement import Dataset, Memory, Model, Record, Variant
 from twinserve_loadtest.record.percentiles import histogram_of, read_percentiles
-from twinserve_loadtest.record.run import (
-    Answers,
-    Arm,
-    Generator,
-    Latency,
-    RatePoint,
-    RateSearch,
-    Remark,
-    Run,
-    Stages,
-)
+from twinserve_loadtest.record.run import Answers, Arm, Generator, Latency, RatePoint, RateSearch, Remark, Run, Stages
 from twinserve_loadtest.record.stamp import Stamp
 from twinserve_loadtest.record.wire import encode_classes
 from twinserve_loadtest.statistics.paired import wilson_interval

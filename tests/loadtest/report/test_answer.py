@@ -14,7 +14,8 @@ from support.records import make_arm, make_record
 from twinserve_loadtest.record.caveats import caveats_of
 from twinserve_loadtest.record.comparison import VerdictOutcome
 from twinserve_loadtest.record.measurement import Dataset, Record
-from twinserve_loadtest.record.run import Figure, Run, Scenario
+from twinserve_loadtest.record.run import Run
+from twinserve_loadtest.record.terms import Figure, Scenario
 from twinserve_loadtest.report.answer import headlines
 from twinserve_loadtest.report.document import Document
 
