@@ -6,6 +6,11 @@ import ipaddress
 import socket
 
 
+def host_and_port(host: str, port: int) -> str:
+    """An address as it is written: IPv6 goes into brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def is_private(host: str) -> bool:
     """Whether a port that listens on ``host``, a name or an address, can be reached from this machine only."""
     try:

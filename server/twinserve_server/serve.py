@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
+from twinserve_host.exposure import host_and_port
 from twinserve_server.artefact.repository import find_versions
 from twinserve_server.errors import ArtefactError, TwinserveError
 from twinserve_server.host.standard_error import protect_standard_error
@@ -130,9 +131,11 @@ def announce(supervisor: Supervisor, port: int, metrics_port: int) -> None:
     tls = "" if (files := tls_files(settings)) is None else " (mutual TLS)" if files.client_ca else " (TLS)"
     beside = listening(settings)
     scheme = "https" if beside.metrics_tls else "http"
-    where = f"gRPC {settings.host}:{port}{tls}   metrics {scheme}://{beside.metrics_host}:{metrics_port}/metrics"
+    metrics = f"{scheme}://{host_and_port(beside.metrics_host, metrics_port)}/metrics"
+    where = f"gRPC {host_and_port(settings.host, port)}{tls}   metrics {metrics}"
     if supervisor.admin is not None:
-        where += f"   admin {supervisor.admin[0]}:{supervisor.admin[1]}"
+        where += f"   admin {host_and_port(*supervisor.admin)}"
+    where = escape(where)
     assert supervisor.plan.sizing is not None
     for reason in supervisor.plan.sizing.reasons:
         console.print(f"[dim]{escape(reason)}[/]", highlight=False, soft_wrap=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-from twinserve_host.exposure import is_private
+from twinserve_host.exposure import host_and_port, is_private
 from twinserve_server.access.guard import Guard
 from twinserve_server.access.token_file import TokenFile
 from twinserve_server.access.tokens import TokenError
@@ -83,8 +83,8 @@ async def run_server(
             )
         except OSError as error:
             raise StartError(
-                f"--metrics-port: cannot listen on {beside.metrics_host}:{settings.metrics_port} ({error.strerror}); "
-                "choose another one, or 0 for any"
+                f"--metrics-port: cannot listen on {host_and_port(beside.metrics_host, settings.metrics_port)} "
+                f"({error.strerror}); choose another one, or 0 for any"
             ) from None
         stack.callback(metrics_server.server_close)
         stack.callback(metrics_server.shutdown)
@@ -159,8 +159,8 @@ def reserve_port(option: str, host: str, port: int) -> socket.socket:
         held.bind((host, port))
     except OSError as error:
         raise StartError(
-            f"{option}: cannot listen on {host}:{port} ({error.strerror}); is another server running there? "
-            "Choose another one, or 0 for any"
+            f"{option}: cannot listen on {host_and_port(host, port)} ({error.strerror}); is another server "
+            "running there? Choose another one, or 0 for any"
         ) from None
     return held
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from twinserve_host.exposure import host_and_port
 from twinserve_server.errors import TwinserveError
 from twinserve_server.rpc.serve import RpcHandler
 
@@ -42,9 +43,7 @@ class ListenOptions:
     @property
     def address(self) -> str:
         """As gRPC wants it: an IPv6 address goes into brackets, ``unix:path`` is one by itself."""
-        if self.host.startswith("unix:"):
-            return self.host
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return self.host if self.host.startswith("unix:") else host_and_port(self.host, self.port)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 
 import structlog
 
 from twinserve_server.transport.base import Door, Transport, TransportError
 from twinserve_server.transport.fast import support
+from twinserve_server.transport.ipv4 import only_ipv4
 
 log = structlog.get_logger()
 
@@ -40,13 +42,18 @@ async def start_transport(choice: str, doors: Sequence[Door]) -> Transport:
                 ) from None
             log.warning("fast_transport_unavailable", reason=str(error), instead="aio")
         else:
-            await transport.start()
-            return transport
+            return await _started(transport, doors)
     # Each transport is imported only where it serves: the other would cost memory.
     from twinserve_server.transport.aio import AioTransport  # noqa: PLC0415
 
-    transport = AioTransport(doors)
-    await transport.start()
+    return await _started(AioTransport(doors), doors)
+
+
+async def _started(transport: Transport, doors: Sequence[Door]) -> Transport:
+    async with AsyncExitStack() as stack:
+        for door in doors:
+            await stack.enter_async_context(only_ipv4(door.options.host, door.options.port))
+        await transport.start()
     return transport
 
 
