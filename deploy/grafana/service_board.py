@@ -236,7 +236,7 @@ def _processes(found: dashboard.Dashboard) -> dashboard.Dashboard:
                 "Restarts by process",
                 "Unplanned ends of a process that was started again, since the server started.",
                 units.Short,
-                query(f"twinserve_process_restarts_total{{{INSTANCE}}}", "{{process}}"),
+                query(f"twinserve_process_restarts_total{{{INSTANCE}}}", "{{process}} {{reason}}"),
                 span=8,
             )
         )

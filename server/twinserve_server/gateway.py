@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import gc
 import os
-import signal
 import sys
 import time
 from typing import Any
@@ -28,11 +27,23 @@ from twinserve_server.engine.channel import ModelChannel
 from twinserve_server.engine.engine import Engine, ServedModel
 from twinserve_server.engine.feedback import FeedbackStore, Judgement
 from twinserve_server.engine.links import ModelLinks
-from twinserve_server.engine.router import Router, ShadowPolicy, TrafficPolicy
+from twinserve_server.engine.router import Router
 from twinserve_server.errors import TwinserveError
 from twinserve_server.host.standard_error import StandardError
 from twinserve_server.ipc.addresses import is_ours
 from twinserve_server.ipc.control import SUPERVISOR_SECONDS, ControlLine
+from twinserve_server.ipc.messages import (
+    ALIVE_SECONDS,
+    Alive,
+    Drain,
+    Failed,
+    Judge,
+    Judged,
+    Message,
+    Serving,
+    SetPolicy,
+    ToGateway,
+)
 from twinserve_server.ipc.process_config import GatewayConfig, read_config
 from twinserve_server.metrics.tallies import RpcTally
 from twinserve_server.rpc.auth import admission, elsewhere
@@ -69,7 +80,8 @@ class Gateway:
         self._telemetry = Telemetry(config)
         self._recorder = self._telemetry.recorder
         self._links = ModelLinks(is_ours)
-        self._control = ControlLine(self._on_control, SUPERVISOR_SECONDS)
+        self._control = ControlLine(ToGateway, self._on_message, SUPERVISOR_SECONDS)
+        self._draining = False
         self._drained = asyncio.Event()
         self._health = health.aio.HealthServicer()
         self._engine = Engine(
@@ -98,11 +110,12 @@ class Gateway:
                 for replica, path in enumerate(reached.addresses):
                     self._links.connect(channel, replica, path)
         await self._control.opened.wait()
+        beating = asyncio.ensure_future(self._beat())
         try:
             self._transport = await self._listen()
         except TwinserveError as error:
-            self._control.notify("failed", message=error.message)
-            await asyncio.sleep(0.1)
+            self._control.notify(Failed(error.message))
+            await self._control.close()
             return 3
         ticker = asyncio.ensure_future(self._tick())
         # What was made until now lives as long as the process: the collector need not look at it again.
@@ -112,7 +125,9 @@ class Gateway:
         await self._drained.wait()
         ticker.cancel()
         self._links.close()
-        self._telemetry.close()
+        # In a thread: to send the last traces may take a while, during which this process lives.
+        await asyncio.to_thread(self._telemetry.close)
+        beating.cancel()
         return 0
 
     async def _listen(self) -> Transport:
@@ -123,7 +138,10 @@ class Gateway:
         return transport
 
     async def drain(self, grace_seconds: float) -> None:
-        """Stop taking requests, answer those accepted, then end."""
+        """Stop taking requests, answer those accepted, then end. To be told again changes nothing."""
+        if self._draining:
+            return
+        self._draining = True
         await self._health.enter_graceful_shutdown()
         self._engine.draining = True
         if self._transport is not None:
@@ -199,20 +217,24 @@ class Gateway:
                 handlers.append(serve(method, tally, self._telemetry.journal, admit))
         return Door(options, handlers)
 
-    async def _on_control(self, method: str, params: dict[str, Any]) -> dict[str, Any] | None:
-        if method == "drain":
-            await self.drain(params["grace_seconds"])
-        elif method == "set_policy":
-            self._engine.set_policy(params["model"], _policy(params["policy"]))
-        elif method == "judge":
-            if not self._engine.knows(params["request_id"]):
-                return {}
-            return _judgement_values(self._engine.judge(params["request_id"], params["labels"]))
+    async def _on_message(self, message: ToGateway) -> Message | None:
+        match message:
+            case Drain(grace_seconds=seconds):
+                await self.drain(seconds)
+            case SetPolicy(model=model, policy=policy):
+                self._engine.set_policy(model, policy)
+            case Judge(request_id=request_id, labels=labels):
+                return Judged(self._engine.judge(request_id, labels) if self._engine.knows(request_id) else None)
         return None
 
     async def _judge_elsewhere(self, request_id: str, labels: list[int]) -> Judgement | None:
-        found = await call_supervisor(self._control, "judge", request_id=request_id, labels=labels)
-        return Judgement(**found) if found else None
+        return (await call_supervisor(self._control, Judge(request_id, labels), Judged)).judgement
+
+    async def _beat(self) -> None:
+        with contextlib.suppress(ConnectionError):
+            while True:
+                self._control.notify(Alive())
+                await asyncio.sleep(ALIVE_SECONDS)
 
     async def _tick(self) -> None:
         announced = False
@@ -235,7 +257,7 @@ class Gateway:
                     await self._set_health(f"{name}/{variant}", channel.ready)
             if ready and not announced and self._transport is not None:
                 announced = True
-                self._control.notify("serving", transport=self._transport.name)
+                self._control.notify(Serving(self._transport.name))
             await asyncio.sleep(TICK_SECONDS)
 
     async def _set_health(self, service: str, serving: bool) -> None:
@@ -243,38 +265,17 @@ class Gateway:
         await self._health.set(service, status.SERVING if serving else status.NOT_SERVING)
 
 
-def _policy(values: dict[str, Any]) -> TrafficPolicy:
-    shadows = tuple(ShadowPolicy(*pair) for pair in values["shadows"])
-    return TrafficPolicy(values["weights"], shadows, values["generation"])
-
-
-def _judgement_values(judgement: Judgement) -> dict[str, Any]:
-    return {
-        "model": judgement.model,
-        "variant": judgement.variant,
-        "correct": judgement.correct,
-        "total": judgement.total,
-    }
-
-
 def main() -> int:
     """Run a gateway until the supervisor says otherwise."""
     config, control = read_config(GatewayConfig)
-    # The supervisor decides how a gateway ends; a Ctrl-C in the terminal reaches every process of the group.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     if config.cores:
         os.sched_setaffinity(0, config.cores)
     log_to = configure_logging(config.settings.log_format, config.settings.log_level, process=config.name)
 
     async def run() -> int:
-        gateway = Gateway(config, log_to)
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, lambda: asyncio.ensure_future(gateway.drain(10.0)))
-        return await gateway.run(control)
+        return await Gateway(config, log_to).run(control)
 
-    with contextlib.suppress(KeyboardInterrupt):
-        return asyncio.run(run())
-    return 0
+    return asyncio.run(run())
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ import contextlib
 import importlib.util
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +17,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from twinserve_host.exposure import host_and_port
-from twinserve_server.artefact.repository import find_versions
+from twinserve_host.python import environment, python
 from twinserve_server.errors import ArtefactError, TwinserveError
 from twinserve_server.host.standard_error import protect_standard_error
 from twinserve_server.settings.exposure import listening, tls_files
@@ -30,7 +29,9 @@ from twinserve_server.telemetry.logs import configure_logging
 console = Console(stderr=True)
 
 #: What a first start runs to have models; the folder comes last.
-BUILD = (sys.executable, "-m", "twinserve_client.cli.main", "models", "build", "--models")
+BUILD = (*python("-m", "twinserve_client.cli.main"), "models", "build", "--models")
+#: What a build that was interrupted may have left.
+BUILT: Final = {"mnist"}
 #: Exit code after Ctrl-C.
 INTERRUPTED: Final = 130
 #: So long a build may take to end by the Ctrl-C that has reached it.
@@ -40,7 +41,8 @@ INTERRUPT_SECONDS: Final = 5.0
 def run(given: Mapping[str, Any]) -> int:
     """Serve with the settings given by flags, or only say what would run; return the exit code.
 
-    0: after a drain; 1: models that cannot be served; 2: wrong settings; what a first build ended with, if it failed.
+    0: after a drain; 1: models that cannot be served; 2: wrong settings; 130: Ctrl-C would not wait for the drain; what
+    a first build ended with, if it failed.
     """
     protect_standard_error()
     try:
@@ -54,8 +56,8 @@ def run(given: Mapping[str, Any]) -> int:
         listening(settings)
         if (tls := tls_files(settings)) is not None:
             tls.check()
-        if settings.build and not (settings.models.is_dir() and find_versions(settings.models)):
-            code = build_models(settings.models)
+        if settings.models is None and settings.build and nothing_in(settings.model_folder):
+            code = build_models(settings.model_folder)
             if code:
                 return code
         with console.status("starting …") as status:
@@ -73,7 +75,8 @@ def run(given: Mapping[str, Any]) -> int:
                 status.stop()
                 announce(supervisor, port, metrics_port)
 
-            asyncio.run(run_server(settings, on_progress=progress, on_ready=ready))
+            if not asyncio.run(run_server(settings, on_progress=progress, on_ready=ready)):
+                return INTERRUPTED
     except TwinserveError as error:
         say_error(error.message)
         return 1 if isinstance(error, ArtefactError) else 2
@@ -83,6 +86,11 @@ def run(given: Mapping[str, Any]) -> int:
 def say_error(message: str) -> None:
     """One line, whatever the width of the terminal and whatever brackets it holds."""
     console.print(f"[red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
+
+
+def nothing_in(folder: Path) -> bool:
+    """Whether a build may put models there: the folder is missing, or holds nothing but what a build has left."""
+    return not folder.exists() or (folder.is_dir() and {path.name for path in folder.iterdir()} <= BUILT)
 
 
 def build_models(folder: Path) -> int:
@@ -98,7 +106,7 @@ def build_models(folder: Path) -> int:
         )
     console.print(f"[yellow]No models in {escape(str(folder))}: building the MNIST pair once.[/]")
     # In a process of its own: torch would stay in the supervisor for as long as the server lives.
-    build = subprocess.Popen([*BUILD, str(folder)])
+    build = subprocess.Popen([*BUILD, str(folder)], env=environment())
     before = signal.signal(signal.SIGTERM, lambda *_: build.terminate())
     try:
         code = build.wait()
@@ -119,7 +127,7 @@ def announce(supervisor: Supervisor, port: int, metrics_port: int) -> None:
     settings = supervisor.plan.settings
     table = Table.grid(padding=(0, 2))
     for name, version in supervisor.plan.versions.items():
-        shares = supervisor.policies[name].shares
+        shares = supervisor.traffic.policies[name].shares
         for variant in version.variants.values():
             table.add_row(
                 f"[bold]{name}[/] v{version.version}",

@@ -129,6 +129,12 @@ class ServerProcess:
         os.kill(pid, signal.SIGKILL)
         return pid
 
+    def stop_process(self, name: str) -> int:
+        """SIGSTOP one process by name, as if it hung; its PID."""
+        pid = next(process.pid for process in self.processes() if process.name == name)
+        os.kill(pid, signal.SIGSTOP)
+        return pid
+
     def wait_restarted(self, name: str, restarts: int = 1) -> None:
         """Wait until a process was restarted that often and is ready again."""
 

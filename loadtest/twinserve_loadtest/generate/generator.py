@@ -10,13 +10,13 @@ import json
 import os
 import select
 import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from twinserve_host.python import environment, python
 from twinserve_loadtest.generate.record import BlockRecord
 from twinserve_loadtest.record.testset import FILE_NAME, save_test_set
 from twinserve_loadtest.record.wire import from_plain, to_plain
@@ -71,14 +71,14 @@ class LoadGenerator:
         self._log = folder / "worker.log"
         # gevent's timers are one millisecond coarse with epoll and microseconds fine with select; the worker
         # watches a handful of descriptors only (gRPC polls its own).
-        environment = {**os.environ, "GEVENT_BACKEND": "select"}
+        coarse = environment(GEVENT_BACKEND="select")
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "twinserve_loadtest.generate.worker"],
+                python("-m", "twinserve_loadtest.generate.worker"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=environment,
+                env=coarse,
                 process_group=0,  # a Ctrl-C at the terminal is ours to handle
             )
         try:

@@ -5,9 +5,9 @@ The load test knows the server by its command line and its ready file only.
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
+from twinserve_host.python import python
 from twinserve_loadtest.target.managed import ManagedServer
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class LocalServer(ManagedServer):
     def __init__(self, models: Path, variants: list[str], *, threads: int = 1, batching: bool = True) -> None:
         super().__init__(
             [
-                *(sys.executable, "-m", "twinserve_server"),
+                *python("-m", "twinserve_server"),
                 *("--models", str(models)),
                 *("--variants", ",".join(dict.fromkeys(variants))),
                 *("--threads", str(threads)),

@@ -32,14 +32,24 @@ def load_repository(root: Path) -> dict[str, ModelVersion]:
     Raises:
         ArtefactError: ``root`` is not a folder, holds no model, or a manifest is wrong.
     """
+    build = f"`twinserve models build --models {root}`"
+    if not root.exists():
+        raise ArtefactError(f"model folder {root}: is not there; name another folder, or build it with {build}")
     if not root.is_dir():
-        raise ArtefactError(f"model folder {root}: is not there; build it with `twinserve models build`")
+        raise ArtefactError(f"model folder {root}: is no folder; name one that holds <model>/<version>/{MANIFEST_NAME}")
     versions = find_versions(root)
     if not versions:
-        others = [str(path.parent.relative_to(root)) for path in sorted(root.glob(f"*/*/{MANIFEST_NAME}"))[:3]]
-        found = f" (found: {', '.join(others)}; a version is a number of up to nine digits)" if others else ""
         raise ArtefactError(
-            f"model folder {root}: holds no <model>/<version>/{MANIFEST_NAME}{found}; "
-            "build it with `twinserve models build`"
+            f"model folder {root}: holds no <model>/<version>/{MANIFEST_NAME} ({_found(root)}); "
+            f"name another folder, or build models there with {build}"
         )
     return {model: read_manifest(folders[0]) for model, folders in versions.items()}
+
+
+def _found(root: Path) -> str:
+    others = [str(path.parent.relative_to(root)) for path in sorted(root.glob(f"*/*/{MANIFEST_NAME}"))[:3]]
+    if others:
+        return f"found: {', '.join(others)}; a version is a number of up to nine digits"
+    names = sorted(path.name + "/" * path.is_dir() for path in root.iterdir())
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f"found: {', '.join(names[:5])}{more}" if names else "it is empty"

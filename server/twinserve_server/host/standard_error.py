@@ -105,7 +105,8 @@ def protect_standard_error() -> StandardError:
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+            # Takes the lowest number that is free, which is this one. The processes that are started have it, too.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     made = StandardError()
     if sys.stderr is None or sys.stderr is sys.__stderr__:
         sys.stderr = made

@@ -1,13 +1,16 @@
-"""The one form in which our own processes hand typed values to each other: MessagePack of dataclasses."""
+"""The one form in which our own processes hand typed values to each other: MessagePack."""
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
 Value = TypeVar("Value")
+
+_LENGTH: Final = struct.Struct("!I")
 
 
 def encode(value: object) -> bytes:
@@ -22,6 +25,33 @@ def decode(data: bytes, kind: type[Value]) -> Value:
         msgspec.ValidationError: the bytes are those of something else.
     """
     return msgspec.msgpack.decode(data, type=kind, dec_hook=_made)
+
+
+def frame(value: object) -> bytes:
+    """``value`` with its length before it, for a stream."""
+    data = encode(value)
+    return _LENGTH.pack(len(data)) + data
+
+
+class Frames(Generic[Value]):
+    """Takes a stream apart into the values that were framed."""
+
+    def __init__(self, kind: Any) -> None:
+        """``kind``: of every value; may be a union of messages."""
+        self._kind = kind
+        self._unread = bytearray()
+
+    def feed(self, data: bytes) -> list[Value]:
+        """The values that are complete with ``data``, in order."""
+        self._unread += data
+        values: list[Value] = []
+        while len(self._unread) >= _LENGTH.size:
+            end = _LENGTH.size + _LENGTH.unpack_from(self._unread)[0]
+            if len(self._unread) < end:
+                break
+            values.append(decode(bytes(self._unread[_LENGTH.size : end]), self._kind))
+            del self._unread[:end]
+        return values
 
 
 def _text(value: object) -> str:

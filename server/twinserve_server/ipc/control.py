@@ -1,38 +1,51 @@
-"""The control line between the supervisor and a gateway: lines of JSON, requests and replies in both directions."""
+"""The control line between the supervisor and a process it started: messages, questions and answers in both directions.
+
+On the wire each message stands beside a number: 0, nobody waits for an answer; above 0, a question; below, the answer
+to the question of that number.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final, TypeVar
 
 import structlog
 
 from twinserve_server import errors
-from twinserve_server.errors import FieldViolation, TwinserveError
+from twinserve_server.errors import TwinserveError
+from twinserve_server.ipc.codec import Frames, frame
+from twinserve_server.ipc.messages import Answer, Done, Message, Refused
 
-Handler = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any] | None]]
-#: One line may carry a manifest.
-_LINE_LIMIT = 16 << 20
+Answered = TypeVar("Answered", bound=Message)
+#: Takes a message; what it returns answers a question.
+Handler = Callable[[Any], Awaitable[Message | None]]
+
 #: How long a gateway waits for the supervisor, which in the meantime may wait for another gateway.
-SUPERVISOR_SECONDS = 10.0
-GATEWAY_SECONDS = 2.0
+SUPERVISOR_SECONDS: Final = 10.0
+CHILD_SECONDS: Final = 2.0
+_READ_BYTES: Final = 1 << 16
 
 log = structlog.get_logger()
 
 
 class ControlLine:
-    """Calls methods of the other side and answers its calls."""
+    """One end of a line, on asyncio."""
 
-    def __init__(self, handler: Handler, call_seconds: float) -> None:
-        """A side that has not answered a call after ``call_seconds`` is taken for stopped."""
+    def __init__(self, takes: Any, handler: Handler, call_seconds: float) -> None:
+        """
+        Args:
+            takes: the union of the messages that the other side may send, answers aside.
+            handler: is given each of them, in a task of its own.
+            call_seconds: a side that has not answered for so long is taken for stopped.
+        """
+        self._frames: Frames[tuple[int, Message]] = Frames(tuple[int, takes | Answer])
         self._handler = handler
         self._call_seconds = call_seconds
-        self._ids = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[Message]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._writer: asyncio.StreamWriter | None = None
         #: Set once the line can be used.
@@ -40,11 +53,12 @@ class ControlLine:
 
     async def serve(self, sock: socket.socket) -> None:
         """Read until the other side ends."""
-        reader, self._writer = await asyncio.open_unix_connection(sock=sock, limit=_LINE_LIMIT)
+        reader, self._writer = await asyncio.open_unix_connection(sock=sock)
         self.opened.set()
         try:
-            while line := await reader.readline():
-                self._take(json.loads(line))
+            while data := await reader.read(_READ_BYTES):
+                for number, message in self._frames.feed(data):
+                    self._take(number, message)
         except ConnectionError:
             pass
         finally:
@@ -53,65 +67,69 @@ class ControlLine:
                     future.set_exception(ConnectionError("the other side has ended"))
             self._writer.close()
 
-    async def call(self, method: str, **params: Any) -> dict[str, Any]:
-        """Call ``method`` of the other side.
+    async def call(self, question: Message, answer: type[Answered]) -> Answered:
+        """Ask the other side.
 
         Raises:
-            TwinserveError: the other side refused.
+            TwinserveError: it refused.
             ConnectionError: the line is not open, or closed before the answer came.
             TimeoutError: no answer came in time.
         """
-        number = next(self._ids)
+        number = next(self._numbers)
         future = self._waiting[number] = asyncio.get_running_loop().create_future()
         try:
-            self._send({"id": number, "method": method, "params": params})
+            self._send(number, question)
             async with asyncio.timeout(self._call_seconds):
-                reply = await future
+                got = await future
         finally:
             self._waiting.pop(number, None)
-        if "error" in reply:
-            raise _decode_error(reply["error"])
-        result: dict[str, Any] = reply.get("result") or {}
-        return result
+        if isinstance(got, Refused):
+            raise _error(got)
+        if not isinstance(got, answer):
+            raise TypeError(f"{type(question).__name__} was answered by {type(got).__name__}")
+        return got
 
-    def notify(self, method: str, **params: Any) -> None:
-        """Call ``method`` of the other side and expect no answer."""
-        self._send({"method": method, "params": params})
+    def notify(self, message: Message) -> None:
+        """Tell the other side; expect no answer.
 
-    def _send(self, message: dict[str, Any]) -> None:
+        Raises:
+            ConnectionError: the line is not open.
+        """
+        self._send(0, message)
+
+    async def close(self) -> None:
+        """Send what was told, then close."""
+        if self._writer is not None:
+            self._writer.close()
+            await self._writer.wait_closed()
+
+    def _send(self, number: int, message: Message) -> None:
         if self._writer is None or self._writer.is_closing():
             raise ConnectionError("the control line is closed")
-        self._writer.write(json.dumps(message).encode() + b"\n")
+        self._writer.write(frame((number, message)))
 
-    def _take(self, message: dict[str, Any]) -> None:
-        if "method" in message:
-            task = asyncio.ensure_future(self._run(message))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        elif (future := self._waiting.get(message["id"])) is not None and not future.done():
-            future.set_result(message)
+    def _take(self, number: int, message: Message) -> None:
+        if number < 0:
+            if (future := self._waiting.get(-number)) is not None and not future.done():
+                future.set_result(message)
+            return
+        task = asyncio.ensure_future(self._run(number, message))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-    async def _run(self, message: dict[str, Any]) -> None:
-        reply: dict[str, Any] = {"id": message.get("id")}
+    async def _run(self, number: int, message: Message) -> None:
         try:
-            reply["result"] = await self._handler(message["method"], message["params"])
+            answer = await self._handler(message) or Done()
         except TwinserveError as error:
-            reply["error"] = _encode_error(error)
+            answer = Refused(type(error).__name__, error.message, tuple(error.violations))
         except Exception as error:
-            log.exception("control_call_failed", method=message["method"])
-            reply["error"] = _encode_error(TwinserveError(f"{message['method']}: {type(error).__name__}: {error}"))
-        if reply["id"] is not None and self._writer is not None and not self._writer.is_closing():
-            self._send(reply)
+            name = type(message).__name__
+            log.exception("control_message_failed", message=name)
+            answer = Refused("TwinserveError", f"{name}: {type(error).__name__}: {error}", ())
+        if number and self._writer is not None and not self._writer.is_closing():
+            self._send(-number, answer)
 
 
-def _encode_error(error: TwinserveError) -> dict[str, Any]:
-    return {
-        "kind": type(error).__name__,
-        "message": error.message,
-        "violations": [[item.field, item.description] for item in error.violations],
-    }
-
-
-def _decode_error(encoded: dict[str, Any]) -> TwinserveError:
-    kind: type[TwinserveError] = getattr(errors, encoded["kind"])
-    return kind(encoded["message"], *(FieldViolation(*pair) for pair in encoded["violations"]))
+def _error(refused: Refused) -> TwinserveError:
+    kind: type[TwinserveError] = getattr(errors, refused.kind, TwinserveError)
+    return kind(refused.message, *refused.violations)

@@ -44,7 +44,8 @@ class ModelProcessConfig:
     @property
     def variables(self) -> dict[str, str]:
         """Environment variables that must stand before the process starts."""
-        return {}
+        # torch warns of each deprecated operator an artefact calls; a user of the artefact can do nothing about it.
+        return {"TORCH_CPP_LOG_LEVEL": os.environ.get("TORCH_CPP_LOG_LEVEL", "ERROR")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +76,11 @@ class GatewayConfig:
     channels: dict[str, dict[str, ChannelConfig]]
     policies: dict[str, TrafficPolicy]
     #: Those in force now; the file that the settings name is followed from here on.
-    tokens: tuple[Token, ...] = ()
+    tokens: tuple[Token, ...]
     #: What the TLS files held when they could last be used; None: plain text.
-    pem: Pem | None = None
+    pem: Pem | None
     #: Address and port of admin calls; None: the gRPC port answers them.
-    admin: tuple[str, int] | None = None
+    admin: tuple[str, int] | None
 
     @property
     def cores(self) -> list[int]:
@@ -94,12 +95,6 @@ class GatewayConfig:
 
 ProcessConfig = ModelProcessConfig | GatewayConfig
 Config = TypeVar("Config", ModelProcessConfig, GatewayConfig)
-
-
-def environment(config: ProcessConfig) -> dict[str, str]:
-    """The environment of a process with ``config``."""
-    # torch warns of each deprecated operator an artefact calls; a user of the artefact can do nothing about it.
-    return {"TORCH_CPP_LOG_LEVEL": "ERROR", **os.environ, **config.variables}
 
 
 def document(config: ProcessConfig) -> bytes:

@@ -238,8 +238,8 @@ SUPERVISOR_RESIDENT: Final = Family(
 RESTARTS: Final = Family(
     "twinserve_process_restarts",
     "counter",
-    "Unplanned ends of a process that was started again.",
-    ("process",),
+    "Unplanned ends of a process that was started again. reason: ended (by itself), hung or slow_batch (replaced).",
+    ("process", "reason"),
     source="supervisor",
 )
 LOG_LINES_LOST: Final = Family(

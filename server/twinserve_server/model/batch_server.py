@@ -5,6 +5,7 @@ Frames of several gateways that have arrived meet in one forward pass.
 
 from __future__ import annotations
 
+import contextlib
 import selectors
 import socket
 import time
@@ -65,17 +66,11 @@ class BatchServer:
         self._selector.register(control, selectors.EVENT_READ)
 
     def run(self) -> None:
-        """Answer batches until the supervisor is gone or :meth:`stop` was called."""
+        """Answer batches until the control line ends; then those that have arrived."""
         while not self._stopping or self._waiting:
             self._poll(0 if self._waiting else None)
             if self._waiting:
                 self._run_batch()
-
-    def stop(self) -> None:
-        """End once what has arrived is answered. May be called from a signal handler."""
-        self._stopping = True
-        # Makes the control socket readable, so that a waiting select() returns.
-        self._control.shutdown(socket.SHUT_RD)
 
     def _poll(self, timeout: float | None) -> None:
         for key, events in self._selector.select(timeout):
@@ -89,9 +84,12 @@ class BatchServer:
                 self._selector.register(sock, selectors.EVENT_READ, peer)
                 self._send(peer, frames.hello())
             elif key.fileobj is self._control:
-                if not self._control.recv(4096):
-                    self._stopping = True
-                    self._selector.unregister(self._control)
+                # The supervisor has nothing else to say; what it left unread makes its end a reset.
+                with contextlib.suppress(ConnectionResetError):
+                    if self._control.recv(4096):
+                        continue
+                self._stopping = True
+                self._selector.unregister(self._control)
             elif events & selectors.EVENT_WRITE:
                 self._flush(key.data)
             else:

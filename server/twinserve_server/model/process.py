@@ -1,19 +1,18 @@
 """What runs in a variant's process: load, verify, warm, then answer the batches that gateways send.
 
-Started by the supervisor as ``python -m twinserve_server.model.process`` with its configuration as JSON on standard
-input and a control socket (lines of JSON) whose end of stream means: the supervisor is gone, end too. No gRPC.
+Started by the supervisor as ``python -m twinserve_server.model.process``, with its configuration on standard input and
+a control line whose end means: end, too. No gRPC.
 """
 
 from __future__ import annotations
 
 import os
-import signal
-import sys
 from dataclasses import asdict
 
 from twinserve_server.errors import ArtefactError
 from twinserve_server.host.standard_error import protect_standard_error
 from twinserve_server.ipc.addresses import listen
+from twinserve_server.ipc.messages import Failed, Ready, WarmingUp
 from twinserve_server.ipc.process_config import ModelProcessConfig, read_config
 from twinserve_server.metrics.cells import BatchRecorder
 from twinserve_server.metrics.slab import Slab
@@ -37,7 +36,7 @@ def load(config: ModelProcessConfig, reports: Reports) -> Forward:
             config.settings.threads,
             config.max_batch_size,
             config.settings.preferred_batch_sizes,
-            lambda done, sizes: reports.send("warming_up", done=done, sizes=sizes),
+            lambda done, sizes: reports.send(WarmingUp(done, sizes)),
         )
     except ArtefactError:
         raise
@@ -52,26 +51,27 @@ def main() -> int:
     config, control = read_config(ModelProcessConfig)
     if config.cores:
         os.sched_setaffinity(0, config.cores)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     protect_standard_error()
     reports = Reports(control)
     reports.keep_alive()
     try:
         forward = load(config, reports)
     except ArtefactError as error:
-        reports.send("failed", message=error.message)
+        reports.send(Failed(error.message))
         return 3
     listener = listen(config.address)
     labels = (config.version.model, config.version.version, config.variant)
     recorder = BatchRecorder(Slab(config.slab_fd), labels)
     merge_limit = config.max_batch_size if config.settings.batching else 0
     server = BatchServer(forward, listener, control, merge_limit, recorder, reports)
-    signal.signal(signal.SIGTERM, lambda *_: server.stop())
     cost = measured_cost(forward.run_blank, config.max_batch_size, forward.warm_limit)
-    reports.send("ready", facts={**asdict(forward.facts), "cost": cost})
+    reports.send(Ready({**asdict(forward.facts), "cost": cost}))
     server.run()
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    protect_standard_error().finish()
+    # Nothing is left to save, and to take torch apart would keep whoever waits for the end.
+    os._exit(code)

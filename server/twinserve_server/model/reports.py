@@ -1,16 +1,18 @@
-"""What a model process tells the supervisor, as lines of JSON on the control socket."""
+"""What a model process tells the supervisor."""
 
 from __future__ import annotations
 
-import contextlib
-import json
+import os
 import socket
 import threading
 import time
-from typing import Any, Final
+from typing import Final
 
-#: How often a process says that it lives. It does so during a forward pass, too, however long that takes.
-ALIVE_SECONDS: Final = 1.0
+from twinserve_server.ipc.codec import frame
+from twinserve_server.ipc.messages import ALIVE_SECONDS, Alive, FromModel
+
+#: So long the main thread may take to end by itself when the supervisor is gone.
+ORPHAN_SECONDS: Final = 4.0
 
 
 class Reports:
@@ -22,22 +24,27 @@ class Reports:
         #: When the forward pass that runs now began (``time.perf_counter_ns``); 0: none does.
         self.busy_since_ns = 0
 
-    def send(self, event: str, **fields: Any) -> None:
-        """Tell one event."""
-        line = json.dumps({"event": event, **fields}).encode() + b"\n"
+    def send(self, message: FromModel) -> None:
+        """Tell one message.
+
+        Raises:
+            OSError: the supervisor is gone.
+        """
         with self._sending:
-            self._control.sendall(line)
+            self._control.sendall(frame((0, message)))
 
     def keep_alive(self) -> None:
-        """From now on say once a second ``{"event": "alive", "busy_seconds": x}``: how long the batch that runs has
-        taken, 0 while none does. A process that is busy is slow; one that is silent has stopped."""
+        """From now on say every ``ALIVE_SECONDS`` that the process is at work, and how long the forward pass that runs
+        has taken. A process that is busy is slow; one that is silent has stopped."""
         threading.Thread(target=self._beat, name="alive", daemon=True).start()
 
     def _beat(self) -> None:
-        # The supervisor is gone: the main thread sees that, too.
-        with contextlib.suppress(OSError):
-            while True:
-                time.sleep(ALIVE_SECONDS)
-                since_ns = self.busy_since_ns
-                busy_ns = time.perf_counter_ns() - since_ns if since_ns else 0
-                self.send("alive", busy_seconds=round(busy_ns / 1e9, 3))
+        while True:
+            since_ns = self.busy_since_ns
+            try:
+                self.send(Alive((time.perf_counter_ns() - since_ns) / 1e9 if since_ns else 0.0))
+            except OSError:
+                # The supervisor is gone. The main thread sees that, too, unless a forward pass keeps it.
+                time.sleep(ORPHAN_SECONDS)
+                os._exit(1)
+            time.sleep(ALIVE_SECONDS)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+import msgspec
 
 from twinserve.v1 import admin_pb2
 from twinserve_server.engine.engine import Engine
+from twinserve_server.engine.router import ShadowPolicy
 from twinserve_server.errors import ModelUnavailableError
-from twinserve_server.ipc.control import ControlLine
+from twinserve_server.ipc.control import Answered, ControlLine
+from twinserve_server.ipc.messages import Done, GetStatus, Message, SetTraffic, Status
 
 
 class AdminService:
@@ -33,35 +35,34 @@ class AdminService:
         """Change the policy in every gateway."""
         traffic = request.traffic
         self._engine.find(traffic.model)
-        await call_supervisor(
-            self._control,
-            "set_traffic",
-            model=traffic.model or self._engine.default_model,
-            weights=dict(traffic.weights),
-            shadows=[[item.variant, item.share] for item in traffic.shadows],
-            if_generation=request.if_generation if request.HasField("if_generation") else None,
+        wanted = SetTraffic(
+            traffic.model or self._engine.default_model,
+            dict(traffic.weights),
+            tuple(ShadowPolicy(item.variant, item.share) for item in traffic.shadows),
+            request.if_generation if request.HasField("if_generation") else None,
         )
+        await call_supervisor(self._control, wanted, Done)
         answer = await self.get_traffic(admin_pb2.GetTrafficRequest(model=traffic.model), context)
         return admin_pb2.SetTrafficResponse(traffic=answer.traffic)
 
     async def get_status(self, request: admin_pb2.GetStatusRequest, context: object) -> admin_pb2.GetStatusResponse:
         """Every process and how it fares."""
-        status = await call_supervisor(self._control, "get_status")
+        status = await call_supervisor(self._control, GetStatus(), Status)
         return admin_pb2.GetStatusResponse(
-            version=status["version"],
-            uptime_seconds=status["uptime_seconds"],
-            processes=[admin_pb2.ProcessStatus(**entry) for entry in status["processes"]],
+            version=status.version,
+            uptime_seconds=status.uptime_seconds,
+            processes=[admin_pb2.ProcessStatus(**msgspec.structs.asdict(entry)) for entry in status.processes],
         )
 
 
-async def call_supervisor(control: ControlLine, method: str, **params: Any) -> dict[str, Any]:
-    """Call ``method`` of the supervisor.
+async def call_supervisor(control: ControlLine, question: Message, answer: type[Answered]) -> Answered:
+    """Ask the supervisor.
 
     Raises:
         TwinserveError: it refused.
         ModelUnavailableError: it does not answer.
     """
     try:
-        return await control.call(method, **params)
+        return await control.call(question, answer)
     except (ConnectionError, TimeoutError):
         raise ModelUnavailableError("the supervisor does not answer; try again") from None

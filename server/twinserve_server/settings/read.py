@@ -52,5 +52,6 @@ def _line(problem: Any, known: dict[str, Declared], given: Mapping[str, Any]) ->
     entry = known[str(problem["loc"][0])]
     where = entry.flag if entry.name in given else entry.variable
     value = given[entry.name] if entry.name in given else os.environ[entry.variable]
-    shown = " ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return f"{where}: {problem['msg'].removeprefix('Value error, ')} (given: {shown!r})"
+    given_as = " ".join(map(str, value)) if isinstance(value, list) else value
+    shown = repr(given_as) if isinstance(given_as, (int, float)) else repr(str(given_as))
+    return f"{where}: {problem['msg'].removeprefix('Value error, ')} (given: {shown})"

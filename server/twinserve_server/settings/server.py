@@ -20,6 +20,9 @@ Replicas = Annotated[dict[str, int], Read(syntax.replicas), Check(checks.possibl
 Pins = Annotated[dict[str, list[int]], Read(syntax.pins), Check(checks.usable)]
 Shares = Annotated[dict[str, float], Read(syntax.shares), Check(checks.at_most_all)]
 
+#: Where models lie when nobody says where.
+DEFAULT_MODELS = Path("models")
+
 MODELS = "Models"
 NETWORK = "Network"
 PROCESSES = "Processes"
@@ -33,12 +36,17 @@ LOGS = "Logs and traces"
 class ServerSettings:
     """Settings of a server, valid when they come from ``read_settings``; immutable."""
 
-    models: Path = setting(Path("models"), "Model folder: <models>/<model>/<version>/manifest.json.", panel=MODELS)
+    models: Path | None = setting(
+        None,
+        "Model folder: <models>/<model>/<version>/manifest.json.",
+        shown=f"{DEFAULT_MODELS}, built at the first start",
+        panel=MODELS,
+    )
     default_model: str = setting(
         "", "Answers requests that name no model.", shown="the only one, or the first", panel=MODELS
     )
     variants: Names = setting([], "Serve only these variants.", shown="all", metavar="A,B", panel=MODELS)
-    build: bool = setting(True, "Build the MNIST models when there are none.", panel=MODELS)
+    build: bool = setting(True, "Build the MNIST models when there are none yet and no folder is named.", panel=MODELS)
 
     host: str = setting("127.0.0.1", "Address to listen on.", panel=NETWORK)
     port: int = setting(8500, "gRPC port; 0: any free one.", ge=0, le=65535, panel=NETWORK)
@@ -72,6 +80,20 @@ class ServerSettings:
     )
     threads: int = setting(1, "Threads of a forward pass.", ge=1, le=256, panel=PROCESSES)
     pin: Pins = setting({}, "Cores of a variant or of 'gateway'.", shown="any", metavar="V=0,1", panel=PROCESSES)
+    hang_seconds: float = setting(
+        3.0,
+        "A process that has not said for so long that it is at work is replaced; 0: never.",
+        ge=0,
+        le=3600,
+        panel=PROCESSES,
+    )
+    batch_seconds: float = setting(
+        300.0,
+        "A model process whose forward pass takes longer is replaced; 0: never.",
+        ge=0,
+        le=86400,
+        panel=PROCESSES,
+    )
     pipeline: int = setting(1, "Batches in flight from one gateway to one model process.", ge=1, le=8, panel=PROCESSES)
 
     batching: bool = setting(True, "Dynamic batching.", panel=BATCHING)
@@ -123,3 +145,8 @@ class ServerSettings:
     trace_share: float = setting(
         1.0, "Share of the traces that begin here; one that a client began follows the client.", ge=0, le=1, panel=LOGS
     )
+
+    @property
+    def model_folder(self) -> Path:
+        """Where the models lie."""
+        return self.models or DEFAULT_MODELS

@@ -6,18 +6,22 @@ import asyncio
 import contextlib
 import signal
 import socket
-import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
+from twinserve_host.python import environment, python
 from twinserve_server.host.memory import cpu_seconds
 from twinserve_server.host.standard_error import StandardError
-from twinserve_server.ipc.process_config import document, environment
+from twinserve_server.ipc.control import CHILD_SECONDS, ControlLine
+from twinserve_server.ipc.messages import Message
+from twinserve_server.ipc.process_config import ProcessConfig, document
+from twinserve_server.supervisor.pulse import ENDED, Pulse
 from twinserve_server.telemetry.relay import Relay
 
 log = structlog.get_logger()
@@ -28,18 +32,23 @@ LAST_BACKOFF_SECONDS = 5.0
 HEALTHY_SECONDS = 30.0
 #: The exit code of a process that cannot ever start (bad artefact, used port).
 HOPELESS = 3
+#: What a terminal, a service manager or `timeout` sends to all processes of a server at once. Only the supervisor
+#: listens; it tells the others when to end.
+_SUPERVISORS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class ChildProcess:
-    """A supervised process. It talks to the supervisor over a socket pair whose end tells each that the other ended."""
+    """A supervised process. The end of its control line tells each side that the other has ended."""
 
     def __init__(
         self,
         name: str,
         module: str,
-        configure: Callable[[int], Any],
-        serve: Callable[[ChildProcess, socket.socket], Awaitable[None]],
+        configure: Callable[[int], ProcessConfig],
+        takes: Any,
+        on_message: Callable[[ChildProcess, Any], Awaitable[Message | None]],
         on_end: Callable[[ChildProcess], None],
+        pulse: Pulse,
         log_to: StandardError,
         inherits: Sequence[int] = (),
     ) -> None:
@@ -48,64 +57,98 @@ class ChildProcess:
             name: for people and metrics.
             module: run as ``python -m module``.
             configure: the process's configuration, given the file descriptor of its control socket.
-            serve: reads the control socket until it ends.
+            takes: the union of the messages that the process may send.
+            on_message: is given each of them; what it returns answers a question.
             on_end: told when the process has ended, planned or not.
+            pulse: watches over it.
             log_to: gets what the process writes to standard error.
             inherits: descriptors that it gets, under the same numbers.
         """
         self.name = name
         self.module = module
         self.pid = 0
-        self.restarts = 0
+        #: How often it was started again, by reason (see ``pulse``).
+        self.restarts: Counter[str] = Counter()
         self.ready = False
         self.failure = ""
+        self.pulse = pulse
+        self.line: ControlLine | None = None
         self._configure = configure
-        self._serve = serve
+        self._takes = takes
+        self._on_message = on_message
         self._on_end = on_end
         self._log = log_to
         self._inherits = inherits
         self._process: asyncio.subprocess.Process | None = None
-        self._stopping = False
+        self._stopping = asyncio.Event()
+        self._replaced_for = ""
         self._past_cpu_seconds = 0.0
         self._last_cpu_seconds = 0.0
         # Scrapes read the CPU seconds in threads of their own.
         self._reading_cpu = threading.Lock()
 
     async def keep_alive(self) -> None:
-        """Run the process, again whenever it ends unplanned, until :meth:`stop`."""
+        """Run the process, again whenever it ends unplanned, until :meth:`expect_end` or :meth:`kill`."""
         backoff = FIRST_BACKOFF_SECONDS
-        while not self._stopping:
+        while not self._stopping.is_set():
             started = time.monotonic()
+            self._replaced_for = self.failure = ""
             try:
                 code = await self._run()
             except OSError as error:
                 # Out of memory, processes or descriptors: perhaps not for ever.
                 self.failure = f"{self.name} cannot be started: {error}"
-                log.warning("process_not_started", process=self.name, error=str(error))
                 code = 1
             self.ready = False
             self._on_end(self)
-            if self._stopping or (code == HOPELESS and not self.restarts):
+            if self._stopping.is_set() or (code == HOPELESS and not self.restarts):
                 return
             if time.monotonic() - started > HEALTHY_SECONDS:
                 backoff = FIRST_BACKOFF_SECONDS
-            log.warning("process_ended", process=self.name, exit_code=code, restart_in_seconds=backoff)
-            self.restarts += 1
-            await asyncio.sleep(backoff)
+            reason = self._replaced_for or ENDED
+            self.restarts[reason] += 1
+            log.warning(
+                "process_ended",
+                process=self.name,
+                exit_code=code,
+                reason=self.failure or reason,
+                restart_in_seconds=backoff,
+            )
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), backoff)
             backoff = min(2 * backoff, LAST_BACKOFF_SECONDS)
 
-    def request_stop(self) -> None:
-        """Ask the process to end (SIGTERM) and do not restart it."""
-        self._stopping = True
-        self._signal(signal.SIGTERM)
+    def tell(self, message: Message) -> bool:
+        """Send a message; whether there is anybody to take it."""
+        try:
+            if self.line is None:
+                return False
+            self.line.notify(message)
+        except ConnectionError:
+            return False
+        return True
 
     def expect_end(self) -> None:
-        """The process was told to end by other means: do not restart it."""
-        self._stopping = True
+        """From now on the end of the process is planned: do not start it again."""
+        self._stopping.set()
+
+    async def hang_up(self) -> None:
+        """End the control line: the process answers what it has and ends. One that is not ready yet is killed."""
+        self.expect_end()
+        if self.ready and self.line is not None:
+            with contextlib.suppress(OSError):
+                await self.line.close()
+        else:
+            self._signal(signal.SIGKILL)
 
     def kill(self) -> None:
         """End the process at once."""
-        self._stopping = True
+        self.expect_end()
+        self._signal(signal.SIGKILL)
+
+    def replace(self, reason: str) -> None:
+        """End the process at once and start another one."""
+        self._replaced_for = reason
         self._signal(signal.SIGKILL)
 
     def cpu_seconds(self) -> float:
@@ -122,18 +165,18 @@ class ChildProcess:
                 self._process.send_signal(number)
 
     async def _run(self) -> int:
+        self.pulse.restart()
         with ExitStack() as until_started:
             ours, theirs = socket.socketpair()
             until_started.enter_context(ours)
             relay = Relay(self._log)
             until_started.callback(relay.started)
-            with theirs:
+            with theirs, _held_back():
                 config = self._configure(theirs.fileno())
+                colours = {"FORCE_COLOR": "1"} if self._log.isatty() else {}
                 self._process = process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    "-m",
-                    self.module,
-                    env=environment(config) | ({"FORCE_COLOR": "1"} if self._log.isatty() else {}),
+                    *python("-m", self.module),
+                    env=environment(**config.variables, **colours),
                     pass_fds=[theirs.fileno(), *self._inherits],
                     stdin=asyncio.subprocess.PIPE,
                     stderr=relay.writing,
@@ -141,7 +184,10 @@ class ChildProcess:
             until_started.pop_all()
             relay.started()
         self.pid = process.pid
-        reading = asyncio.ensure_future(self._serve(self, ours))
+        if self._stopping.is_set():
+            self._signal(signal.SIGKILL)
+        self.line = ControlLine(self._takes, self._handle, CHILD_SECONDS)
+        reading = asyncio.ensure_future(self.line.serve(ours))
         assert process.stdin is not None
         process.stdin.write(document(config))
         process.stdin.close()
@@ -151,4 +197,18 @@ class ChildProcess:
             self._last_cpu_seconds = 0.0
             self.pid = 0
         await reading
+        self.line = None
         return code
+
+    async def _handle(self, message: Message) -> Message | None:
+        return await self._on_message(self, message)
+
+
+@contextlib.contextmanager
+def _held_back() -> Iterator[None]:
+    """A process that is started here never gets the signals that are for the supervisor: it inherits the mask."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SUPERVISORS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

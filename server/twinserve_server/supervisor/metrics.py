@@ -9,6 +9,7 @@ from typing import Any
 from twinserve_server.host.memory import resident_bytes
 from twinserve_server.metrics import families
 from twinserve_server.metrics.exposition import Values
+from twinserve_server.supervisor.pulse import ENDED, HUNG, REASONS
 from twinserve_server.supervisor.supervisor import Supervisor
 
 ADDED_STAGES = {
@@ -40,9 +41,10 @@ def supervisor_values(supervisor: Supervisor) -> dict[str, Values]:
         put(
             families.TRAFFIC_WEIGHT,
             labels,
-            supervisor.policies[replica.model].shares.get(replica.variant, 0.0),
+            supervisor.traffic.policies[replica.model].shares.get(replica.variant, 0.0),
         )
-        put(families.RESTARTS, (child.name,), child.restarts)
+        for reason in REASONS:
+            put(families.RESTARTS, (child.name, reason), child.restarts[reason])
         spent = values.get(families.MODEL_CPU.name, {}).get(labels, [0.0])[0]
         put(families.MODEL_CPU, labels, spent + child.cpu_seconds())
         if facts:
@@ -62,13 +64,14 @@ def supervisor_values(supervisor: Supervisor) -> dict[str, Values]:
                 f"{facts['runtime']['library']} {facts['runtime']['version']}",
             )
             put(families.MODEL_INFO, (*labels, *info), 1.0)
-        if child.ready and (resident := supervisor.resident.get(child.name)) is not None:
+        if child.ready and (resident := supervisor.census.resident.get(child.name)) is not None:
             put(families.MODEL_RESIDENT, (*labels, str(replica.index), "pss"), resident.pss)
             put(families.MODEL_RESIDENT, (*labels, str(replica.index), "rss"), resident.rss)
     for child in supervisor.gateways:
-        put(families.RESTARTS, (child.name,), child.restarts)
+        for reason in (ENDED, HUNG):
+            put(families.RESTARTS, (child.name, reason), child.restarts[reason])
         put(families.GATEWAY_CPU, (child.name,), child.cpu_seconds())
-        if (resident := supervisor.resident.get(child.name)) is not None:
+        if (resident := supervisor.census.resident.get(child.name)) is not None:
             put(families.GATEWAY_RESIDENT, (child.name, "pss"), resident.pss)
             put(families.GATEWAY_RESIDENT, (child.name, "rss"), resident.rss)
     put(families.LOG_LINES_LOST, ("supervisor",), supervisor.log_to.lost)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import structlog
+
+from twinserve_server.ipc.messages import Ready, WarmingUp
 
 log = structlog.get_logger()
 
 
-def log_report(process: str, message: dict[str, Any]) -> None:
+def log_report(process: str, message: Ready | WarmingUp) -> None:
     """Say how far a warm-up is, and, once a model is ready, what runs it and what is slower at its first time."""
-    if message["event"] == "warming_up":
-        log.info("warming_up", process=process, batch_sizes=f"{message['done']} of {message['sizes']}")
-    elif message["event"] == "ready":
-        facts = message["facts"]
+    if isinstance(message, WarmingUp):
+        log.info("warming_up", process=process, batch_sizes=f"{message.done} of {message.sizes}")
+    else:
+        facts = message.facts
         runtime = facts["runtime"]
         log.info(
             "model_ready",

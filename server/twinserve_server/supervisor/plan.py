@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 from twinserve_host.cores import usable_cores
 from twinserve_host.memory import usable_bytes
@@ -153,15 +152,6 @@ def make_plan(settings: ServerSettings, versions: dict[str, ModelVersion], addre
         raise OptionError(f"--default-model: no model {default!r}; there are: {', '.join(sorted(chosen))}")
     policies = {name: _first_policy(version, settings) for name, version in chosen.items()}
     return Plan(settings, chosen, policies, default, address_space)
-
-
-def policy_values(policy: TrafficPolicy) -> dict[str, Any]:
-    """A policy as JSON values."""
-    return {
-        "weights": policy.weights,
-        "shadows": [[shadow.variant, shadow.share] for shadow in policy.shadows],
-        "generation": policy.generation,
-    }
 
 
 def _only(version: ModelVersion, names: list[str]) -> ModelVersion:

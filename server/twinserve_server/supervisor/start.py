@@ -36,8 +36,8 @@ async def run_server(
     *,
     on_progress: Callable[[int, int], None] = lambda *_: None,
     on_ready: Callable[[Supervisor, int, int], None] = lambda *_: None,
-) -> None:
-    """Serve until SIGTERM or SIGINT, then drain.
+) -> bool:
+    """Serve until SIGTERM, SIGINT or SIGHUP, then drain; whether that was let happen, or cut short by a second SIGINT.
 
     Args:
         settings: see there.
@@ -52,11 +52,10 @@ async def run_server(
         OptionError: an option names what the models do not have.
         StartError: a port is taken, or a process cannot start.
     """
-    versions = load_repository(settings.models)
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    versions = load_repository(settings.model_folder)
+    if settings.ready_file is not None:
+        check_ready_file(settings.ready_file)
+    stop, force = asyncio.Event(), asyncio.Event()
     with contextlib.ExitStack() as stack:
         plan = make_plan(settings, versions, stack.enter_context(address_space()))
         beside = listening(settings)
@@ -88,6 +87,7 @@ async def run_server(
             ) from None
         stack.callback(metrics_server.server_close)
         stack.callback(metrics_server.shutdown)
+        listen_to_signals(stop, force, supervisor)
         starting = asyncio.ensure_future(supervisor.start(on_progress))
         stopping = asyncio.ensure_future(stop.wait())
         try:
@@ -106,6 +106,38 @@ async def run_server(
             stopping.cancel()
             await supervisor.stop(settings.grace if starting.done() else 0.0)
     log.info("stopped")
+    return not force.is_set()
+
+
+def listen_to_signals(stop: asyncio.Event, force: asyncio.Event, supervisor: Supervisor) -> None:
+    """Set ``stop`` when the server shall drain; kill everything when a second Ctrl-C will not wait for that."""
+    loop = asyncio.get_running_loop()
+
+    def on_signal(number: int) -> None:
+        if stop.is_set() and number == signal.SIGINT and not force.is_set():
+            force.set()
+            supervisor.kill()
+            log.warning("drain_cut_short")
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        # Whoever starts it with nohup wants it to outlive the terminal.
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            loop.add_signal_handler(number, on_signal, number)
+
+
+def check_ready_file(path: Path) -> None:
+    """See that it can be written in the end.
+
+    Raises:
+        StartError: it cannot.
+    """
+    if path.is_dir():
+        raise StartError(f"--ready-file: {path} is a folder; name a file")
+    if not path.parent.is_dir():
+        raise StartError(f"--ready-file: cannot write {path}: there is no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise StartError(f"--ready-file: cannot write {path}: no right to write in {path.parent}")
 
 
 def open_guard(path: Path) -> Guard:
@@ -128,7 +160,7 @@ async def explain(settings: ServerSettings, on_progress: Callable[[int, int], No
     Raises:
         ArtefactError, OptionError, StartError: see :func:`run_server`.
     """
-    versions = load_repository(settings.models)
+    versions = load_repository(settings.model_folder)
     with address_space() as space:
         supervisor = Supervisor(make_plan(settings, versions, space), 0)
         try:

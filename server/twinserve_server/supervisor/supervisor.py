@@ -3,30 +3,42 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib.metadata import version as package_version
 from typing import Any
 
 import structlog
 
 from twinserve_server.access.guard import Guard
 from twinserve_server.access.tokens import Token
-from twinserve_server.engine.router import ShadowPolicy, TrafficPolicy
-from twinserve_server.errors import ArtefactError, ConflictError, TwinserveError
-from twinserve_server.host.memory import ResidentBytes, resident_bytes
+from twinserve_server.errors import ArtefactError, TwinserveError
 from twinserve_server.host.standard_error import protect_standard_error
-from twinserve_server.ipc.control import GATEWAY_SECONDS, ControlLine
+from twinserve_server.ipc.messages import (
+    ALIVE_SECONDS,
+    Alive,
+    Drain,
+    Failed,
+    FromGateway,
+    FromModel,
+    GetStatus,
+    Judge,
+    Message,
+    Ready,
+    Serving,
+    SetTraffic,
+    WarmingUp,
+)
+from twinserve_server.ipc.process_config import GatewayConfig, ModelProcessConfig
 from twinserve_server.metrics.books import Books
 from twinserve_server.metrics.settlement import settle
+from twinserve_server.supervisor.census import Census
 from twinserve_server.supervisor.child import ChildProcess
 from twinserve_server.supervisor.model_reports import log_report
-from twinserve_server.supervisor.plan import Plan, Replica, policy_values
+from twinserve_server.supervisor.plan import Plan, Replica
+from twinserve_server.supervisor.pulse import Pulse
 from twinserve_server.supervisor.sizing import Cost
+from twinserve_server.supervisor.traffic import Traffic
 from twinserve_server.transport.certificates import Certificates
 
 log = structlog.get_logger()
@@ -72,22 +84,24 @@ class Supervisor:
         self.guard = guard
         self.certificates = certificates
         self.admin = admin
-        self.policies = dict(plan.policies)
+        self.traffic = Traffic(plan.versions, plan.policies)
         self.models: dict[str, tuple[ChildProcess, ModelState]] = {}
-        self.gateways: list[ChildProcess] = []
-        self.resident: dict[str, ResidentBytes] = {}
+        self.census = Census(lambda: self.children, self._variant_of)
         #: The transport that the gateways run, once one has said so.
         self.transport = ""
-        self.started = time.monotonic()
         self._port = port
-        self._lines: dict[str, ControlLine] = {}
         #: What keeps each child alive.
         self._keepers: dict[ChildProcess, asyncio.Task[None]] = {}
-        self._sampler: asyncio.Task[None] | None = None
+        self._watchers: list[asyncio.Task[None]] = []
         self._changed = asyncio.Condition()
         self.books = Books()
         #: Where its log, and those of all processes, go.
         self.log_to = protect_standard_error()
+
+    @property
+    def gateways(self) -> list[ChildProcess]:
+        """Those that take requests."""
+        return self.traffic.gateways
 
     @property
     def children(self) -> list[ChildProcess]:
@@ -101,6 +115,7 @@ class Supervisor:
             ArtefactError: a model cannot be served.
             StartError: another process cannot start.
         """
+        self._watchers = [asyncio.ensure_future(self._watch()), asyncio.ensure_future(self._sample())]
         await self.measure(on_progress)
         assert self.plan.sizing is not None
         for replica in self.plan.replicas():
@@ -109,7 +124,6 @@ class Supervisor:
         for index in range(self.plan.sizing.gateways):
             self._add_gateway(index)
         await self._until_ready(on_progress)
-        self._sampler = asyncio.ensure_future(self._sample())
 
     async def measure(self, on_progress: Callable[[int, int], None] = lambda *_: None) -> None:
         """Start one model process a variant and, from what an image costs each, decide how many of what to run.
@@ -137,7 +151,7 @@ class Supervisor:
                     if child.failure:
                         # What a model process cannot get over is its artefact.
                         raise (ArtefactError if child.name in self.models else StartError)(child.failure)
-                    if child.restarts >= 3:
+                    if child.restarts.total() >= 3:
                         raise StartError(f"{child.name} ends again and again while starting; see the log above")
                 ready = sum(child.ready for child in self.children)
                 on_progress(ready, len(self.children))
@@ -147,116 +161,50 @@ class Supervisor:
 
     async def stop(self, grace_seconds: float) -> None:
         """Drain the gateways, then end the model processes; whoever does not end in time is killed."""
-        for child in self.gateways:
-            child.expect_end()
-            try:
-                self._lines[child.name].notify("drain", grace_seconds=grace_seconds)
-            except (ConnectionError, KeyError):
-                child.kill()
-        keepers = self._keepers
-        gateways = [keepers[child] for child in self.gateways if child in keepers]
-        models = [keepers[child] for child, _ in self.models.values() if child in keepers]
-        if gateways:
-            await asyncio.wait(gateways, timeout=grace_seconds + 2)
-        for child, _ in self.models.values():
-            child.request_stop()
-        if models:
-            await asyncio.wait(models, timeout=5)
         for child in self.children:
-            child.kill()
-        if keepers:
-            await asyncio.wait(keepers.values(), timeout=5)
-        for task in filter(None, (*keepers.values(), self._sampler)):
+            child.expect_end()
+        for child in self.gateways:
+            if not child.tell(Drain(grace_seconds)):
+                child.kill()
+        await self._ended(self.gateways, grace_seconds + 2)
+        models = [child for child, _ in self.models.values()]
+        await asyncio.gather(*(child.hang_up() for child in models))
+        await self._ended(models, 5)
+        self.kill()
+        await self._ended(self.children, 5)
+        for task in (*self._watchers, *self._keepers.values()):
             task.cancel()
         self.books.close()
 
-    async def sample(self) -> None:
-        """Read every process's memory now (in a thread: the kernel walks page tables for it)."""
-        pids = {child.name: child.pid for child in self.children if child.pid}
-        self.resident.update(await asyncio.to_thread(_sample, pids))
+    def kill(self) -> None:
+        """End every process at once."""
         for child in self.children:
-            child.cpu_seconds()
-
-    def status(self) -> dict[str, Any]:
-        """The state of every process, as ``AdminService.GetStatus`` reports it."""
-        processes = []
-        for child in self.children:
-            state = self.models.get(child.name)
-            processes.append(
-                {
-                    "name": child.name,
-                    "role": "model" if state else "gateway",
-                    "pid": child.pid,
-                    "ready": child.ready,
-                    "restarts": child.restarts,
-                    "variant": state[1].replica.variant if state else "",
-                    "pss_bytes": self.resident[child.name].pss if child.name in self.resident else 0,
-                    "cpu_seconds": child.cpu_seconds(),
-                }
-            )
-        return {
-            "version": package_version("twinserve"),
-            "uptime_seconds": time.monotonic() - self.started,
-            "processes": processes,
-        }
-
-    async def set_traffic(
-        self, model: str, weights: dict[str, float], shadows: list[list[Any]], if_generation: int | None
-    ) -> None:
-        """Change a policy everywhere before returning.
-
-        Raises:
-            InvalidInputError: the policy is not one.
-            ConflictError: the policy has another generation than the caller expects.
-        """
-        current = self.policies[model]
-        if if_generation is not None and if_generation != current.generation:
-            raise ConflictError(
-                f"if_generation: is {if_generation}, but the policy has generation {current.generation} by now"
-            )
-        policy = TrafficPolicy.checked(
-            set(self.plan.versions[model].variants),
-            weights,
-            tuple(ShadowPolicy(name, share) for name, share in shadows),
-            current.generation + 1,
-        )
-        self.policies[model] = policy
-        values = policy_values(policy)
-        log.info("traffic_changed", model=model, **values)
-        await asyncio.gather(
-            *(line.call("set_policy", model=model, policy=values) for line in self._lines.values()),
-            return_exceptions=True,
-        )
+            child.kill()
 
     def _add_model(self, replica: Replica) -> None:
-        state, handed = ModelState(replica), self.books.open(replica.name)
+        settings, handed = self.plan.settings, self.books.open(replica.name)
 
-        def configure(control_fd: int) -> Any:
+        def configure(control_fd: int) -> ModelProcessConfig:
             return self.plan.model_config(replica, control_fd, handed)
 
-        async def serve(child: ChildProcess, sock: socket.socket) -> None:
-            reader, writer = await asyncio.open_unix_connection(sock=sock)
-            while line := await reader.readline():
-                message = json.loads(line)
-                log_report(child.name, message)
-                if message["event"] == "ready":
-                    state.facts, state.ready_at = message["facts"], time.time()
-                    child.ready = True
-                elif message["event"] == "failed":
-                    child.failure = message["message"]
-                await self._notify()
-            writer.close()
-
         child = ChildProcess(
-            replica.name, "twinserve_server.model.process", configure, serve, self._on_end, self.log_to, handed.all
+            replica.name,
+            "twinserve_server.model.process",
+            configure,
+            FromModel,
+            self._on_message,
+            self._on_end,
+            Pulse(settings.hang_seconds, settings.batch_seconds),
+            self.log_to,
+            handed.all,
         )
-        self.models[replica.name] = (child, state)
+        self.models[replica.name] = (child, ModelState(replica))
 
     def _add_gateway(self, index: int) -> None:
-        name = f"gateway-{index}"
-        handed = self.books.open(name, traces=self.plan.settings.tracing != "off")
+        name, settings = f"gateway-{index}", self.plan.settings
+        handed = self.books.open(name, traces=settings.tracing != "off")
 
-        def configure(control_fd: int) -> Any:
+        def configure(control_fd: int) -> GatewayConfig:
             tokens: tuple[Token, ...] = ()
             if self.guard is not None:
                 self.guard.refresh()
@@ -266,48 +214,70 @@ class Supervisor:
                 self.certificates.refresh()
                 pem = self.certificates.pem
             return self.plan.gateway_config(
-                index, control_fd, handed, self._port, self.policies, tokens, pem, self.admin
+                index, control_fd, handed, self._port, self.traffic.policies, tokens, pem, self.admin
             )
 
-        async def serve(child: ChildProcess, sock: socket.socket) -> None:
-            async def handle(method: str, params: dict[str, Any]) -> dict[str, Any] | None:
-                return await self._on_gateway(child, method, params)
-
-            line = self._lines[child.name] = ControlLine(handle, GATEWAY_SECONDS)
-            await line.serve(sock)
-            self._lines.pop(child.name, None)
-
-        child = ChildProcess(name, "twinserve_server.gateway", configure, serve, self._on_end, self.log_to, handed.all)
+        child = ChildProcess(
+            name,
+            "twinserve_server.gateway",
+            configure,
+            FromGateway,
+            self._on_message,
+            self._on_end,
+            Pulse(settings.hang_seconds, 0.0),
+            self.log_to,
+            handed.all,
+        )
         self.gateways.append(child)
 
-    async def _on_gateway(self, child: ChildProcess, method: str, params: dict[str, Any]) -> dict[str, Any] | None:
-        if method == "serving":
-            # What changed since this gateway was configured has passed it by.
-            for model, policy in self.policies.items():
-                self._lines[child.name].notify("set_policy", model=model, policy=policy_values(policy))
-            self.transport = params["transport"]
-            child.ready = True
-            await self._notify()
-        elif method == "failed":
-            child.failure = params["message"]
-            await self._notify()
-        elif method == "set_traffic":
-            await self.set_traffic(**params)
-        elif method == "get_status":
-            await self.sample()
-            return self.status()
-        elif method == "judge":
-            for name, line in list(self._lines.items()):
-                if name == child.name:
-                    continue
-                # One that has just ended, or hangs, keeps nobody from asking the next.
-                with contextlib.suppress(ConnectionError, TimeoutError):
-                    if found := await line.call("judge", **params):
-                        return found
+    async def _on_message(self, child: ChildProcess, message: FromGateway | FromModel) -> Message | None:
+        match message:
+            case Alive(busy_seconds=busy):
+                if child.pulse.heard(busy):
+                    log.warning("slow_batch", process=child.name, busy_seconds=round(busy, 1))
+            case Failed(message=why):
+                child.failure = why
+                await self._notify()
+            case Ready(facts=facts):
+                _, state = self.models[child.name]
+                state.facts, state.ready_at = facts, time.time()
+                child.ready = True
+                log_report(child.name, message)
+                await self._notify()
+            case WarmingUp():
+                log_report(child.name, message)
+            case Serving(transport=transport):
+                self.traffic.tell(child)
+                self.transport = transport
+                child.ready = True
+                await self._notify()
+            case SetTraffic():
+                await self.traffic.change(message)
+            case GetStatus():
+                await self.census.sample()
+                return self.census.status()
+            case Judge():
+                return await self.traffic.judge(child, message)
         return None
 
+    def _variant_of(self, name: str) -> str:
+        state = self.models.get(name)
+        return state[1].replica.variant if state else ""
+
+    async def _watch(self) -> None:
+        """Replace what is silent, or busy with one batch, for too long."""
+        while True:
+            await asyncio.sleep(ALIVE_SECONDS)
+            for child in self.children:
+                if child.pid and (reason := child.pulse.tick(ALIVE_SECONDS, ready=child.ready)):
+                    child.replace(reason)
+
+    async def _ended(self, children: list[ChildProcess], seconds: float) -> None:
+        if keepers := [self._keepers[child] for child in children if child in self._keepers]:
+            await asyncio.wait(keepers, timeout=seconds)
+
     def _on_end(self, child: ChildProcess) -> None:
-        self.resident.pop(child.name, None)
+        self.census.forget(child)
         if child.name not in self.models and (lost := settle(self.books.slab(child.name))):
             log.warning("requests_lost", process=child.name, rpcs=lost)
         asyncio.ensure_future(self._notify())  # noqa: RUF006  (runs at once)
@@ -318,16 +288,6 @@ class Supervisor:
 
     async def _sample(self) -> None:
         while True:
-            await self.sample()
+            await self.census.sample()
             self.log_to.flush()
             await asyncio.sleep(SAMPLE_SECONDS)
-
-
-def _sample(pids: dict[str, int]) -> dict[str, ResidentBytes]:
-    found = {}
-    for name, pid in pids.items():
-        try:
-            found[name] = resident_bytes(pid)
-        except (ProcessLookupError, OSError):
-            continue
-    return found

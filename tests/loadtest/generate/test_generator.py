@@ -159,3 +159,14 @@ def test_nothing_is_left_when_a_block_is_cut_off(shared_server: ServerProcess, t
 def test_a_generator_is_used_in_a_with_block(test_set: TestSet) -> None:
     with pytest.raises(GeneratorError, match="not running"):
         LoadGenerator("127.0.0.1:1", test_set).run(BlockSpec.single_stream("int8", requests=1))
+
+
+def test_files_of_the_working_directory_are_not_imported(
+    shared_server: ServerProcess, test_set: TestSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("random.py", "locust.py", "gevent.py"):
+        (tmp_path / name).write_text("raise SystemExit('imported from the working directory')\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONWARNINGS", "error")
+    with LoadGenerator(shared_server.target, test_set) as generator:
+        assert generator.pid

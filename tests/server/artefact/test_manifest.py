@@ -184,7 +184,9 @@ def test_the_greatest_version_is_served(folder: Path) -> None:
 
 
 def test_a_missing_or_empty_repository_says_how_to_build_one(tmp_path: Path) -> None:
-    with pytest.raises(ArtefactError, match="is not there; build it with `twinserve models build`"):
+    with pytest.raises(ArtefactError, match="is not there; name another folder, or build it with `twinserve models"):
         load_repository(tmp_path / "nowhere")
-    with pytest.raises(ArtefactError, match=r"holds no .*; build it with `twinserve models build`"):
+    with pytest.raises(
+        ArtefactError, match=r"holds no .* \(it is empty\); name another folder, or build models there with"
+    ):
         load_repository(tmp_path)

@@ -178,7 +178,7 @@ def test_wrong_feedback_gets_a_clear_answer(server: ServerProcess) -> None:
 
 
 def test_a_gateway_that_hangs_keeps_nobody_from_answering(tiny_models: Path, serve: Serve) -> None:
-    server = serve(tiny_models, "--gateways", "2")
+    server = serve(tiny_models, "--gateways", "2", "--hang-seconds", "0")
     met = server.predict.Predict(request(items(1)), timeout=5).request_id.partition("-")[0]
     other = next(p.pid for p in server.processes() if p.name.startswith("gateway-") and p.name != f"gateway-{met}")
     os.kill(other, signal.SIGSTOP)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 import shutil
 import signal
@@ -22,19 +24,20 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from support.odd_artefacts import saved, script, write_model
 from support.server_process import TRANSPORTS, ServerProcess, failures, request, wait_until
 from support.tiny_model import POISON, classes_of, items
-from twinserve.v1 import predict_pb2, predict_pb2_grpc
+from twinserve.v1 import admin_pb2, admin_pb2_grpc, predict_pb2, predict_pb2_grpc
 from twinserve_client import Client, InternalError
 
 Serve = Callable[..., ServerProcess]
 
 
-def run_serve(*flags: str) -> subprocess.CompletedProcess[str]:
+def run_serve(*flags: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "twinserve_server", "--port", "0", "--metrics-port", "0", *flags],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
+        cwd=folder,
         env={"COLUMNS": "300", "PATH": ""},
     )
 
@@ -43,10 +46,47 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def test_a_missing_model_folder_says_how_to_build_one(tmp_path: Path) -> None:
-    ended = run_serve("--models", str(tmp_path / "nowhere"), "--no-build")
+@pytest.mark.parametrize(
+    ("entries", "found"),
+    [
+        (None, "is not there; name another folder, or build it with `twinserve models build --models"),
+        ([], "(it is empty); name another folder, or build models there with"),
+        (["app/", "notes.txt"], "(found: app/, notes.txt); name another folder"),
+    ],
+)
+def test_a_named_folder_without_models_is_an_error_and_stays_as_it_was(
+    tmp_path: Path, entries: list[str] | None, found: str
+) -> None:
+    folder = tmp_path / "typo"
+    for name in entries or []:
+        (folder / name).mkdir(parents=True) if name.endswith("/") else (folder / name).touch()
+    if entries == []:
+        folder.mkdir()
+    ended = run_serve("--models", str(folder))
     assert ended.returncode == 1
-    assert "nowhere: is not there; build it with `twinserve models build`" in one_line(ended.stderr)
+    assert found in one_line(ended.stderr)
+    assert folder.exists() == (entries is not None)
+    assert sorted(path.name for path in tmp_path.glob("typo/*")) == [name.rstrip("/") for name in entries or []]
+
+
+def test_a_models_folder_of_somebody_else_is_not_built_into(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "user.py").touch()
+    ended = run_serve(folder=tmp_path)
+    assert ended.returncode == 1
+    assert "model folder models: holds no <model>/<version>/manifest.json (found: user.py)" in one_line(ended.stderr)
+
+
+def test_a_ready_file_that_cannot_be_written_is_named_before_anything_starts(tiny_models: Path, tmp_path: Path) -> None:
+    for path, why in (
+        (tmp_path / "missing" / "ready.json", f"there is no folder {tmp_path / 'missing'}"),
+        (tmp_path, f"{tmp_path} is a folder; name a file"),
+    ):
+        ended = run_serve("--models", str(tiny_models), "--ready-file", str(path))
+        assert ended.returncode == 2
+        assert "--ready-file:" in ended.stderr
+        assert why in one_line(ended.stderr)
+        assert "model_ready" not in ended.stderr
 
 
 @pytest.mark.parametrize("option", ["--port", "--metrics-port"])
@@ -152,6 +192,61 @@ def test_sigterm_answers_what_was_accepted_says_not_serving_and_exits_0(
     watcher.join(10)
     assert seen[0] == health_pb2.HealthCheckResponse.NOT_SERVING
     assert not server.ready_file.exists()
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_signal_to_the_whole_group_drains_like_one_to_the_supervisor(
+    odd_models: Path, serve: Serve, transport: str
+) -> None:
+    """`timeout`, a terminal and service managers signal every process at once."""
+    server = serve(odd_models, "--transport", transport, "--variants", "slow", "--max-batch-size", "1")
+    pids = [process.pid for process in server.processes()]
+    pixels = items(1)
+    answers = [server.predict.Predict.future(request(pixels), timeout=60) for _ in range(20)]
+    answers[0].result()
+    for pid in (*pids, server.process.pid, *pids):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    for answer in answers:
+        assert list(answer.result().classes) == classes_of(pixels).tolist()
+    assert server.process.wait(60) == 0
+    assert "process_ended" not in server.log()
+
+
+def test_a_second_ctrl_c_does_not_wait_for_the_drain(odd_models: Path, serve: Serve) -> None:
+    server = serve(odd_models, "--variants", "slow", "--max-batch-size", "1", "--grace", "600")
+    answers = [server.predict.Predict.future(request(items(1)), timeout=600) for _ in range(400)]
+    answers[0].result()
+    server.process.send_signal(signal.SIGINT)
+    wait_until(lambda: "draining" in server.log(), 30, server.log)
+    server.process.send_signal(signal.SIGINT)
+    assert server.process.wait(60) == 130
+    assert {error.code() for error in failures(answers)} == {grpc.StatusCode.UNAVAILABLE}
+
+
+def test_a_server_serves_on_when_nobody_reads_its_log(tiny_models: Path, tmp_path: Path) -> None:
+    read, write = os.pipe()
+    ready = tmp_path / "ready.json"
+    command = [sys.executable, "-m", "twinserve_server", "--models", str(tiny_models), "--ready-file", str(ready)]
+    with subprocess.Popen([*command, "--port", "0", "--metrics-port", "0", "--gateways", "1"], stderr=write) as process:
+        os.close(write)
+        os.close(read)
+        try:
+            wait_until(lambda: ready.exists() or process.poll() is not None, 60)
+            with grpc.insecure_channel(f"127.0.0.1:{json.loads(ready.read_text())['grpc_port']}") as channel:
+                stubs = predict_pb2_grpc.PredictServiceStub(channel), admin_pb2_grpc.AdminServiceStub(channel)
+
+                def fp32() -> admin_pb2.ProcessStatus:
+                    status = stubs[1].GetStatus(admin_pb2.GetStatusRequest(), timeout=30)
+                    return next(entry for entry in status.processes if entry.name == "tiny-fp32-0")
+
+                os.kill(fp32().pid, signal.SIGKILL)
+                wait_until(lambda: fp32().restarts == 1 and fp32().ready, 60)
+                assert stubs[0].Predict(request(items(1), variant="fp32"), timeout=60).classes
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
 
 
 def test_nothing_is_left_running_after_a_stop(tiny_models: Path, serve: Serve) -> None:

@@ -8,7 +8,7 @@ import shutil
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -112,7 +112,7 @@ def test_counters_never_fall_and_count_every_answer_through_restarts(tiny_models
                 call: Any = channel.unary_unary("/twinserve.v1.PredictService/Predict")
                 for _ in range(20):
                     try:
-                        call(request(pixels, variant=variant).SerializeToString(), timeout=10)
+                        call(request(pixels, variant=variant).SerializeToString(), timeout=60)
                         answered[variant] += 1
                     except grpc.RpcError as error:
                         answered[error.code().name] += 1
@@ -155,7 +155,7 @@ def test_replicas_share_the_work(odd_models: Path, serve: Serve) -> None:
 
 
 def test_a_hung_model_process_does_not_hang_the_gateway(tiny_models: Path, serve: Serve) -> None:
-    server = serve(tiny_models, "--gateways", "1")
+    server = serve(tiny_models, "--gateways", "1", "--hang-seconds", "0")
     pid = next(process.pid for process in server.processes() if process.name == "tiny-int8-0")
     os.kill(pid, signal.SIGSTOP)
     try:
@@ -167,6 +167,41 @@ def test_a_hung_model_process_does_not_hang_the_gateway(tiny_models: Path, serve
     finally:
         os.kill(pid, signal.SIGCONT)
     assert len(server.predict.Predict(request(large, variant="int8"), timeout=10).classes) == 1024
+
+
+@pytest.fixture(scope="module")
+def watched(odd_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server that soon takes silence for a hang."""
+    flags = ("--variants", "slow,fp32", "--max-batch-size", "1", "--hang-seconds", "2", "--gateways", "2")
+    with ServerProcess(odd_models, tmp_path_factory.mktemp("watched"), *flags) as server:
+        yield server
+
+
+class TestHungProcesses:
+    """A process that is stopped answers nobody; it is replaced, and its callers can try again."""
+
+    def test_a_model_process_is_replaced_and_counted(self, watched: ServerProcess) -> None:
+        pid = watched.stop_process("tiny-slow-0")
+        stuck = [watched.predict.Predict.future(request(items(1), variant="slow"), timeout=60) for _ in range(3)]
+        for _ in range(20):
+            watched.predict.Predict(request(items(1), variant="fp32"), timeout=30)
+        watched.wait_restarted("tiny-slow-0")
+        assert not Path(f"/proc/{pid}").exists()
+        assert {error.code() for error in failures(stuck)} <= {grpc.StatusCode.UNAVAILABLE}
+        assert watched.predict.Predict(request(items(1), variant="slow"), timeout=60).classes
+        assert watched.metric("twinserve_process_restarts_total", process="tiny-slow-0", reason="hung") == 1
+        assert watched.metric("twinserve_process_restarts_total", process="tiny-slow-0", reason="ended") == 0
+        assert "exit_code=-9 process=tiny-slow-0 reason=hung" in watched.log()
+
+    def test_a_gateway_is_replaced_and_the_sdk_sees_nothing(self, watched: ServerProcess) -> None:
+        with Client(watched.target, timeout=60) as client:
+            client.predict(items(1), variant="fp32")
+            for number in (0, 1):
+                watched.stop_process(f"gateway-{number}")
+                assert client.predict(items(1), variant="fp32").classes.tolist() == classes_of(items(1)).tolist()
+                watched.wait_restarted(f"gateway-{number}")
+                reason = {"process": f"gateway-{number}", "reason": "hung"}
+                assert watched.metric("twinserve_process_restarts_total", **reason) == 1
 
 
 @pytest.mark.parametrize("flag", [["--pin", "int8=0"], []])

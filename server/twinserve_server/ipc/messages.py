@@ -1,0 +1,154 @@
+"""Everything that the supervisor and the processes it started tell each other. Each end dispatches on the type."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from twinserve_server.engine.feedback import Judgement
+from twinserve_server.engine.router import ShadowPolicy, TrafficPolicy
+from twinserve_server.errors import FieldViolation
+
+#: How often every process says that it is at work, and how often the supervisor counts.
+ALIVE_SECONDS: Final = 0.5
+
+
+class Message(msgspec.Struct, frozen=True, tag=True):
+    """Something told, asked or answered."""
+
+
+# From any process to the supervisor.
+
+
+class Alive(Message, frozen=True):
+    """The process is at work; it says so every ``ALIVE_SECONDS``.
+
+    Attributes:
+        busy_seconds: how long the forward pass that runs now has taken; 0: none does.
+    """
+
+    busy_seconds: float = 0.0
+
+
+class Failed(Message, frozen=True):
+    """The process cannot start, now or later; it ends."""
+
+    message: str
+
+
+# From a model process to the supervisor.
+
+
+class WarmingUp(Message, frozen=True):
+    """So many of so many batch sizes have run."""
+
+    done: int
+    sizes: int
+
+
+class Ready(Message, frozen=True):
+    """The artefact is loaded and warm.
+
+    Attributes:
+        facts: what loading and warming it took.
+    """
+
+    facts: dict[str, Any]
+
+
+# From a gateway to the supervisor.
+
+
+class Serving(Message, frozen=True):
+    """Everything it needs is there; requests are answered."""
+
+    transport: str
+
+
+class SetTraffic(Message, frozen=True):
+    """Asks to change a policy everywhere; answered by :class:`Done`."""
+
+    model: str
+    weights: dict[str, float]
+    shadows: tuple[ShadowPolicy, ...]
+    #: Refuse if the policy in force has another generation; None: whatever it has.
+    if_generation: int | None
+
+
+class GetStatus(Message, frozen=True):
+    """Asks how every process fares; answered by :class:`Status`."""
+
+
+# From the supervisor to a gateway.
+
+
+class Drain(Message, frozen=True):
+    """Take no more requests, answer those accepted, and end."""
+
+    grace_seconds: float
+
+
+class SetPolicy(Message, frozen=True):
+    """The policy of a model from now on."""
+
+    model: str
+    policy: TrafficPolicy
+
+
+# In both directions: one gateway asks, the supervisor asks the others.
+
+
+class Judge(Message, frozen=True):
+    """Asks for the judgement of an answer by its labels; answered by :class:`Judged`."""
+
+    request_id: str
+    labels: list[int]
+
+
+# Answers.
+
+
+class Done(Message, frozen=True):
+    """It is done."""
+
+
+class Judged(Message, frozen=True):
+    """What came of the labels; None: nobody remembers such a request."""
+
+    judgement: Judgement | None
+
+
+class ProcessStatus(msgspec.Struct, frozen=True):
+    """One process, as ``AdminService.GetStatus`` reports it."""
+
+    name: str
+    role: str
+    pid: int
+    ready: bool
+    restarts: int
+    variant: str
+    pss_bytes: int
+    cpu_seconds: float
+
+
+class Status(Message, frozen=True):
+    """The server as a whole."""
+
+    version: str
+    uptime_seconds: float
+    processes: list[ProcessStatus]
+
+
+class Refused(Message, frozen=True):
+    """It is not done, and why: a ``TwinserveError`` on its way to whoever asked."""
+
+    kind: str
+    message: str
+    violations: tuple[FieldViolation, ...]
+
+
+FromModel = Alive | Failed | WarmingUp | Ready
+FromGateway = Alive | Failed | Serving | SetTraffic | GetStatus | Judge
+ToGateway = Drain | SetPolicy | Judge
+Answer = Done | Judged | Status | Refused

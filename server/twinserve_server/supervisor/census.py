@@ -1,0 +1,71 @@
+"""How every process fares: its memory, its CPU, its restarts."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from importlib.metadata import version as package_version
+
+from twinserve_server.host.memory import ResidentBytes, resident_bytes
+from twinserve_server.ipc.messages import ProcessStatus, Status
+from twinserve_server.supervisor.child import ChildProcess
+
+
+class Census:
+    """Counts the processes of a server."""
+
+    def __init__(self, children: Callable[[], list[ChildProcess]], variant_of: Callable[[str], str]) -> None:
+        """
+        Args:
+            children: every process.
+            variant_of: what the process with this name runs; empty: it is a gateway.
+        """
+        self.resident: dict[str, ResidentBytes] = {}
+        self._children = children
+        self._variant_of = variant_of
+        self._started = time.monotonic()
+
+    async def sample(self) -> None:
+        """Read every process's memory now (in a thread: the kernel walks page tables for it)."""
+        children = self._children()
+        pids = {child.name: child.pid for child in children if child.pid}
+        self.resident.update(await asyncio.to_thread(_read, pids))
+        for child in children:
+            child.cpu_seconds()
+
+    def forget(self, child: ChildProcess) -> None:
+        """The process has ended."""
+        self.resident.pop(child.name, None)
+
+    def status(self) -> Status:
+        """The state of every process."""
+        return Status(
+            package_version("twinserve"),
+            time.monotonic() - self._started,
+            [self._status_of(child) for child in self._children()],
+        )
+
+    def _status_of(self, child: ChildProcess) -> ProcessStatus:
+        variant = self._variant_of(child.name)
+        resident = self.resident.get(child.name)
+        return ProcessStatus(
+            name=child.name,
+            role="model" if variant else "gateway",
+            pid=child.pid,
+            ready=child.ready,
+            restarts=child.restarts.total(),
+            variant=variant,
+            pss_bytes=resident.pss if resident else 0,
+            cpu_seconds=child.cpu_seconds(),
+        )
+
+
+def _read(pids: dict[str, int]) -> dict[str, ResidentBytes]:
+    found = {}
+    for name, pid in pids.items():
+        try:
+            found[name] = resident_bytes(pid)
+        except (ProcessLookupError, OSError):
+            continue
+    return found
