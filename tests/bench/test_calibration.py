@@ -30,6 +30,6 @@ def test_planted_effects_are_found_and_sized_and_equal_arms_differ_in_nothing(tm
     assert set(held) == {1.0, 1.1, 1.2, 1.5}
     assert all(sum(shares) / len(shares) >= 0.9 for shares in held.values()), held
     assert sum(claimed[1.0].values()) <= 0.4
-    assert claimed[1.5]["single_stream p50"] == 1.0
-    assert claimed[1.5]["single_stream p50"] > claimed[1.0]["single_stream p50"]
+    assert claimed[1.5]["single-stream p50"] == 1.0
+    assert claimed[1.5]["single-stream p50"] > claimed[1.0]["single-stream p50"]
     assert (done.returncode == 0) == all(promise["kept"] for promise in document["promises"])

