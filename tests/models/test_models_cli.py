@@ -59,7 +59,7 @@ def test_without_models_each_says_how_to_build_them(
         "bench": lambda: commands.bench(folder, "mnist", 1, 1, 0, None, None),
     }[command]()
     assert code == 1
-    assert "build it with `twinserve models build`" in " ".join(capsys.readouterr().err.split())
+    assert "build it with `twinserve models build --models" in " ".join(capsys.readouterr().err.split())
 
 
 def test_figures_that_could_not_be_written_are_not_measured(
