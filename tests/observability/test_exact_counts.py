@@ -83,7 +83,7 @@ def counted(prometheus: PrometheusProcess) -> dict[tuple[str, str], int]:
 
 def test_counts_are_exact_though_a_gateway_and_a_model_process_are_killed(twin_models: Path, tmp_path: Path) -> None:
     with (
-        ServerProcess(twin_models, tmp_path / "server", "--gateways", "2") as server,
+        ServerProcess(twin_models, tmp_path / "server", "--gateways", "2", "--hang-seconds", "0") as server,
         PrometheusProcess(server.metrics_port, tmp_path / "prometheus") as prometheus,
     ):
         with Accountants(server, CLIENTS) as clients:

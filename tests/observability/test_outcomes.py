@@ -45,7 +45,7 @@ def refusals(server: ServerProcess) -> dict[str, int]:
 
 @pytest.mark.parametrize("transport", ["aio", "auto"])
 def test_every_outcome_is_counted_once_and_right(fragile_models: Path, tmp_path: Path, transport: str) -> None:
-    flags = ("--gateways", "1", "--transport", transport, "--max-queue-images", str(4 * EACH))
+    flags = ("--gateways", "1", "--transport", transport, "--max-queue-images", str(4 * EACH), "--hang-seconds", "0")
     with ServerProcess(fragile_models, tmp_path / "server", *flags) as server:
         seen: Counter[str] = Counter()
         call = server.predict.Predict

@@ -81,7 +81,7 @@ class ServerSettings:
     threads: int = setting(1, "Threads of a forward pass.", ge=1, le=256, panel=PROCESSES)
     pin: Pins = setting({}, "Cores of a variant or of 'gateway'.", shown="any", metavar="V=0,1", panel=PROCESSES)
     hang_seconds: float = setting(
-        3.0,
+        10.0,
         "A process that has not said for so long that it is at work is replaced; 0: never.",
         ge=0,
         le=3600,

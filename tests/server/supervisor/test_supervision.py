@@ -27,7 +27,7 @@ Serve = Callable[..., ServerProcess]
 
 def test_a_dead_model_process_comes_back_and_fails_only_the_batch_it_held(odd_models: Path, serve: Serve) -> None:
     flags = ("--variants", "slow,fp32", "--replicas", "slow=2", "--max-batch-size", "1", "--gateways", "1")
-    server = serve(odd_models, *flags)
+    server = serve(odd_models, *flags, "--hang-seconds", "0")
     pixels = items(1)
     # Both stand still until all requests are there; what waits is for the one that lives, however long a restart takes.
     first, second = (
