@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable
 from typing import Final
 
 from twinserve_server.ipc.codec import frame
@@ -15,11 +16,19 @@ from twinserve_server.ipc.messages import ALIVE_SECONDS, Alive, FromModel
 ORPHAN_SECONDS: Final = 4.0
 
 
+def end_orphan() -> None:
+    """End this process, whose supervisor is gone: the main thread sees that, too, unless a forward pass keeps it."""
+    time.sleep(ORPHAN_SECONDS)
+    os._exit(1)
+
+
 class Reports:
     """One process's reports; any thread may send them."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, end: Callable[[], None] = end_orphan) -> None:
+        """``end``: called, once, by the thread that finds the supervisor gone."""
         self._control = control
+        self._end = end
         self._sending = threading.Lock()
         #: When the forward pass that runs now began (``time.perf_counter_ns``); 0: none does.
         self.busy_since_ns = 0
@@ -44,7 +53,6 @@ class Reports:
             try:
                 self.send(Alive((time.perf_counter_ns() - since_ns) / 1e9 if since_ns else 0.0))
             except OSError:
-                # The supervisor is gone. The main thread sees that, too, unless a forward pass keeps it.
-                time.sleep(ORPHAN_SECONDS)
-                os._exit(1)
+                self._end()
+                return
             time.sleep(ALIVE_SECONDS)

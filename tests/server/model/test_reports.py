@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Iterator
 
@@ -31,8 +32,9 @@ def waits(sock: socket.socket) -> int:
 
 def test_a_process_says_how_long_its_batch_has_run_and_that_it_is_idle_again() -> None:
     ours, theirs = socket.socketpair()
+    orphaned = threading.Event()
     with ours, theirs:
-        reports = Reports(theirs)
+        reports = Reports(theirs, orphaned.set)
         said = told(ours)
         reports.keep_alive()
         module = script("for _ in range(int(x.size(0))):\n    x = torch.mm(x, x)\nreturn x")
@@ -54,3 +56,5 @@ def test_a_process_says_how_long_its_batch_has_run_and_that_it_is_idle_again() -
         while not isinstance(message := next(said), Alive):
             pass
         assert message == Alive(0.0)
+    # Nobody listens any more.
+    assert orphaned.wait(60)
