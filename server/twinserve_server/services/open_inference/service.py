@@ -23,7 +23,7 @@ from twinserve_server.services.open_inference.names import (
 from twinserve_server.services.predict_method import stream_window_images
 
 SERVER: Final = "twinserve"
-EXTENSIONS: Final = ("classification", "model_repository", "model_configuration", "statistics")
+EXTENSIONS: Final = ("classification", "model_repository", "model_configuration")
 PLATFORM: Final = "pytorch_libtorch"
 
 _CONFIG_TYPES: Final[dict[DataType, pb.DataType.ValueType]] = {"UINT8": pb.TYPE_UINT8, "FP32": pb.TYPE_FP32}
