@@ -179,8 +179,9 @@ class AsyncFeed:
                 else:
                     self._order.put_nowait(_SENT)
                     await call.write(request)
-            await call.done_writing()
+            # Told first: the server may answer and end the call before this coroutine goes on.
             self._order.put_nowait(_END)
+            await call.done_writing()
         except (grpc.RpcError, asyncio.InvalidStateError):
             return  # the call has ended: the reader learns why
         except Exception as error:  # noqa: BLE001  (the caller's iterable failed: raised where the caller reads)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from grpc.aio._call import StreamStreamCall
 
 from support.client_face import Face
 from support.digit_server import SHAPE, Server
@@ -125,6 +126,20 @@ def test_a_server_that_ends_too_soon_is_an_error(face: Face, client: Any, server
     # grpc.aio loses the status of a call that ends while it is writing.
     with pytest.raises((InternalError, UnavailableError), match=r"ended the stream before|broke off while"):
         face.take(client.predict_stream(numbered(50)))
+
+
+def test_a_call_may_end_before_its_sender_goes_on(
+    face: Face, client: Any, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: Any = StreamStreamCall
+    half_close = calls.done_writing
+
+    async def go_on_after_the_end(call: Any) -> None:
+        await half_close(call)
+        await call.code()
+
+    monkeypatch.setattr(calls, "done_writing", go_on_after_the_end)
+    assert len(face.take(client.predict_stream(numbered(3)))) == 3
 
 
 def test_a_reader_wakes_when_the_stream_dies_while_no_image_comes(server: Server, client: Any, face: Face) -> None:
