@@ -1,4 +1,4 @@
-"""The CPU that artefacts are made and measured on."""
+"""The CPU that artefacts are made and measured on, and the quantised engine that suits it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,18 @@ from pathlib import Path
 
 #: What decides which FP32 and INT8 kernels run, the strongest first; names as in /proc/cpuinfo.
 DECIDING_FLAGS = ("amx_int8", "avx512_vnni", "avx_vnni", "avx512f", "avx2", "i8mm", "asimddp", "asimd")
+ARM_MACHINES = frozenset({"aarch64", "arm64", "armv7l", "armv8l"})
+VNNI_FLAGS = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})
+
+
+def engine_for(machine: str) -> str:
+    """The quantised engine that suits ``machine``, an architecture as :func:`platform.machine` names it."""
+    return "qnnpack" if machine.lower() in ARM_MACHINES else "x86"
+
+
+def reduce_range_for(engine: str, flags: frozenset[str]) -> bool:
+    """Whether 8-bit activations could overflow: x86 without VNNI adds two products in 16 bits, which saturates."""
+    return engine != "qnnpack" and not flags & VNNI_FLAGS
 
 
 def cpu_flags() -> frozenset[str]:

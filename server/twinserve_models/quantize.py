@@ -12,7 +12,7 @@ from torch import nn
 from torch.ao import quantization as tq
 from torch.ao.nn.intrinsic import ConvReLU2d, LinearReLU
 
-from twinserve_models.machine import cpu_flags
+from twinserve_models.machine import cpu_flags, engine_for, reduce_range_for
 from twinserve_models.net import Net
 from twinserve_models.packed_layers import OWN_PACK_LIMIT, QuantizedConvReLU
 from twinserve_models.serving_net import (
@@ -23,8 +23,6 @@ from twinserve_models.serving_net import (
     folded_layers,
 )
 
-ARM_MACHINES = frozenset({"aarch64", "arm64", "armv7l", "armv8l"})
-VNNI_FLAGS = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})
 ONEDNN_ENGINES = frozenset({"x86", "onednn"})
 BATCH = 256
 
@@ -42,16 +40,6 @@ class QuantRecipe:
     engine: str
     reduce_range: bool
     calibration_images: int = 2048
-
-
-def engine_for(machine: str) -> str:
-    """The quantised engine that suits ``machine``, an architecture as :func:`platform.machine` names it."""
-    return "qnnpack" if machine.lower() in ARM_MACHINES else "x86"
-
-
-def reduce_range_for(engine: str, flags: frozenset[str]) -> bool:
-    """Whether 8-bit activations could overflow: x86 without VNNI adds two products in 16 bits, which saturates."""
-    return engine != "qnnpack" and not flags & VNNI_FLAGS
 
 
 def default_recipe() -> QuantRecipe:

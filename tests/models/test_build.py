@@ -14,8 +14,8 @@ from twinserve_models import build
 from twinserve_models.bench import read_testset
 from twinserve_models.data import load_test_images
 from twinserve_models.evaluate import Forward, onnx_forward, predict_classes
+from twinserve_models.machine import engine_for
 from twinserve_models.net import Net
-from twinserve_models.quantize import engine_for
 from twinserve_models.train import normalise
 from twinserve_server.artefact.files import read_artefact
 from twinserve_server.artefact.manifest import ModelVersion, read_manifest

@@ -21,7 +21,19 @@ from twinserve_client.cli.main import INTERRUPTED, UNEXPECTED, usage_code
 GROUP: Final = "twinserve.commands"
 
 #: The order of a user's way; what is not named here comes after.
-ORDER: Final = ("demo", "models", "serve", "token", "predict", "traffic", "loadtest", "compare", "report", "top")
+ORDER: Final = (
+    "demo",
+    "doctor",
+    "models",
+    "serve",
+    "token",
+    "predict",
+    "traffic",
+    "loadtest",
+    "compare",
+    "report",
+    "top",
+)
 
 #: Which extra brings what a package needs.
 EXTRAS: Final = {
@@ -30,6 +42,7 @@ EXTRAS: Final = {
     "twinserve_models": "models",
     "twinserve_loadtest": "loadtest",
     "twinserve_rest": "rest",
+    "twinserve_doctor": "cli",
 }
 
 #: How a command ends of its own accord: an exit code, or click's errors of wrong use.

@@ -1,0 +1,46 @@
+"""Which instructions the processor has for 8-bit products, and the quantised engine that uses them."""
+
+from __future__ import annotations
+
+import platform
+from typing import Final
+
+from twinserve_doctor.finding import Finding
+from twinserve_models.machine import ARM_MACHINES, VNNI_FLAGS, cpu_flags, cpu_name, engine_for
+
+#: What is told, the strongest first; names as in /proc/cpuinfo.
+X86_FLAGS: Final = ("amx_int8", "amx_bf16", "avx512_vnni", "avx_vnni", "avx512f", "avx2")
+ARM_FLAGS: Final = ("sve2", "svei8mm", "sve", "i8mm", "bf16", "asimddp", "asimd")
+#: What the kernel's names are called elsewhere.
+SPOKEN: Final = {"asimddp": "dot product", "asimd": "NEON", "amx_int8": "AMX INT8", "avx512_vnni": "AVX-512 VNNI"}
+
+
+def processor(machine: str | None = None, flags: frozenset[str] | None = None, name: str | None = None) -> Finding:
+    """What this processor, or the one described, has for INT8.
+
+    Args:
+        machine: the architecture, as :func:`platform.machine` names it.
+        flags: of the first core, as in /proc/cpuinfo.
+        name: of the processor.
+    """
+    machine = machine or platform.machine()
+    flags = cpu_flags() if flags is None else flags
+    name = name or cpu_name()
+    arm = machine.lower() in ARM_MACHINES
+    present = [flag for flag in (ARM_FLAGS if arm else X86_FLAGS) if flag in flags]
+    engine = engine_for(machine)
+    facts = {"architecture": machine, "name": name, "flags": present, "engine": engine}
+    spoken = ", ".join(SPOKEN.get(flag, flag) for flag in present) or "no vector instructions that we know of"
+    found = f"{name} ({machine}): {spoken}; quantised engine {engine}"
+    if arm:
+        fast, missing = "asimddp" in flags, "dot product (asimddp, ARMv8.2)"
+        without = "8-bit products take as many instructions as floats do"
+    else:
+        fast, missing = bool(flags & VNNI_FLAGS), "VNNI or AMX"
+        without = "8-bit products may saturate, so models are built with 7 bits (reduce_range)"
+    if not flags:
+        return Finding("processor", "note", found, "/proc/cpuinfo tells no flags: measure INT8 here", facts)
+    if not fast:
+        advice = f"without {missing} {without}: expect little from INT8 but its size; `twinserve compare` measures it"
+        return Finding("processor", "note", found, advice, facts)
+    return Finding("processor", "ok", found, facts=facts)
