@@ -169,10 +169,20 @@ class ModelInfo:
         return decoded
 
     @property
+    def first_input(self) -> dict[str, Any]:
+        """What the manifest, of version 1 or 2, says of the first or only input; empty: nothing."""
+        manifest: Any = self.manifest if self.manifest_json else {}
+        try:
+            found = manifest["inputs"][0] if "inputs" in manifest else manifest["input"]
+        except (KeyError, TypeError, IndexError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    @property
     def value_range(self) -> tuple[float, float] | None:
         """The least and the greatest value of an FP32 input; None: the manifest does not say."""
         try:
-            low, high = self.manifest["input"]["ranges"]["FP32"]
+            low, high = self.first_input["ranges"]["FP32"]
             return float(low), float(high)
         except (KeyError, TypeError, ValueError):
             return None

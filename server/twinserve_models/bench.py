@@ -18,8 +18,9 @@ import numpy.typing as npt
 import torch
 
 from twinserve_models.evaluate import Forward, predict_classes
+from twinserve_server.artefact.datatypes import DataType
 from twinserve_server.artefact.files import read_artefact
-from twinserve_server.artefact.manifest import DataType, ModelVersion, Variant
+from twinserve_server.artefact.manifest import ModelVersion, Variant
 from twinserve_server.engine.job import Buffer
 from twinserve_server.model.convert import convert
 from twinserve_server.model.forward import conversions

@@ -90,7 +90,9 @@ def write_version(
         write_file(path, artefact.data)
         variants[artefact.name] = {
             "file": path.name,
-            "format": artefact.format,
+            "runtime": artefact.format,
+            "device": "cpu",
+            "precision": "fp32" if artefact.quantization["method"] == "none" else "int8",
             "sha256": sha256_of(path),
             "bytes": path.stat().st_size,
             "description": artefact.description,
@@ -108,14 +110,18 @@ def write_version(
         "version": folder.name,
         "description": "Handwritten digits: two convolutions, two linears.",
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "input": {
-            "datatypes": ["UINT8", "FP32"],
-            "shape": [28, 28],
-            "ranges": {"UINT8": [0, 255], "FP32": [0, 1]},
-            "normalisation": {"scale": 255, "mean": [MEAN], "std": [STD]},
-            "image": {"mode": "L", "foreground": "light_on_dark", "centre_of_mass": True},
-        },
-        "output": {"kind": "probabilities", "labels": [str(digit) for digit in range(10)]},
+        "inputs": [
+            {
+                "name": "input",
+                "datatypes": ["UINT8", "FP32"],
+                "shape": [28, 28],
+                "ranges": {"UINT8": [0, 255], "FP32": [0, 1]},
+                "normalisation": {"scale": 255, "mean": [MEAN], "std": [STD]},
+                "image": {"mode": "L", "foreground": "light_on_dark", "centre_of_mass": True},
+            }
+        ],
+        "outputs": [{"name": "probabilities", "datatype": "FP32", "shape": [10]}],
+        "output": {"kind": "classifier", "scores": "probabilities", "labels": [str(digit) for digit in range(10)]},
         "dataset": info.to_json(),
         "training": {
             "epochs": training.recipe.epochs,

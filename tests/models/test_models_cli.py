@@ -25,7 +25,7 @@ def test_list_and_show_tell_what_is_there(models: Path, capsys: pytest.CaptureFi
 
 def test_show_json_is_the_manifest(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert commands.show(models, "mnist", as_json=True) == 0
-    assert json.loads(capsys.readouterr().out)["schema_version"] == 1
+    assert json.loads(capsys.readouterr().out)["schema_version"] == 2
 
 
 def test_bench_writes_table_figures_and_pictures(

@@ -42,6 +42,7 @@ def test_the_wheel_carries_stubs_types_and_data(wheel: Path) -> None:
         "twinserve/py.typed",
         "twinserve_client/py.typed",
         "twinserve_server/artefact/manifest.schema.json",
+        "twinserve_server/artefact/manifest.v1.schema.json",
     }
     assert wanted <= names
     assert not [name for name in names if name.startswith(("server/", "client/", "tests/", "loadtest/"))]

@@ -62,7 +62,7 @@ class PictureRules:
             PictureError: its manifest does not say how a picture becomes an item, or its items are no pictures.
         """
         try:
-            image = info.manifest["input"]["image"]
+            image = info.first_input["image"]
             rules = cls(
                 info.item_shape,
                 image["mode"],
@@ -71,7 +71,7 @@ class PictureRules:
             )
         except (KeyError, TypeError, AttributeError, ValueError):
             raise PictureError(
-                f"model {info.model}: its manifest has no input.image, so a picture has no meaning to it; "
+                f"model {info.model}: its manifest has no inputs.0.image, so a picture has no meaning to it; "
                 "send arrays with twinserve_client.Client"
             ) from None
         rules.size  # noqa: B018  (checks the shape)

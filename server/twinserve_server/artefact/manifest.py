@@ -1,8 +1,8 @@
 """The artefacts of a model version and the manifest that describes them.
 
 ``models/<model>/<version>/manifest.json`` lies beside the files it names. Its form is
-``manifest.schema.json`` (JSON Schema 2020-12); everything that is specific to a model (shape, datatype,
-labels, preprocessing) is read from it and nowhere else.
+``manifest.schema.json`` (JSON Schema 2020-12); everything that is specific to a model (tensors, labels,
+preprocessing) is read from it and nowhere else.
 """
 
 from __future__ import annotations
@@ -14,20 +14,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from twinserve_server.artefact.datatypes import DEFAULT_RANGES, EVERY_VALUE, ITEM_SIZE, PIXEL_TYPES, DataType
 from twinserve_server.artefact.files import open_inside, size_of
 from twinserve_server.artefact.schema import validate_manifest
+from twinserve_server.artefact.signature import FREE, Signature, TensorSpec
 from twinserve_server.artefact.strict_json import parse_json
+from twinserve_server.artefact.upgrade import upgraded
 from twinserve_server.errors import ArtefactError
 
 MANIFEST_NAME = "manifest.json"
 
-DataType = Literal["UINT8", "FP32"]
-ITEM_SIZE: Final[dict[DataType, int]] = {"UINT8": 1, "FP32": 4}
-#: Where a manifest states no range: every byte, and what pictures usually become.
-DEFAULT_RANGES: Final[dict[DataType, tuple[float, float]]] = {"UINT8": (0, 255), "FP32": (0, 1)}
-_FLOAT32_MAX: Final = (2 - 2**-23) * 2.0**127
-#: The least and the greatest value of a datatype.
-EVERY_VALUE: Final[dict[DataType, tuple[float, float]]] = {"UINT8": (0, 255), "FP32": (-_FLOAT32_MAX, _FLOAT32_MAX)}
+#: The least and the greatest value that are meant, by datatype.
+Ranges = dict[DataType, tuple[float, float]]
+
 #: One batch is one frame to the model process, and one allocation there.
 MAX_BATCH_BYTES: Final = 1 << 30
 #: Sixty-five thousand labels fit; a wrong file in its place does not fill the memory.
@@ -39,8 +38,9 @@ class Variant:
     """One artefact: the file, its hash and how to run it.
 
     Attributes:
-        format: which runtime runs it (``model/<format>.py``).
+        format: the manifest's ``runtime``: what runs it (``model/<format>.py``).
         on_demand: served only where the options name it.
+        precision: what its kernels should compute in, ``int8``; empty: the manifest does not say.
         quantized_engine: the manifest's ``engine``, torch's backend for quantised operators; ``none``: no matter which.
     """
 
@@ -54,24 +54,38 @@ class Variant:
     quantization: str = "none"
     parameter_bytes: int = 0
     on_demand: bool = False
+    precision: str = ""
+
+    @property
+    def quantized(self) -> bool:
+        """Whether its kernels should compute in 8-bit integers."""
+        return self.precision == "int8" or self.quantization != "none"
 
 
 @dataclass(frozen=True, slots=True)
 class ModelVersion:
-    """What a manifest says, in the form the server needs."""
+    """What a manifest says, in the form the server needs.
+
+    There are two kinds. A classifier with one input of a fixed shape, UINT8 or FP32, is described by ``item_shape``,
+    ``datatypes`` and ``ranges``, and takes the lean path. Every other model has a ``signature``, which says what it
+    takes; ``item_shape`` and ``datatypes`` are empty then, and ``labels`` too unless it is a classifier.
+    """
 
     model: str
     version: str
     item_shape: tuple[int, ...]
     datatypes: tuple[DataType, ...]
-    output_kind: Literal["probabilities", "logits"]
+    output_kind: Literal["probabilities", "logits", "tensors"]
     labels: tuple[str, ...]
     variants: dict[str, Variant]
     #: The values that are meant, by datatype, least and greatest; a datatype that is missing takes every finite one.
-    ranges: dict[DataType, tuple[float, float]] = field(default_factory=dict)
+    ranges: Ranges = field(default_factory=dict)
     dataset: dict[str, Any] = field(default_factory=dict)
     runtime: dict[str, Any] = field(default_factory=dict)
     manifest_json: str = "{}"
+    #: What the only input of the lean path is called.
+    input_name: str = "input"
+    signature: Signature | None = None
 
     @property
     def item_elements(self) -> int:
@@ -109,18 +123,26 @@ def read_manifest(folder: Path) -> ModelVersion:
     for name, value in (("model", folder.parent.name), ("version", folder.name)):
         if manifest[name] != value:
             raise ArtefactError(f"{path}: field {name}: is {manifest[name]!r}, but the folder is {value!r}")
+    if manifest["schema_version"] == 1:
+        fields, manifest = ["input"], upgraded(manifest)
+    else:
+        fields = [f"inputs.{index}" for index in range(len(manifest["inputs"]))]
+    ranges = [_check_input(entry, f"{path}: field {at}") for at, entry in zip(fields, manifest["inputs"], strict=True)]
+    signature, first = _signature(manifest, ranges, path), manifest["inputs"][0]
     return ModelVersion(
         model=manifest["model"],
         version=manifest["version"],
-        item_shape=_item_shape(manifest, path),
-        datatypes=tuple(manifest["input"]["datatypes"]),
-        output_kind=manifest["output"]["kind"],
-        labels=tuple(manifest["output"]["labels"]),
+        item_shape=() if signature else tuple(first["shape"]),
+        datatypes=() if signature else tuple(first["datatypes"]),
+        output_kind=manifest["output"].get("scores", "tensors"),
+        labels=_labels(manifest, path),
         variants={name: _variant(name, entry, folder) for name, entry in manifest["variants"].items()},
-        ranges=_ranges(manifest, path),
+        ranges={} if signature else ranges[0],
         dataset=manifest.get("dataset", {}),
         runtime=manifest.get("runtime", {}),
         manifest_json=data.decode(),
+        input_name=first["name"],
+        signature=signature,
     )
 
 
@@ -142,33 +164,87 @@ def _variant(name: str, entry: dict[str, Any], folder: Path) -> Variant:
         path=str(path),
         sha256=entry["sha256"],
         bytes=entry["bytes"],
-        format=entry["format"],
+        format=entry["runtime"],
         quantized_engine=entry.get("engine", "none"),
         max_batch_size=entry.get("max_batch_size", 64),
         quantization=entry.get("quantization", {}).get("method", "none"),
         parameter_bytes=entry.get("parameter_bytes", 0),
         on_demand=entry.get("on_demand", False),
+        precision=entry.get("precision", ""),
     )
 
 
-def _item_shape(manifest: dict[str, Any], path: Path) -> tuple[int, ...]:
-    shape = tuple(manifest["input"]["shape"])
-    size = math.prod(shape) * max(ITEM_SIZE[datatype] for datatype in manifest["input"]["datatypes"])
-    if size > MAX_BATCH_BYTES:
+def _signature(
+    manifest: dict[str, Any], ranges: list[dict[DataType, tuple[float, float]]], path: Path
+) -> Signature | None:
+    """The tensors of a model that does not take the lean path; None: it does."""
+    inputs, outputs, kind = manifest["inputs"], manifest["outputs"], manifest["output"]["kind"]
+    for key in ("inputs", "outputs"):
+        names = [entry["name"] for entry in manifest[key]]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ArtefactError(f"{path}: field {key}: two of them are named {twice!r}; give each a name of its own")
+    first = inputs[0]
+    if (
+        kind == "classifier"
+        and len(inputs) == 1
+        and first["shape"]
+        and FREE not in first["shape"]
+        and set(first["datatypes"]) <= set(PIXEL_TYPES)
+    ):
+        return None
+    for index, entry in enumerate(inputs):
+        if len(entry["datatypes"]) > 1:
+            raise ArtefactError(
+                f"{path}: field inputs.{index}.datatypes: names {len(entry['datatypes'])}; only a classifier with one "
+                "input of a fixed shape takes two, name the one that forward() takes"
+            )
+    return Signature(
+        tuple(
+            TensorSpec(entry["name"], entry["datatypes"][0], tuple(entry["shape"]), found.get(entry["datatypes"][0]))
+            for entry, found in zip(inputs, ranges, strict=True)
+        ),
+        tuple(TensorSpec(entry["name"], entry["datatype"], tuple(entry["shape"])) for entry in outputs),
+        manifest["output"].get("metric", ""),
+    )
+
+
+def _labels(manifest: dict[str, Any], path: Path) -> tuple[str, ...]:
+    """The names of a classifier's classes, their numbers where none are given; of other models there are none."""
+    if manifest["output"]["kind"] != "classifier":
+        return ()
+    outputs = manifest["outputs"]
+    if len(outputs) != 1:
         raise ArtefactError(
-            f"{path}: field input.shape: one item of {list(shape)} has {size} bytes; the limit is {MAX_BATCH_BYTES}"
+            f"{path}: field outputs: are {len(outputs)}; a classifier has one, its scores. Leave the others out, or "
+            'say "kind": "tensors"'
         )
-    return shape
+    shape, datatype = outputs[0]["shape"], outputs[0]["datatype"]
+    if len(shape) != 1 or shape[0] < 2 or datatype not in ("FP16", "FP32", "FP64"):
+        raise ArtefactError(
+            f"{path}: field outputs.0: is {datatype} {shape}; the scores of a classifier are floating-point numbers of "
+            "shape [classes], 2 at least"
+        )
+    labels = manifest["output"].get("labels")
+    if labels is None:
+        return tuple(map(str, range(shape[0])))
+    if len(labels) != shape[0]:
+        raise ArtefactError(f"{path}: field output.labels: are {len(labels)}, but outputs.0.shape says {shape[0]}")
+    return tuple(labels)
 
 
-def _ranges(manifest: dict[str, Any], path: Path) -> dict[DataType, tuple[float, float]]:
-    ranges: dict[DataType, tuple[float, float]] = {}
-    for datatype, (low, high) in manifest["input"].get("ranges", {}).items():
+def _check_input(entry: dict[str, Any], where: str) -> Ranges:
+    """Check the size and the ranges of one input; return the ranges, by datatype."""
+    shape = entry["shape"]
+    size = math.prod(max(1, size) for size in shape) * max(ITEM_SIZE[datatype] for datatype in entry["datatypes"])
+    if size > MAX_BATCH_BYTES:
+        raise ArtefactError(f"{where}.shape: one item of {shape} has {size} bytes; the limit is {MAX_BATCH_BYTES}")
+    ranges: Ranges = {}
+    for datatype, (low, high) in entry.get("ranges", {}).items():
         least, greatest = EVERY_VALUE[datatype]
         if not least <= low < high <= greatest:
             raise ArtefactError(
-                f"{path}: field input.ranges.{datatype}: is {reprlib.repr([low, high])}; the least value and a "
-                f"greater one are wanted, both within {least:g}..{greatest:g}"
+                f"{where}.ranges.{datatype}: is {reprlib.repr([low, high])}; the least value and a greater one are "
+                f"wanted, both within {least:g}..{greatest:g}"
             )
         ranges[datatype] = (float(low), float(high))
     return ranges

@@ -1,9 +1,10 @@
-"""The form of a manifest: ``manifest.schema.json`` (JSON Schema 2020-12), read strictly."""
+"""The form of a manifest (JSON Schema 2020-12), read strictly: one file for each version of it."""
 
 from __future__ import annotations
 
 import json
 import re
+import reprlib
 from collections.abc import Iterator
 from functools import cache
 from importlib import resources
@@ -11,18 +12,20 @@ from typing import Any, cast
 
 from twinserve_server.errors import ArtefactError, shown
 
-SCHEMA_VERSION = 1
+#: What is written; version 1 is still read.
+SCHEMA_VERSION = 2
 
 
 @cache
-def schema() -> dict[str, Any]:
-    """The JSON Schema of a manifest."""
-    text = resources.files("twinserve_server.artefact").joinpath("manifest.schema.json").read_text("utf-8")
+def schema(version: int = SCHEMA_VERSION) -> dict[str, Any]:
+    """The JSON Schema of manifests of a version."""
+    name = "manifest.schema.json" if version == SCHEMA_VERSION else f"manifest.v{version}.schema.json"
+    text = resources.files("twinserve_server.artefact").joinpath(name).read_text("utf-8")
     return cast("dict[str, Any]", json.loads(text))
 
 
 def validate_manifest(manifest: object, source: str) -> None:
-    """Check ``manifest`` against the schema.
+    """Check ``manifest`` against the schema of the version that it states.
 
     Raises:
         ArtefactError: names ``source``, the field and the rule it breaks.
@@ -36,7 +39,12 @@ def validate_manifest(manifest: object, source: str) -> None:
         # JSON Schema takes 4.0 for an integer; what counts items here must be one in Python, too.
         type_checker=base.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int),
     )
-    problem = jsonschema.exceptions.best_match(strict(schema()).iter_errors(manifest))
+    stated = manifest.get("schema_version", SCHEMA_VERSION) if isinstance(manifest, dict) else SCHEMA_VERSION
+    if stated not in (1, SCHEMA_VERSION):
+        raise ArtefactError(
+            f"{source}: field schema_version: is {reprlib.repr(stated)}; this server reads 1 and {SCHEMA_VERSION}"
+        )
+    problem = jsonschema.exceptions.best_match(strict(schema(int(stated))).iter_errors(manifest))
     if problem is not None:
         where = ".".join(str(part) for part in problem.absolute_path) or "(top level)"
         raise ArtefactError(f"{source}: field {shown(where)[1:-1]}: {_one_line(problem.message)}")

@@ -7,7 +7,8 @@ import logging
 import time
 from collections.abc import Callable
 
-from twinserve_server.artefact.manifest import DataType, ModelVersion
+from twinserve_server.artefact.datatypes import DataType
+from twinserve_server.artefact.manifest import ModelVersion
 from twinserve_server.engine.batch_queue import BatchPolicy, BatchQueue
 from twinserve_server.engine.job import Job
 from twinserve_server.engine.link import Link

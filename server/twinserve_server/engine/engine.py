@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from twinserve_server.artefact.manifest import DataType, ModelVersion
+from twinserve_server.artefact.datatypes import DataType
+from twinserve_server.artefact.manifest import ModelVersion
 from twinserve_server.engine.channel import ModelChannel
 from twinserve_server.engine.feedback import FeedbackStore, Judgement
 from twinserve_server.engine.job import Buffer, Job

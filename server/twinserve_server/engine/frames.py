@@ -22,7 +22,7 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from twinserve_server.artefact.manifest import DataType
+from twinserve_server.artefact.datatypes import DataType
 from twinserve_server.engine.job import BatchTiming, Buffer
 
 _REQUEST: Final = struct.Struct("<IHHIQ")

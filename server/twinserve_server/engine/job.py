@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from twinserve_server.artefact.manifest import DataType
+from twinserve_server.artefact.datatypes import DataType
 from twinserve_server.errors import TwinserveError
 
 Buffer = bytes | bytearray | memoryview

@@ -5,14 +5,11 @@ Both datatypes mean the same values, each within its own range (the manifest's `
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 
-from twinserve_server.artefact.manifest import DataType, ModelVersion
+from twinserve_server.artefact.datatypes import DTYPES, DataType
+from twinserve_server.artefact.manifest import ModelVersion
 from twinserve_server.engine.job import Buffer
-
-_DTYPES: Final[dict[DataType, str]] = {"UINT8": "<u1", "FP32": "<f4"}
 
 
 def convert(data: Buffer, source: DataType, target: DataType, version: ModelVersion) -> bytes:
@@ -22,9 +19,9 @@ def convert(data: Buffer, source: DataType, target: DataType, version: ModelVers
     """
     least, greatest = version.range_of(source)
     low, high = version.range_of(target)
-    values = np.frombuffer(data, _DTYPES[source]).astype(np.float32)
+    values = np.frombuffer(data, DTYPES[source]).astype(np.float32)
     # Divided, not multiplied by the inverse: the last bit is then that of a graph that divides.
     values = (values - np.float32(least)) / np.float32((greatest - least) / (high - low)) + np.float32(low)
     if target == "UINT8":
         values = np.rint(values).clip(low, high)
-    return values.astype(_DTYPES[target]).tobytes()
+    return values.astype(DTYPES[target]).tobytes()

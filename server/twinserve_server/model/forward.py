@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from twinserve_server.artefact.datatypes import PIXEL_TYPES, DataType
 from twinserve_server.artefact.files import read_artefact
-from twinserve_server.artefact.manifest import ITEM_SIZE, MAX_BATCH_BYTES, DataType, ModelVersion, Variant
+from twinserve_server.artefact.manifest import MAX_BATCH_BYTES, ModelVersion, Variant
 from twinserve_server.engine.job import Buffer
 from twinserve_server.errors import ArtefactError, InferenceError
 from twinserve_server.host.memory import resident_bytes
@@ -118,6 +119,8 @@ class Forward:
     def _load(
         self, variant: Variant, threads: int, sizes: list[int], on_progress: Callable[[int, int], None]
     ) -> LoadFacts:
+        if self.version.signature is not None:
+            raise ArtefactError("takes named tensors, which no runtime serves yet")
         _check_batch_bytes(self.version, max(sizes))
         runtime = self._runtime = find_runtime(variant)(variant, threads)
         before = _held_bytes()
@@ -147,9 +150,7 @@ class Forward:
             added_warm_up_bytes=_held_bytes() - before,
             runtime=described,
             left_cold=ranges_of(sorted(cold)),
-            floats_only=variant.quantization != "none"
-            and bool(described.kernels)
-            and not described.computes_in_integers,
+            floats_only=variant.quantized and bool(described.kernels) and not described.computes_in_integers,
         )
 
     def _run(self, data: Buffer, datatype: DataType, images: int) -> Output:
@@ -200,8 +201,8 @@ class Forward:
 
 def conversions(runtime: Runtime) -> dict[DataType, DataType]:
     """By datatype that the loaded artefact does not take: the one it takes instead."""
-    taken = [datatype for datatype in ITEM_SIZE if runtime.takes(datatype)]
-    return {datatype: taken[0] for datatype in ITEM_SIZE if datatype not in taken}
+    taken = [datatype for datatype in PIXEL_TYPES if runtime.takes(datatype)]
+    return {datatype: taken[0] for datatype in PIXEL_TYPES if datatype not in taken}
 
 
 def _check_batch_bytes(version: ModelVersion, limit: int) -> None:

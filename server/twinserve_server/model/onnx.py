@@ -11,12 +11,12 @@ from typing import Any, Final
 import numpy as np
 import onnxruntime as ort
 
-from twinserve_server.artefact.manifest import DataType, Variant
+from twinserve_server.artefact.datatypes import DTYPES, DataType
+from twinserve_server.artefact.manifest import Variant
 from twinserve_server.engine.job import Buffer
 from twinserve_server.errors import ArtefactError, InferenceError
 from twinserve_server.model.runtime import Output, Runtime, RuntimeFacts
 
-_DTYPES: Final[dict[DataType, str]] = {"UINT8": "<u1", "FP32": "<f4"}
 #: What ONNX Runtime calls the types that it takes.
 _INPUT_TYPES: Final[dict[str, DataType]] = {"tensor(uint8)": "UINT8", "tensor(float)": "FP32"}
 _PROVIDER: Final = "CPUExecutionProvider"
@@ -59,7 +59,7 @@ class Onnx(Runtime):
         return datatype == self._takes
 
     def prepare(self, data: Buffer, datatype: DataType, shape: tuple[int, ...]) -> Any:
-        return np.frombuffer(data, _DTYPES[datatype]).reshape(shape)
+        return np.frombuffer(data, DTYPES[datatype]).reshape(shape)
 
     def run(self, batch: Any) -> Output:
         try:
@@ -87,7 +87,7 @@ def one_line(error: Exception) -> str:
 def _kernels(data: bytes, options: ort.SessionOptions, wanted: Any) -> dict[str, int]:
     """How often each kernel runs in one forward pass, by ONNX Runtime's own profiler; empty: it could not tell."""
     shape = [size if isinstance(size, int) else 1 for size in wanted.shape]
-    item = np.zeros(shape, _DTYPES[_INPUT_TYPES[wanted.type]])
+    item = np.zeros(shape, DTYPES[_INPUT_TYPES[wanted.type]])
     found: Counter[str] = Counter()
     try:
         with tempfile.TemporaryDirectory(prefix="twinserve-") as folder:

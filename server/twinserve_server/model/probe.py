@@ -8,7 +8,8 @@ from typing import Final
 
 import numpy as np
 
-from twinserve_server.artefact.manifest import DataType, ModelVersion
+from twinserve_server.artefact.datatypes import DataType
+from twinserve_server.artefact.manifest import ModelVersion
 from twinserve_server.engine.job import Buffer
 from twinserve_server.errors import ArtefactError, InferenceError
 from twinserve_server.model.runtime import Output

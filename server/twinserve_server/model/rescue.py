@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from twinserve_server.artefact.manifest import DataType
+from twinserve_server.artefact.datatypes import DataType
 from twinserve_server.engine.job import Buffer
 from twinserve_server.errors import InferenceError
 from twinserve_server.model.forward import Answers, Forward

@@ -1,6 +1,6 @@
 """The seam between the model process and what runs its artefact.
 
-A runtime is one module, ``model/<format>.py``, named like the ``format`` that manifests give. It holds a subclass of
+A runtime is one module, ``model/<runtime>.py``, named like the ``runtime`` that manifests give. It holds a subclass of
 :class:`Runtime` under the name ``RUNTIME`` and is the only module that imports its library. Everything else (hashes,
 warm-up, checks of every answer, softmax, packing, time and memory) is done outside, alike for all of them.
 """
@@ -16,7 +16,8 @@ from typing import Any, ClassVar, Final, cast
 import numpy as np
 import numpy.typing as npt
 
-from twinserve_server.artefact.manifest import DataType, Variant
+from twinserve_server.artefact.datatypes import DataType
+from twinserve_server.artefact.manifest import Variant
 from twinserve_server.engine.job import Buffer
 from twinserve_server.errors import ArtefactError
 

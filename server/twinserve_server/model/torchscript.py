@@ -11,7 +11,8 @@ from typing import Any, ClassVar, Final
 
 import torch
 
-from twinserve_server.artefact.manifest import DataType, Variant
+from twinserve_server.artefact.datatypes import DataType
+from twinserve_server.artefact.manifest import Variant
 from twinserve_server.engine.job import Buffer
 from twinserve_server.errors import ArtefactError, InferenceError
 from twinserve_server.model.heap import keep_freed_memory

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from twinserve.v1 import predict_pb2
-from twinserve_server.artefact.manifest import EVERY_VALUE, ITEM_SIZE, DataType, ModelVersion
+from twinserve_server.artefact.datatypes import DTYPES, EVERY_VALUE, ITEM_SIZE, DataType
+from twinserve_server.artefact.manifest import ModelVersion
 from twinserve_server.errors import InvalidInputError, OutOfRangeError, shown
 from twinserve_server.rpc.status import MAX_ID_BYTES
 
@@ -18,7 +19,6 @@ _DATATYPES: Final[dict[int, DataType]] = {
     predict_pb2.DATA_TYPE_UINT8: "UINT8",
     predict_pb2.DATA_TYPE_FP32: "FP32",
 }
-_DTYPES: Final[dict[DataType, str]] = {"UINT8": "u1", "FP32": "<f4"}
 #: What a division by 255 or 127.5 rounds to may lie just outside of a range, by this share of it.
 _ROUNDING: Final = 1e-5
 MAX_KEY_BYTES: Final = 1024
@@ -121,7 +121,7 @@ def check_items(
         )
     bounds = version.ranges.get(datatype, EVERY_VALUE[datatype])
     if datatype == "FP32" or bounds != EVERY_VALUE[datatype]:
-        _check_values(np.frombuffer(data, _DTYPES[datatype]), bounds, version.model, data_field)
+        _check_values(np.frombuffer(data, DTYPES[datatype]), bounds, version.model, data_field)
     return Items(data, datatype, count)
 
 

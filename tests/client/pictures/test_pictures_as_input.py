@@ -71,7 +71,7 @@ def test_what_is_no_picture_is_named(face: Face, client: Any, images: Any, messa
 
 def test_a_server_that_takes_no_pictures_says_so(face: Face, client: Any, server: Server) -> None:
     server.behaviour.manifest_json = "{}"
-    with pytest.raises(InvalidInputError, match=r"model digits: its manifest has no input\.image"):
+    with pytest.raises(InvalidInputError, match=r"model digits: its manifest has no inputs.0\.image"):
         face.run(client.predict(Image.fromarray(PIXELS)))
 
 

@@ -173,7 +173,7 @@ def test_the_rules_come_from_the_manifest() -> None:
 
 
 def test_a_model_that_takes_no_pictures_says_so() -> None:
-    with pytest.raises(PictureError, match=r"model m: its manifest has no input\.image"):
+    with pytest.raises(PictureError, match=r"model m: its manifest has no inputs.0\.image"):
         PictureRules.of(info((28, 28), '{"input": {}}'))
     with pytest.raises(PictureError, match=r"items of shape \[7\] are no L pictures"):
         PictureRules.of(info((7,), '{"input": {"image": {"mode": "L", "foreground": "any"}}}'))

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from support.tiny_model import CLASSES, classes_of, items
-from twinserve_server.artefact.manifest import DataType, ModelVersion, read_manifest
+from twinserve_server.artefact.datatypes import DataType
+from twinserve_server.artefact.manifest import ModelVersion, read_manifest
 from twinserve_server.engine.job import Buffer
 from twinserve_server.model.forward import Answers, Forward
 from twinserve_server.model.warm_up import WarmUp, ranges_of, sizes_to_warm

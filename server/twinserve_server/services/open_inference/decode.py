@@ -8,14 +8,14 @@ from typing import Final
 import numpy as np
 
 from twinserve.inference import open_inference_pb2 as pb
-from twinserve_server.artefact.manifest import DataType, ModelVersion
+from twinserve_server.artefact.datatypes import DTYPES, DataType
+from twinserve_server.artefact.manifest import ModelVersion
 from twinserve_server.errors import InvalidInputError, shown
 from twinserve_server.services.decode import Items, Limits, check_items
 from twinserve_server.services.open_inference.names import INPUT, OUTPUTS, PROBABILITIES
 
 #: The field of InferTensorContents that carries a datatype.
 _CONTENTS: Final[dict[DataType, str]] = {"UINT8": "uint_contents", "FP32": "fp32_contents"}
-_DTYPES: Final[dict[DataType, str]] = {"UINT8": "<u1", "FP32": "<f4"}
 #: Parameters of tensors by which a client refers to memory that it shares with its server.
 _SHARED_MEMORY: Final = "shared_memory_region"
 _CLASSIFICATION: Final = "classification"
@@ -80,7 +80,7 @@ def _typed(tensor: pb.ModelInferRequest.InferInputTensor, datatype: DataType) ->
     values = np.array(getattr(tensor.contents, field), np.uint32 if datatype == "UINT8" else np.float32)
     if datatype == "UINT8" and values.size and values.max() > 255:
         raise InvalidInputError.of("inputs[0].contents.uint_contents", f"holds {values.max()}; UINT8 ends at 255")
-    return values.astype(_DTYPES[datatype]).tobytes()
+    return values.astype(DTYPES[datatype]).tobytes()
 
 
 def wanted_outputs(request: pb.ModelInferRequest, version: ModelVersion) -> tuple[WantedOutput, ...]:

@@ -6,7 +6,7 @@ from importlib.metadata import version as package_version
 from typing import Any, Final
 
 from twinserve.inference import open_inference_pb2 as pb
-from twinserve_server.artefact.manifest import DataType
+from twinserve_server.artefact.datatypes import DataType
 from twinserve_server.engine.engine import Engine, ServedModel
 from twinserve_server.rpc.callback import DirectStream
 from twinserve_server.services.decode import Limits
