@@ -24,7 +24,7 @@ TOPICS = {
         "twinserve_queue",
         "twinserve_in_flight",
     ),
-    "Answers": ("twinserve_predictions", "twinserve_shadow", "twinserve_feedback"),
+    "Answers": ("twinserve_images", "twinserve_predictions", "twinserve_shadow", "twinserve_feedback"),
     "Models": ("twinserve_model",),
     "Processes": ("twinserve_gateway", "twinserve_supervisor", "twinserve_process", "twinserve_log", "twinserve_build"),
 }

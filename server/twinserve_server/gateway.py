@@ -183,7 +183,7 @@ class Gateway:
         public: dict[ServiceDescriptor, object] = {
             PREDICT: PredictService(self._engine, limits, self._judge_elsewhere),
             ADMIN: (admin := AdminService(self._engine, self._control)),
-            OPEN_INFERENCE: OpenInferenceService(self._engine, limits),
+            OPEN_INFERENCE: OpenInferenceService(self._engine, limits, self._control),
             HEALTH: self._health,
         }
         if admin_at is None:

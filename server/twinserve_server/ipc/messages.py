@@ -80,6 +80,10 @@ class GetStatus(Message, frozen=True):
     """Asks how every process fares; answered by :class:`Status`."""
 
 
+class GetStatistics(Message, frozen=True):
+    """Asks what every variant has done, over all processes; answered by :class:`Statistics`."""
+
+
 # From the supervisor to a gateway.
 
 
@@ -140,6 +144,56 @@ class Status(Message, frozen=True):
     processes: list[ProcessStatus]
 
 
+class Total(msgspec.Struct, frozen=True):
+    """So many, and the nanoseconds that all of them took together."""
+
+    count: int
+    ns: int
+
+
+class BatchStatistics(msgspec.Struct, frozen=True):
+    """The forward passes over one number of images."""
+
+    batches: int
+    preprocess_ns: int
+    inference_ns: int
+    postprocess_ns: int
+
+
+class VariantStatistics(msgspec.Struct, frozen=True):
+    """What one variant has done since the start of the server.
+
+    Attributes:
+        last_inference_ms: Unix time of the last forward pass, in milliseconds; 0: there was none.
+        images: answered.
+        batches: forward passes.
+        success: answered requests, shadow runs included.
+        fail: requests that ended without an answer once the variant was chosen.
+        queue: of answered requests; so are ``preprocess``, ``inference`` and ``postprocess``.
+        by_size: forward passes by their number of images.
+    """
+
+    model: str
+    version: str
+    variant: str
+    last_inference_ms: int
+    images: int
+    batches: int
+    success: Total
+    fail: Total
+    queue: Total
+    preprocess: Total
+    inference: Total
+    postprocess: Total
+    by_size: dict[int, BatchStatistics]
+
+
+class Statistics(Message, frozen=True):
+    """What every variant has done."""
+
+    variants: list[VariantStatistics]
+
+
 class Refused(Message, frozen=True):
     """It is not done, and why: a ``TwinserveError`` on its way to whoever asked."""
 
@@ -149,6 +203,6 @@ class Refused(Message, frozen=True):
 
 
 FromModel = Alive | Failed | WarmingUp | Ready
-FromGateway = Alive | Failed | Serving | SetTraffic | GetStatus | Judge
+FromGateway = Alive | Failed | Serving | SetTraffic | GetStatus | GetStatistics | Judge
 ToGateway = Drain | SetPolicy | Judge
-Answer = Done | Judged | Status | Refused
+Answer = Done | Judged | Status | Statistics | Refused

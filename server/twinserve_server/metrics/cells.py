@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 
 from twinserve_server.metrics import families
+from twinserve_server.metrics.batch_sizes import BatchSizes
 from twinserve_server.metrics.slab import Slab
 
 Labels = tuple[str, ...]
@@ -64,6 +65,7 @@ class BatchRecorder:
             Histogram(slab, families.STAGE_SECONDS, (*labels, stage))
             for stage in ("preprocess", "inference", "postprocess")
         )
+        self._sizes = BatchSizes(slab, labels)
         self._failed = Cell(slab, families.FAILED_BATCHES, labels)
         self._rescued, self._poisoned, self._not_run = (
             Cell(slab, families.FAILED_BATCH_IMAGES, (*labels, outcome))
@@ -76,6 +78,7 @@ class BatchRecorder:
         self._preprocess.observe(preprocess_ns / 1e9)
         self._inference.observe(inference_ns / 1e9)
         self._postprocess.observe(postprocess_ns / 1e9)
+        self._sizes.on_batch(images, preprocess_ns, inference_ns, postprocess_ns)
 
     def on_failed_batch(self, rescued: int, poisoned: int, not_run: int) -> None:
         """A forward pass failed; run alone, so many of its images were answered, failed, or were left out."""

@@ -18,9 +18,8 @@ from prometheus_client.samples import Exemplar as OpenMetricsExemplar
 from twinserve_server.metrics import families
 from twinserve_server.metrics.exemplars import Exemplar, ExemplarBook
 from twinserve_server.metrics.slab import Series, Slab
+from twinserve_server.metrics.sums import Values, add_slabs
 
-#: Values of one family: label values -> cells.
-Values = dict[tuple[str, ...], list[float]]
 #: The traced requests of the latency histogram: (label values, number of the bucket) -> the last one.
 Exemplars = dict[tuple[tuple[str, ...], int], Exemplar]
 Bucket = tuple[str, float] | tuple[str, float, OpenMetricsExemplar]
@@ -40,18 +39,14 @@ class ServerCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Every family, with or without samples yet."""
-        merged = self._own()
+        slabs = list(self._slabs())
+        merged = add_slabs(self._own(), slabs)
         exemplars: Exemplars = {}
-        for slab in self._slabs():
-            for series in slab.series():
-                if slab.exemplars is not None and series.family == families.REQUEST_SECONDS.name:
-                    _keep_latest(exemplars, slab.exemplars, series)
-                cells = list(slab.cells[series.start : series.start + series.count])
-                values = merged.setdefault(series.family, {})
-                present = values.get(series.labels)
-                values[series.labels] = (
-                    cells if present is None else [a + b for a, b in zip(present, cells, strict=True)]
-                )
+        for slab in slabs:
+            if slab.exemplars is not None:
+                for series in slab.series():
+                    if series.family == families.REQUEST_SECONDS.name:
+                        _keep_latest(exemplars, slab.exemplars, series)
         for family in families.FAMILIES:
             yield _exposed(family, merged.get(family.name, {}), exemplars)
 

@@ -73,6 +73,19 @@ REQUEST_SECONDS: Final = Family(
     (*MODEL, "route"),
     LATENCY_BUCKETS,
 )
+REFUSED_SECONDS: Final = Family(
+    "twinserve_refused_seconds",
+    "counter",
+    "Seconds from the decoded request to its end without an answer, of the requests in twinserve_refused_total.",
+    MODEL,
+)
+REQUEST_STAGE_SECONDS: Final = Family(
+    "twinserve_request_stage_seconds",
+    "counter",
+    "Seconds that answered requests spent in preprocess, inference and postprocess. Requests that share a forward pass "
+    "each count all of it; twinserve_stage_duration_seconds counts it once.",
+    (*MODEL, "stage"),
+)
 STAGE_SECONDS: Final = Family(
     "twinserve_stage_duration_seconds",
     "histogram",
@@ -105,6 +118,7 @@ REFUSED: Final = Family(
     "Requests that ended without an answer once a variant was chosen, by reason.",
     (*MODEL, "reason"),
 )
+IMAGES: Final = Family("twinserve_images", "counter", "Images answered, those of shadow runs included.", MODEL)
 PREDICTIONS: Final = Family(
     "twinserve_predictions",
     "counter",

@@ -72,6 +72,7 @@ class Recorder:
             labels = _labels(event.served, event.variant)
             self._cell(families.REFUSED, (*labels, event.error.reason)).add()
             self._cell(families.REQUESTS, (*labels, event.route, status_of(event.error).name)).add()
+            self._tallies[event.served.version.model, event.variant].refused_seconds.add(event.total_ns / 1e9)
 
     def put_exemplar(self, call: Call, trace_id: int, span_id: int) -> None:
         """Remember an answered call by its trace, in its bucket of the latency histogram."""

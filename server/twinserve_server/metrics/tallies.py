@@ -59,12 +59,17 @@ class VariantTally:
     __slots__ = (
         "_cell",
         "_histogram",
+        "_images",
+        "_inference",
         "_labels",
         "_paths",
+        "_postprocess",
         "_predicted",
+        "_preprocess",
         "_queue",
         "feedback_correct",
         "feedback_images",
+        "refused_seconds",
         "routed",
     )
 
@@ -79,6 +84,12 @@ class VariantTally:
         self._path("named")
         self._path("split")
         self._queue = histogram(families.STAGE_SECONDS, (*labels, "queue"))
+        self._images = cell(families.IMAGES, labels)
+        self._preprocess, self._inference, self._postprocess = (
+            cell(families.REQUEST_STAGE_SECONDS, (*labels, stage))
+            for stage in ("preprocess", "inference", "postprocess")
+        )
+        self.refused_seconds = cell(families.REFUSED_SECONDS, labels)
         # None for many classes: thousands of series a variant are more than any scrape should carry.
         counted = class_labels if len(class_labels) <= families.MAX_CLASS_SERIES else ()
         self._predicted = [cell(families.PREDICTIONS, (*labels, name)) for name in counted]
@@ -91,6 +102,10 @@ class VariantTally:
         requests.add()
         seconds.observe(call.total_ns / 1e9)
         self._queue.observe(job.queue_ns / 1e9)
+        self._preprocess.add(job.preprocess_ns / 1e9)
+        self._inference.add(job.inference_ns / 1e9)
+        self._postprocess.add(job.postprocess_ns / 1e9)
+        self._images.add(job.count)
         if not self._predicted:
             return
         if job.count == 1:

@@ -8,7 +8,7 @@ from typing import Any
 
 from twinserve_server.host.memory import resident_bytes
 from twinserve_server.metrics import families
-from twinserve_server.metrics.exposition import Values
+from twinserve_server.metrics.sums import Values
 from twinserve_server.supervisor.pulse import ENDED, HUNG, REASONS
 from twinserve_server.supervisor.supervisor import Supervisor
 

@@ -21,12 +21,14 @@ from twinserve_server.ipc.messages import (
     Failed,
     FromGateway,
     FromModel,
+    GetStatistics,
     GetStatus,
     Judge,
     Message,
     Ready,
     Serving,
     SetTraffic,
+    Statistics,
     WarmingUp,
 )
 from twinserve_server.ipc.process_config import GatewayConfig, ModelProcessConfig
@@ -38,6 +40,7 @@ from twinserve_server.supervisor.model_reports import log_report
 from twinserve_server.supervisor.plan import Plan, Replica
 from twinserve_server.supervisor.pulse import Pulse
 from twinserve_server.supervisor.sizing import Cost
+from twinserve_server.supervisor.statistics import variant_statistics
 from twinserve_server.supervisor.traffic import Traffic
 from twinserve_server.transport.certificates import Certificates
 
@@ -256,6 +259,8 @@ class Supervisor:
             case GetStatus():
                 await self.census.sample()
                 return self.census.status()
+            case GetStatistics():
+                return Statistics(variant_statistics(self.books.slabs))
             case Judge():
                 return await self.traffic.judge(child, message)
         return None

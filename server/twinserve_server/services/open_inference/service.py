@@ -8,7 +8,10 @@ from typing import Any, Final
 from twinserve.inference import open_inference_pb2 as pb
 from twinserve_server.artefact.datatypes import DataType
 from twinserve_server.engine.engine import Engine, ServedModel
+from twinserve_server.ipc.control import ControlLine
+from twinserve_server.ipc.messages import GetStatistics, Statistics
 from twinserve_server.rpc.callback import DirectStream
+from twinserve_server.services.admin import call_supervisor
 from twinserve_server.services.decode import Limits
 from twinserve_server.services.open_inference.encode import encode_stream_failure, encode_stream_response
 from twinserve_server.services.open_inference.infer import ModelInferMethod
@@ -20,10 +23,11 @@ from twinserve_server.services.open_inference.names import (
     is_ready,
     resolve,
 )
+from twinserve_server.services.open_inference.statistics import model_statistics
 from twinserve_server.services.predict_method import stream_window_images
 
 SERVER: Final = "twinserve"
-EXTENSIONS: Final = ("classification", "model_repository", "model_configuration")
+EXTENSIONS: Final = ("classification", "model_repository", "model_configuration", "statistics")
 PLATFORM: Final = "pytorch_libtorch"
 
 _CONFIG_TYPES: Final[dict[DataType, pb.DataType.ValueType]] = {"UINT8": pb.TYPE_UINT8, "FP32": pb.TYPE_FP32}
@@ -32,12 +36,13 @@ _CONFIG_TYPES: Final[dict[DataType, pb.DataType.ValueType]] = {"UINT8": pb.TYPE_
 class OpenInferenceService:
     """The methods of ``inference.GRPCInferenceService``; the two that infer need no coroutine."""
 
-    def __init__(self, engine: Engine, limits: Limits) -> None:
+    def __init__(self, engine: Engine, limits: Limits, control: ControlLine) -> None:
         self.model_infer = ModelInferMethod(engine, limits)
         self.model_stream_infer = DirectStream(
             self.model_infer, stream_window_images(engine), encode_stream_response, encode_stream_failure
         )
         self._engine = engine
+        self._control = control
 
     async def server_live(self, request: pb.ServerLiveRequest, context: Any) -> pb.ServerLiveResponse:
         """A gateway that answers is live."""
@@ -106,6 +111,17 @@ class OpenInferenceService:
             config.dynamic_batching.preferred_batch_size.extend(policies[0].preferred_batch_sizes)
             config.dynamic_batching.max_queue_delay_microseconds = policies[0].max_queue_delay_ns // 1000
         return pb.ModelConfigResponse(config=config)
+
+    async def model_statistics(self, request: pb.ModelStatisticsRequest, context: Any) -> pb.ModelStatisticsResponse:
+        """Counts and times over all processes: of one model, or of every name that a request may use."""
+        if request.name:
+            wanted = [(request.name, *resolve(self._engine, request.name, request.version))]
+        else:
+            wanted = list(addressable(self._engine))
+        counted = (await call_supervisor(self._control, GetStatistics(), Statistics)).variants
+        return pb.ModelStatisticsResponse(
+            model_stats=[model_statistics(name, served, variant, counted) for name, served, variant in wanted]
+        )
 
     async def repository_index(self, request: pb.RepositoryIndexRequest, context: Any) -> pb.RepositoryIndexResponse:
         """Every name that a request may use, and whether it is ready."""

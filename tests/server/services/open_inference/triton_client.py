@@ -51,6 +51,11 @@ def describe(client: Any, model: str) -> Any:
     }
 
 
+def statistics(client: Any, model: str = "") -> Any:
+    """What the server has counted."""
+    return client.get_inference_statistics(model, as_json=True)["model_stats"]
+
+
 def infer(client: Any, model: str, pixels: Any, **options: Any) -> Any:
     """One request."""
     return _values(client.infer(model, [_input(pixels)], **options))
