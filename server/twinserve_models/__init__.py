@@ -21,3 +21,5 @@ import os
 
 # Read when torch is imported: it warns of each deprecated operator an artefact calls; a user can do nothing about it.
 os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+# ONNX Runtime reports its use to Microsoft unless told otherwise, from the moment it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

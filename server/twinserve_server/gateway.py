@@ -15,7 +15,7 @@ import time
 from typing import Any
 
 from google.protobuf.descriptor import ServiceDescriptor
-from grpc_health.v1 import health, health_pb2
+from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from twinserve.inference import open_inference_pb2
@@ -51,6 +51,7 @@ from twinserve_server.rpc.method import methods_of
 from twinserve_server.rpc.serve import serve
 from twinserve_server.services.admin import AdminService, call_supervisor
 from twinserve_server.services.decode import Limits
+from twinserve_server.services.health import HealthService
 from twinserve_server.services.open_inference.service import OpenInferenceService
 from twinserve_server.services.predict import PredictService
 from twinserve_server.settings.exposure import tls_files
@@ -83,7 +84,7 @@ class Gateway:
         self._control = ControlLine(ToGateway, self._on_message, SUPERVISOR_SECONDS)
         self._draining = False
         self._drained = asyncio.Event()
-        self._health = health.aio.HealthServicer()
+        self._health = HealthService()
         self._engine = Engine(
             {name: self._served(name) for name in config.versions},
             config.default_model,
@@ -142,7 +143,7 @@ class Gateway:
         if self._draining:
             return
         self._draining = True
-        await self._health.enter_graceful_shutdown()
+        self._health.drain()
         self._engine.draining = True
         if self._transport is not None:
             await self._until_quiet(min(QUIET_LIMIT_SECONDS, grace_seconds))
@@ -239,7 +240,7 @@ class Gateway:
     async def _tick(self) -> None:
         announced = False
         # A probe of liveness asks whether this process answers, not whether its models do.
-        await self._set_health("live", True)
+        self._health.set("live", True)
         while True:
             self._engine.tick()
             if self._guard is not None:
@@ -249,20 +250,16 @@ class Gateway:
             # Once everything was there, a variant that gets no traffic of its own takes nobody else down.
             ready = self._engine.ready
             serving = ready or (announced and self._engine.routable)
-            await self._set_health("", serving)
-            await self._set_health(PREDICT.full_name, serving)
+            self._health.set("", serving)
+            self._health.set(PREDICT.full_name, serving)
             for name, served in self._engine.models.items():
                 for variant, channel in served.channels.items():
                     self._recorder.queue_state(served, variant, channel.queue.images, channel.images_in_flight)
-                    await self._set_health(f"{name}/{variant}", channel.ready)
+                    self._health.set(f"{name}/{variant}", channel.ready)
             if ready and not announced and self._transport is not None:
                 announced = True
                 self._control.notify(Serving(self._transport.name))
             await asyncio.sleep(TICK_SECONDS)
-
-    async def _set_health(self, service: str, serving: bool) -> None:
-        status = health_pb2.HealthCheckResponse
-        await self._health.set(service, status.SERVING if serving else status.NOT_SERVING)
 
 
 def main() -> int:
