@@ -67,14 +67,20 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model folder with the tiny pair: fp32, int8."""
-    return make_tiny_models(tmp_path_factory.mktemp("models"))
+    """A model folder with the tiny pair: fp32, int8; as ONNX files, which are served sooner."""
+    return make_tiny_models(tmp_path_factory.mktemp("models"), runtime="onnx")
+
+
+@pytest.fixture(scope="session")
+def torchscript_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same as TorchScript files."""
+    return make_tiny_models(tmp_path_factory.mktemp("torchscript"))
 
 
 @pytest.fixture(scope="session")
 def odd_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model folder with variants that misbehave on purpose: fp32, swapped, slow, fragile."""
-    return make_tiny_models(tmp_path_factory.mktemp("odd"), ("fp32", "swapped", "slow", "fragile"))
+    """A model folder with variants that misbehave on purpose: fp32, swapped, slow, fragile; as ONNX files."""
+    return make_tiny_models(tmp_path_factory.mktemp("odd"), ("fp32", "swapped", "slow", "fragile"), runtime="onnx")
 
 
 @pytest.fixture(scope="session")
@@ -97,12 +103,12 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
 
 @pytest.fixture(scope="module")
 def server(
-    request: pytest.FixtureRequest, tiny_models: Path, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, torchscript_models: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ServerProcess]:
-    """One server of the tiny pair for a module's tests; they must leave it as it was.
+    """One server of the TorchScript pair for a module's tests; they must leave it as it was.
 
     A module may give it a transport: ``pytestmark = pytest.mark.parametrize("server", TRANSPORTS, indirect=True)``.
     """
     flags = ("--gateways", "2", "--transport", getattr(request, "param", "auto"))
-    with ServerProcess(tiny_models, tmp_path_factory.mktemp("server"), *flags) as process:
+    with ServerProcess(torchscript_models, tmp_path_factory.mktemp("server"), *flags) as process:
         yield process

@@ -25,8 +25,8 @@ def test_it_explains_itself(module: str) -> None:
     assert "--" in done.stdout
 
 
-def test_planted_variants_flip_what_they_say(tiny_models: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "twinserve_bench.plant", "--models", str(tiny_models), "--model", "tiny"]
+def test_planted_variants_flip_what_they_say(torchscript_models: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "twinserve_bench.plant", "--models", str(torchscript_models), "--model", "tiny"]
     done = subprocess.run(
         [*command, "--output", str(tmp_path)], capture_output=True, text=True, timeout=120, check=False
     )

@@ -26,7 +26,7 @@ class Observed:
 @pytest.fixture(scope="session")
 def twin_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny pair, its int8 said to be quantised: so fp32 is the baseline."""
-    root = make_tiny_models(tmp_path_factory.mktemp("twin"))
+    root = make_tiny_models(tmp_path_factory.mktemp("twin"), runtime="onnx")
     path = root / "tiny" / "1" / "manifest.json"
     manifest = json.loads(path.read_text())
     manifest["variants"]["int8"]["quantization"] = {"method": "static"}

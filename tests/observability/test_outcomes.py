@@ -18,7 +18,7 @@ EACH = 5
 
 @pytest.fixture(scope="module")
 def fragile_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_models(tmp_path_factory.mktemp("fragile"), ("fp32", "fragile"))
+    return make_tiny_models(tmp_path_factory.mktemp("fragile"), ("fp32", "fragile"), runtime="onnx")
 
 
 def codes_of(futures: list[Any]) -> list[str]:

@@ -17,7 +17,7 @@ from twinserve_client.cli.traffic import app
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A real server with two gateways and a tiny pair."""
-    models = make_tiny_models(tmp_path_factory.mktemp("models"))
+    models = make_tiny_models(tmp_path_factory.mktemp("models"), runtime="onnx")
     with ServerProcess(models, tmp_path_factory.mktemp("server"), "--gateways", "2") as server:
         yield server
 

@@ -83,7 +83,7 @@ def test_every_question_of_the_standard_test_is_answered(standard: tuple[Record,
 def test_the_model_is_described_with_its_size_and_memory(standard: tuple[Record, str], tiny_models: Path) -> None:
     results, _ = standard
     for name, variant in results.model.variants.items():
-        assert variant.artefact_bytes == (tiny_models / "tiny" / "1" / f"{name}.pt").stat().st_size
+        assert variant.artefact_bytes == (tiny_models / "tiny" / "1" / f"{name}.onnx").stat().st_size
         assert variant.memory is not None
         assert variant.memory.resident_pss is not None
         assert variant.memory.resident_pss > 10e6

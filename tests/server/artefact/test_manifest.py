@@ -19,8 +19,8 @@ from twinserve_server.ipc.codec import decode, encode
 
 
 @pytest.fixture
-def folder(tiny_models: Path, tmp_path: Path) -> Path:
-    shutil.copytree(tiny_models, tmp_path / "models")
+def folder(torchscript_models: Path, tmp_path: Path) -> Path:
+    shutil.copytree(torchscript_models, tmp_path / "models")
     return tmp_path / "models" / "tiny" / "1"
 
 

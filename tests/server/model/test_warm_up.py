@@ -29,8 +29,8 @@ class Counting(Forward):
 
 
 @pytest.fixture
-def version(tiny_models: Path) -> ModelVersion:
-    return read_manifest(tiny_models / "tiny" / "1")
+def version(torchscript_models: Path) -> ModelVersion:
+    return read_manifest(torchscript_models / "tiny" / "1")
 
 
 @pytest.mark.parametrize("limit", [1, 16, 64])
