@@ -14,6 +14,7 @@ import pytest
 from support.certificates import make_certificates
 from support.server_process import ServerProcess
 from support.tiny_model import make_tiny_models
+from twinserve_bench import perf_analyzer
 
 #: Where the tests find the full MNIST when MNIST_ROOT does not say.
 if "MNIST_ROOT" not in os.environ and (shared := Path(__file__).parents[2] / "shared" / "mnist").is_dir():
@@ -38,6 +39,8 @@ def missing_tools() -> dict[str, str]:
     root = os.environ.get("MNIST_ROOT", "")
     if not (Path(root) / "MNIST" / "raw" / "t10k-images-idx3-ubyte").is_file():
         missing["mnist"] = "the full MNIST is not in MNIST_ROOT"
+    if not perf_analyzer.is_installed():
+        missing["perf_analyzer"] = "it is not installed (python -m twinserve_bench.perf_analyzer --install)"
     return missing
 
 
