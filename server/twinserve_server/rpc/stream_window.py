@@ -33,11 +33,6 @@ class StreamWindow:
         """Whether no further request should be read for now."""
         return len(self._slots) >= STREAM_WINDOW or self._images >= self.stream.window_images
 
-    @property
-    def ready(self) -> bool:
-        """Whether the answer whose turn it is has come."""
-        return bool(self._slots) and self._slots[0].response is not None
-
     def add(self, raw: bytes) -> None:
         """Start the request ``raw``."""
         slot = _Slot(self)

@@ -19,7 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from support.server_process import TLS_TRANSPORTS, TRANSPORTS, ServerProcess, request, wait_until
 from support.tiny_model import classes_of, items
-from twinserve.v1 import predict_pb2
+from twinserve.v1 import predict_pb2, predict_pb2_grpc
 
 STREAM = "PredictStream"
 #: Of HTTP/2: types of frames, and a flag.
@@ -305,3 +305,15 @@ def _varint(value: int) -> bytes:
         value >>= 7
     out.append(value)
     return bytes(out)
+
+
+def test_answers_that_are_ready_together_arrive_though_the_stream_stays_open(server: Any) -> None:
+    bad = request(items(1)[:, :3])
+    for _ in range(30):
+        done = threading.Event()
+        asked = (message or done.wait(60) or bad for message in (request(items(1)), bad, bad, None))
+        with server.connect() as channel:
+            stream = predict_pb2_grpc.PredictServiceStub(channel).PredictStream(asked, timeout=30)
+            kinds = [next(stream).WhichOneof("result") for _ in range(3)]
+            done.set()
+        assert kinds == ["response", "error", "error"]

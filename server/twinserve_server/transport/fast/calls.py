@@ -14,7 +14,6 @@ from grpc._cython.cygrpc import (
     SendInitialMetadataOperation,
     SendMessageOperation,
     SendStatusFromServerOperation,
-    WriteFlag,
 )
 
 from twinserve_server.engine.engine import Call
@@ -225,11 +224,9 @@ class StreamCall:
             if self._half_closed and not len(window):
                 self._finish(None)
             return
-        # More to come: gRPC core may hold this one back and write them together.
-        flags = WriteFlag.buffer_hint if window.ready else 0
-        message = SendMessageOperation(response, flags)
         self._sending = True
-        self._start((message,), self._on_sent)
+        # Without a hint that more follow: gRPC core may then hold this one, and its end, back until the stream closes.
+        self._start((SendMessageOperation(response, 0),), self._on_sent)
 
     def _on_sent(self, event: Any) -> None:
         self._sending = False
