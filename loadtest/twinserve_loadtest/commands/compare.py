@@ -25,6 +25,8 @@ Examples:
 
   twinserve compare fp32 int8 --gates gates.toml --json    for a pipeline: exit code 0, 1 or 2; 3: no verdict
 
+  twinserve compare fp32 int8 --junit compare.xml --summary compare.md --against main.json    what CI shows
+
   twinserve compare fp32 int8 --max-accuracy-loss 0.2pp --min-speedup p99=1.2 --min-speedup throughput=1.5
 
   twinserve compare fp32 int8 --target 127.0.0.1:8500 --metrics-url http://127.0.0.1:8502
@@ -89,20 +91,27 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
     output: Annotated[Path | None, typer.Option(help="Result file. [default: reports/compare-A-B.json]")] = None,
     reuse: Annotated[Path | None, typer.Option(help="Give the verdict of this file, if it holds here.")] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write the verdict and its gates as JUnit XML.")] = None,
+    summary: Annotated[Path | None, typer.Option(help="Write the verdict as Markdown.")] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="An earlier result of the same variants: say what changed since.")
+    ] = None,
     tls_ca: TlsCa = None,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
     token_file: TokenFile = None,
 ) -> None:
     """See the help text above."""
+    from twinserve_loadtest.commands.publish import Publication, PublishError
     from twinserve_loadtest.compare.options import OptionError, gates_of, objective_of, settings_of
 
     use_token(token_file, exit_code=NO_VERDICT)
     try:
+        publication = Publication.of(baseline, candidate, junit, summary, against)
         if reuse is not None:
             from twinserve_loadtest.commands.outcome import run_reuse
 
-            raise typer.Exit(run_reuse(reuse, baseline, candidate, models, as_json=as_json))
+            raise typer.Exit(run_reuse(reuse, models, publication, as_json=as_json))
         chosen = gates_of(
             gates,
             max_accuracy_loss=max_accuracy_loss,
@@ -114,7 +123,7 @@ def compare(
             baseline, candidate, quick=quick, precision=precision, seconds=time, rate=rate, seed=seed
         )
         objective = objective_of(slo_ms)
-    except OptionError as error:
+    except (OptionError, PublishError) as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(NO_VERDICT) from None
     from twinserve_loadtest.commands.outcome import run_compare
@@ -136,4 +145,4 @@ def compare(
         command=shlex.join(["twinserve", *sys.argv[1:]]),
         tls=tls_of(tls_ca, tls_cert, tls_key),
     )
-    raise typer.Exit(run_compare(order))
+    raise typer.Exit(run_compare(order, publication))

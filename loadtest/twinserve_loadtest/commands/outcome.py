@@ -10,17 +10,20 @@ from rich.console import Console
 
 from twinserve_client.cli.main import UNEXPECTED
 from twinserve_host.files import FileError, is_stream
+from twinserve_loadtest.commands.publish import Publication, PublishError
 from twinserve_loadtest.compare.command import CompareError, CompareOrder, compare
 from twinserve_loadtest.compare.exit_codes import EXIT_CODES, NO_VERDICT
 from twinserve_loadtest.compare.reuse import VerdictRefusedError, reusable
 from twinserve_loadtest.loadtest.command import LoadTestError, Order, exit_code, run_load_test
 from twinserve_loadtest.record.files import RecordError, save_record
 from twinserve_loadtest.report import ReportError, document_of, write_document
+from twinserve_loadtest.report.summary import changes_in_words
 from twinserve_loadtest.report.terminal import print_document
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from twinserve_loadtest.compare.change import Change
     from twinserve_loadtest.record.measurement import Record
 
 
@@ -40,28 +43,28 @@ def run_loadtest(order: Order) -> int:
     return exit_code(record)
 
 
-def run_compare(order: CompareOrder) -> int:
+def run_compare(order: CompareOrder, publication: Publication | None = None) -> int:
     """Measure, judge, write, show; the exit code."""
     err = Console(stderr=True)
+    publication = publication or Publication(order.settings.baseline, order.settings.candidate)
     try:
         record = compare(order, err)
     except CompareError as error:
-        _say(err, f"Error: {error}", "red")
-        return NO_VERDICT
-    return finish_comparison(record, order.output, as_json=order.as_json)
+        return _no_verdict(str(error), publication)
+    return finish_comparison(record, order.output, as_json=order.as_json, publication=publication)
 
 
-def run_reuse(path: Path, baseline: str, candidate: str, models: Path, *, as_json: bool) -> int:
+def run_reuse(path: Path, models: Path, publication: Publication, *, as_json: bool) -> int:
     """Show the verdict of ``path``; the exit code is the verdict's, or ``NO_VERDICT`` when it is refused."""
     try:
-        record = reusable(path, baseline, candidate, models)
+        record = reusable(path, publication.baseline, publication.candidate, models)
     except (RecordError, VerdictRefusedError) as error:
-        _say(Console(stderr=True), f"Error: {error}", "red")
-        return NO_VERDICT
-    return _show(record, path, _verdict_code(record), as_json=as_json)
+        return _no_verdict(str(error), publication)
+    code = _publish(record, publication, _verdict_code(record))
+    return _show(record, path, code, publication.change(record), as_json=as_json)
 
 
-def finish_comparison(record: Record, path: Path, *, as_json: bool) -> int:
+def finish_comparison(record: Record, path: Path, *, as_json: bool, publication: Publication | None = None) -> int:
     """Write the record to ``path`` and its page beside it, show it; the exit code."""
     err = Console(stderr=True)
     place: Path | None = None
@@ -74,7 +77,10 @@ def finish_comparison(record: Record, path: Path, *, as_json: bool) -> int:
     # A pipeline that asked for the result at a place and would find none, or an older one, must not go on.
     code = NO_VERDICT if problem else _verdict_code(record)
     page = _write_page(record, path, err) if not problem and not is_stream(path) else None
-    _show(record, place, code, as_json=as_json)
+    change = None
+    if publication is not None:
+        code, change = _publish(record, publication, code), publication.change(record)
+    _show(record, place, code, change, as_json=as_json)
     if not as_json:
         for name, file in (("Result", place), ("Report", page)):
             if file is not None:
@@ -82,14 +88,39 @@ def finish_comparison(record: Record, path: Path, *, as_json: bool) -> int:
     return code
 
 
-def _show(record: Record, place: Path | None, code: int, *, as_json: bool) -> int:
+def _publish(record: Record, publication: Publication, code: int) -> int:
+    """Write what a pipeline asked for; the exit code, which is no verdict's when it would miss a file."""
+    try:
+        publication.write(record)
+    except PublishError as error:
+        _say(Console(stderr=True), f"Error: {error}", "red")
+        return NO_VERDICT
+    return code
+
+
+def _no_verdict(why: str, publication: Publication) -> int:
+    err = Console(stderr=True)
+    _say(err, f"Error: {why}", "red")
+    try:
+        publication.write_failure(why)
+    except PublishError as error:
+        _say(err, f"Error: {error}", "red")
+    return NO_VERDICT
+
+
+def _show(record: Record, place: Path | None, code: int, change: Change | None, *, as_json: bool) -> int:
     """On standard output: for a reader, or the verdict for a pipeline."""
     if as_json:
         assert record.comparison is not None
         verdict = asdict(record.comparison.verdict)
-        print(json.dumps({**verdict, "exit_code": code, "result": str(place) if place else None}, indent=1))
+        told = {**verdict, "exit_code": code, "result": str(place) if place else None}
+        if change is not None:
+            told["change"] = asdict(change)
+        print(json.dumps(told, indent=1))
     else:
         print_document(document_of(record, place.name if place else "comparison"), Console(), full=True)
+        for line in changes_in_words(change) if change is not None else ():
+            _say(Console(), line)
     return code
 
 

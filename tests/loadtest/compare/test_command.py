@@ -25,6 +25,7 @@ from twinserve_loadtest.record.measurement import Dataset
 from twinserve_loadtest.record.stamp import read_stamp
 from twinserve_loadtest.record.testset import FILE_NAME, TestSet, save_test_set
 from twinserve_loadtest.record.wire import to_plain
+from twinserve_loadtest.report.junit import junit
 
 SMALL = Sizes(single_stream_s=0.02, server_s=0.05, offline_s=0.02, images_per_request=16)
 
@@ -104,6 +105,9 @@ def test_it_starts_a_server_measures_judges_and_writes(outcome: Outcome) -> None
         (["fp32", "int8", "--time", "5"], ["--time", "30"]),
         (["fp32", "int8", "--slo-ms", "-1"], ["--slo-ms"]),
         (["fp32", "int8", "--reuse", "none.json"], ["none.json"]),
+        (["fp32", "int8", "--against", "none.json"], ["--against", "none.json: cannot be read"]),
+        (["fp32", "int8", "--junit", "/proc/x.xml"], ["--junit", "/proc/x.xml: cannot be written"]),
+        (["fp32", "int8", "--summary", "/"], ["--summary", "/: cannot be written (is a folder)"]),
         (["fp32", "int8", "--target", "127.0.0.1:1"], ["127.0.0.1:1"]),
         (["fp32", "int8", "--output", "/proc/x.json"], ["/proc/x.json: cannot be written", "--output"]),
         (["fp32", "int8", "--output", "/"], ["/: cannot be written (is a folder)", "--output"]),
@@ -154,3 +158,29 @@ def test_an_earlier_verdict_is_given_again_here_and_refused_elsewhere(
     elsewhere = CliRunner().invoke(app, ["fp32", "int8", "--models", str(models), "--reuse", str(moved)])
     assert elsewhere.exit_code == NO_VERDICT
     assert "aarch64+asimd" in elsewhere.stderr
+
+
+def test_a_pipeline_gets_junit_a_summary_and_what_changed(models: Path, outcome: Outcome, tmp_path: Path) -> None:
+    files = {name: tmp_path / name for name in ("compare.xml", "compare.md")}
+    options = ["--junit", str(files["compare.xml"]), "--summary", str(files["compare.md"])]
+    earlier = ["--reuse", str(outcome.path), "--against", str(outcome.path)]
+    arguments = ["fp32", "int8", "--models", str(models), *earlier, *options]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0
+    assert "still SHIP" in result.stdout
+    assert files["compare.xml"].read_text() == junit(read_record(outcome.path))
+    assert "still SHIP" in files["compare.md"].read_text()
+    told = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout)
+    assert (told["change"]["outcome_before"], told["change"]["stamp"]) == ("SHIP", [])
+
+
+def test_files_of_an_earlier_run_do_not_pass_for_one_without_a_verdict(models: Path, tmp_path: Path) -> None:
+    files = [tmp_path / "compare.xml", tmp_path / "compare.md"]
+    for file in files:
+        file.write_text("SHIP")
+    options = ["--junit", str(files[0]), "--summary", str(files[1])]
+    result = CliRunner().invoke(app, ["fp32", "int9", "--models", str(models), "--quick", *options])
+    assert result.exit_code == NO_VERDICT
+    for file in files:
+        assert "SHIP" not in file.read_text()
+        assert "int9" in file.read_text()

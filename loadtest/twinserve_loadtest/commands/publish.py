@@ -1,0 +1,87 @@
+"""What a pipeline gets of a comparison besides its record: JUnit XML, a Markdown summary, what changed since."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from twinserve_host.files import FileError, check_writable, write_file
+from twinserve_loadtest.compare.change import Change, NotComparableError, change_since, check_comparable
+from twinserve_loadtest.record.files import RecordError, read_record
+from twinserve_loadtest.report.junit import junit, junit_without_verdict
+from twinserve_loadtest.report.summary import summary
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from twinserve_loadtest.record.measurement import Record
+
+
+class PublishError(Exception):
+    """A file that cannot be used; the text names the option and says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """The files that were asked for, and the earlier comparison to hold the new one against."""
+
+    baseline: str
+    candidate: str
+    junit: Path | None = None
+    summary: Path | None = None
+    against: Record | None = None
+
+    @classmethod
+    def of(
+        cls, baseline: str, candidate: str, junit: Path | None, summary: Path | None, against: Path | None
+    ) -> Publication:
+        """Read what is there and see that the rest can be written, before anything is measured.
+
+        Raises:
+            PublishError: one of them cannot be used.
+        """
+        for option, path in (("--junit", junit), ("--summary", summary)):
+            if path is not None:
+                try:
+                    check_writable(path)
+                except FileError as error:
+                    raise PublishError(f"{option}: {error}") from None
+        earlier = None
+        if against is not None:
+            try:
+                earlier = read_record(against)
+                check_comparable(earlier, baseline, candidate, str(against))
+            except (RecordError, NotComparableError) as error:
+                raise PublishError(f"--against: {error}") from None
+        return cls(baseline, candidate, junit, summary, earlier)
+
+    def change(self, record: Record) -> Change | None:
+        """What changed since the earlier comparison; None: there is none."""
+        return None if self.against is None else change_since(self.against, record)
+
+    def write(self, record: Record) -> None:
+        """Write what was asked for.
+
+        Raises:
+            PublishError: a file cannot be written any more.
+        """
+        self._write("--junit", self.junit, junit(record))
+        self._write("--summary", self.summary, summary(record, self.change(record)))
+
+    def write_failure(self, why: str) -> None:
+        """Nothing was measured: no file of an earlier run must pass for this one's.
+
+        Raises:
+            PublishError: a file cannot be written any more.
+        """
+        self._write("--junit", self.junit, junit_without_verdict(self.baseline, self.candidate, why))
+        self._write("--summary", self.summary, f"## No verdict\n\n{why}\n")
+
+    @staticmethod
+    def _write(option: str, path: Path | None, text: str) -> None:
+        if path is None:
+            return
+        try:
+            write_file(path, text)
+        except FileError as error:
+            raise PublishError(f"{option}: {error}") from None
