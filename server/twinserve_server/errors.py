@@ -76,6 +76,12 @@ class ConflictError(TwinserveError):
     reason = "CONFLICT"
 
 
+class FollowsFileError(TwinserveError):
+    """The server reads this from a file; a call does not change it."""
+
+    reason = "FOLLOWS_FILE"
+
+
 class QueueFullError(TwinserveError):
     """The variant's queue is at its bound; try again later."""
 

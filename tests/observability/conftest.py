@@ -37,7 +37,10 @@ def twin_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def served(twin_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """One server with two gateways, split and shadow."""
-    flags = ("--gateways", "2", "--split", "int8=0.5", "--shadow", "int8=0.5")
+    shares = {"weights": {"fp32": 0.5, "int8": 0.5}, "shadows": {"int8": 0.5}}
+    file = tmp_path_factory.mktemp("traffic") / "traffic.json"
+    file.write_text(json.dumps({"generation": 1, "models": {"tiny": shares}}))
+    flags = ("--gateways", "2", "--traffic", str(file))
     with ServerProcess(twin_models, tmp_path_factory.mktemp("served"), *flags) as server:
         yield server
 

@@ -271,6 +271,19 @@ TRAFFIC_WEIGHT: Final = Family(
     MODEL,
     source="supervisor",
 )
+TRAFFIC_FILE_GENERATION: Final = Family(
+    "twinserve_traffic_file_generation",
+    "gauge",
+    "The generation of the traffic file in force. Only with --traffic.",
+    source="supervisor",
+)
+TRAFFIC_FILE_GOOD: Final = Family(
+    "twinserve_traffic_file_last_read_successful",
+    "gauge",
+    "1 while the traffic file is in force as it is, 0 while an earlier one is, since it cannot be used. Only with "
+    "--traffic.",
+    source="supervisor",
+)
 BUILD_INFO: Final = Family(
     "twinserve_build",
     "info",

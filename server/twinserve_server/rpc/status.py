@@ -15,6 +15,7 @@ STATUS: dict[type[errors.TwinserveError], grpc.StatusCode] = {
     errors.UnknownRequestError: grpc.StatusCode.NOT_FOUND,
     errors.RepeatedFeedbackError: grpc.StatusCode.ALREADY_EXISTS,
     errors.ConflictError: grpc.StatusCode.ABORTED,
+    errors.FollowsFileError: grpc.StatusCode.FAILED_PRECONDITION,
     errors.QueueFullError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.ModelUnavailableError: grpc.StatusCode.UNAVAILABLE,
     errors.DrainingError: grpc.StatusCode.UNAVAILABLE,

@@ -122,6 +122,11 @@ class ServerSettings:
     shadow: Shares = setting(
         {}, "Share of the requests that also runs on a variant.", shown="none", metavar="V=SHARE", panel=TRAFFIC
     )
+    traffic: Path | None = setting(
+        None,
+        "Follow the weights and shadows in this file (JSON), instead of --split, --shadow and `twinserve traffic`.",
+        panel=TRAFFIC,
+    )
 
     grace: float = setting(10.0, "Seconds a drain may take.", ge=0, le=3600, panel=LIFE)
     explain_plan: bool = setting(

@@ -67,6 +67,9 @@ def supervisor_values(supervisor: Supervisor) -> dict[str, Values]:
         if child.ready and (resident := supervisor.census.resident.get(child.name)) is not None:
             put(families.MODEL_RESIDENT, (*labels, str(replica.index), "pss"), resident.pss)
             put(families.MODEL_RESIDENT, (*labels, str(replica.index), "rss"), resident.rss)
+    if supervisor.traffic.file is not None:
+        put(families.TRAFFIC_FILE_GENERATION, (), supervisor.traffic.file.generation)
+        put(families.TRAFFIC_FILE_GOOD, (), float(supervisor.traffic.file.good))
     for child in supervisor.gateways:
         for reason in (ENDED, HUNG):
             put(families.RESTARTS, (child.name, reason), child.restarts[reason])

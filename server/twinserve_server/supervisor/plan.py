@@ -130,7 +130,7 @@ def make_plan(settings: ServerSettings, versions: dict[str, ModelVersion], addre
     """Decide what to run.
 
     Raises:
-        OptionError: a variant or model that the settings name is not in the repository.
+        OptionError: a variant or model that the settings name is not in the repository, or two contradict each other.
         InvalidInputError: a share is given to a variant that is not served.
     """
     chosen = {name: _only(version, settings.variants) for name, version in versions.items()}
@@ -147,6 +147,8 @@ def make_plan(settings: ServerSettings, versions: dict[str, ModelVersion], addre
         for name in names:
             if name not in there:
                 raise OptionError(f"--{option}: no variant {name!r}; there are: {', '.join(sorted(there))}")
+    if settings.traffic is not None and (settings.split or settings.shadow):
+        raise OptionError("--traffic: the file says what --split and --shadow would; give either the one or the others")
     default = settings.default_model or next(iter(chosen))
     if default not in chosen:
         raise OptionError(f"--default-model: no model {default!r}; there are: {', '.join(sorted(chosen))}")

@@ -49,6 +49,7 @@ async def run_server(
         ExposureError: other machines could reach a port in plain text, and nobody said that this is meant.
         TlsError: the TLS files cannot be used.
         TokenError: the token file cannot be used.
+        TrafficFileError: the traffic file cannot be used.
         OptionError: an option names what the models do not have.
         StartError: a port is taken, or a process cannot start.
     """

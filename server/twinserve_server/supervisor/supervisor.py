@@ -47,6 +47,8 @@ from twinserve_server.transport.certificates import Certificates
 log = structlog.get_logger()
 
 SAMPLE_SECONDS = 2.0
+#: How soon a change of the traffic file is noticed.
+FOLLOW_SECONDS = 1.0
 
 
 class StartError(TwinserveError):
@@ -87,7 +89,7 @@ class Supervisor:
         self.guard = guard
         self.certificates = certificates
         self.admin = admin
-        self.traffic = Traffic(plan.versions, plan.policies)
+        self.traffic = Traffic(plan.versions, plan.policies, plan.settings.traffic)
         self.models: dict[str, tuple[ChildProcess, ModelState]] = {}
         self.census = Census(lambda: self.children, self._variant_of)
         #: The transport that the gateways run, once one has said so.
@@ -118,7 +120,7 @@ class Supervisor:
             ArtefactError: a model cannot be served.
             StartError: another process cannot start.
         """
-        self._watchers = [asyncio.ensure_future(self._watch()), asyncio.ensure_future(self._sample())]
+        self._watchers = [asyncio.ensure_future(task()) for task in (self._watch, self._sample, self._follow)]
         await self.measure(on_progress)
         assert self.plan.sizing is not None
         for replica in self.plan.replicas():
@@ -290,6 +292,11 @@ class Supervisor:
     async def _notify(self) -> None:
         async with self._changed:
             self._changed.notify_all()
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(FOLLOW_SECONDS)
+            await self.traffic.follow()
 
     async def _sample(self) -> None:
         while True:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import structlog
 
 from twinserve_server.artefact.manifest import ModelVersion
 from twinserve_server.engine.router import TrafficPolicy
-from twinserve_server.errors import ConflictError
+from twinserve_server.errors import ConflictError, FollowsFileError
 from twinserve_server.ipc.messages import Done, Judge, Judged, SetPolicy, SetTraffic
 from twinserve_server.supervisor.child import ChildProcess
+from twinserve_server.supervisor.traffic_file import TrafficFile, TrafficFileError
 
 log = structlog.get_logger()
 
@@ -24,12 +26,32 @@ class Traffic:
     Attributes:
         policies: by model.
         gateways: those that follow them.
+        file: where they are read from; None: from the settings, and later from calls.
     """
 
-    def __init__(self, versions: Mapping[str, ModelVersion], policies: Mapping[str, TrafficPolicy]) -> None:
+    def __init__(
+        self, versions: Mapping[str, ModelVersion], policies: Mapping[str, TrafficPolicy], path: Path | None = None
+    ) -> None:
+        """
+        Args:
+            versions: what is served, by model.
+            policies: in force until they are changed; of models that a file does not name, as long as it does not.
+            path: of the file that is followed.
+
+        Raises:
+            TrafficFileError: the file cannot be used.
+        """
         self.policies = dict(policies)
         self.gateways: list[ChildProcess] = []
+        self.file: TrafficFile | None = None
         self._versions = versions
+        self._first = dict(policies)
+        if path is not None:
+            try:
+                self.file = TrafficFile(path, versions)
+            except TrafficFileError as error:
+                raise TrafficFileError(f"--traffic: {error.message}") from None
+            self.policies = self._of_file(self.file)
 
     async def change(self, wanted: SetTraffic) -> None:
         """Change a policy everywhere before returning.
@@ -37,7 +59,13 @@ class Traffic:
         Raises:
             InvalidInputError: the policy is not one.
             ConflictError: the policy has another generation than the caller expects.
+            FollowsFileError: the policies are those of a file.
         """
+        if self.file is not None:
+            raise FollowsFileError(
+                f"traffic: this server follows {self.file.path}; change the file (on every server alike), or start "
+                "without --traffic to change it by calls"
+            )
         model, current = wanted.model, self.policies[wanted.model]
         if wanted.if_generation is not None and wanted.if_generation != current.generation:
             raise ConflictError(
@@ -46,15 +74,36 @@ class Traffic:
         policy = TrafficPolicy.checked(
             set(self._versions[model].variants), wanted.weights, wanted.shadows, current.generation + 1
         )
-        self.policies[model] = policy
-        log.info("traffic_changed", model=model, **asdict(policy))
-        lines = [gateway.line for gateway in self.gateways if gateway.line is not None]
-        await asyncio.gather(*(line.call(SetPolicy(model, policy), Done) for line in lines), return_exceptions=True)
+        await self._put(model, policy)
+
+    async def follow(self) -> None:
+        """Put a changed file in force. One that cannot be used changes nothing, and the log says why."""
+        if self.file is None:
+            return
+        try:
+            # In a thread: a network file system may be slow to answer.
+            if not await asyncio.to_thread(self.file.refresh):
+                return
+        except TrafficFileError as error:
+            log.warning("traffic_file_not_read", reason=error.message, generation_in_force=self.file.generation)
+            return
+        for model, policy in self._of_file(self.file).items():
+            await self._put(model, policy)
 
     def tell(self, gateway: ChildProcess) -> None:
         """Tell a gateway the policies in force: what changed since it was configured has passed it by."""
         for model, policy in self.policies.items():
             gateway.tell(SetPolicy(model, policy))
+
+    def _of_file(self, file: TrafficFile) -> dict[str, TrafficPolicy]:
+        first = {model: replace(policy, generation=file.generation) for model, policy in self._first.items()}
+        return {**first, **file.policies}
+
+    async def _put(self, model: str, policy: TrafficPolicy) -> None:
+        self.policies[model] = policy
+        log.info("traffic_changed", model=model, **asdict(policy))
+        lines = [gateway.line for gateway in self.gateways if gateway.line is not None]
+        await asyncio.gather(*(line.call(SetPolicy(model, policy), Done) for line in lines), return_exceptions=True)
 
     async def judge(self, asking: ChildProcess, question: Judge) -> Judged:
         """What the other gateways than the one that asks say."""
