@@ -28,6 +28,8 @@ class TwinserveError(Exception):
 
     #: Names the kind in logs, metrics and the ``reason`` of the gRPC error details.
     reason = "INTERNAL"
+    #: After how many seconds another attempt makes sense; None: what the kind says.
+    retry_after: float | None = None
 
     def __init__(self, message: str, *violations: FieldViolation) -> None:
         super().__init__(message)
@@ -86,6 +88,12 @@ class QueueFullError(TwinserveError):
     """The variant's queue is at its bound; try again later."""
 
     reason = "QUEUE_FULL"
+
+
+class DeadlineUnreachableError(TwinserveError):
+    """The variant's queue is so long that the deadline would pass in it; try again later."""
+
+    reason = "DEADLINE_UNREACHABLE"
 
 
 class ModelUnavailableError(TwinserveError):

@@ -3,15 +3,22 @@
 Greedy: a batch goes as soon as a model process is free, with what has queued while it was busy; nothing waits while
 the engine idles. ``max_queue_delay_ns`` and ``preferred_batch_sizes`` hold a batch back on purpose (as Triton's
 dynamic batcher does); in every trial the greedy default was at least as fast.
+
+Callers take turns (``lanes``). While requests wait until their deadlines come near, the newest goes first: those that
+have waited long are the ones that cannot be met any more, and to answer in order would answer nobody in time.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
+from typing import Final
 
 from twinserve_server.engine.job import Batch, Job
+from twinserve_server.engine.lanes import Lanes
 from twinserve_server.errors import DeadlineError, QueueFullError, TwinserveError
+
+#: A request that has waited for this part of the time it was given says that the queue is too long.
+LONG_WAIT: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +41,12 @@ class BatchPolicy:
 
 
 class BatchQueue:
-    """Jobs of one variant that have not started, first come first served."""
+    """Jobs of one variant that have not started."""
 
     def __init__(self, policy: BatchPolicy) -> None:
         self.policy = policy
         self.images = 0
-        self._jobs: deque[Job] = deque()
+        self._jobs = Lanes()
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -58,7 +65,7 @@ class BatchQueue:
             )
         job.enqueued_ns = now_ns
         self.images += job.count
-        self._jobs.append(job)
+        self._jobs.push(job)
 
     def take(self, now_ns: int) -> Batch | None:
         """The next batch, or None when nothing is waiting or the policy holds it back.
@@ -66,18 +73,21 @@ class BatchQueue:
         Jobs whose caller is gone or whose deadline has passed are ended here; what has not started of them never runs.
         """
         jobs = self._jobs
-        self._drop_dead(now_ns)
+        newest = self._is_late(now_ns)
+        self._drop_dead(now_ns, newest)
         if not jobs:
             return None
         limit = self._limit(now_ns)
         if not limit:
             return None
-        batch = Batch(jobs[0].datatype)
-        while jobs and batch.images < limit:
-            job = jobs[0]
+        batch: Batch | None = None
+        while jobs:
+            job = jobs.next(newest=newest)
             if self._is_dead(job, now_ns):
-                self._discard(jobs.popleft(), now_ns)
+                self._discard(job, now_ns)
                 continue
+            if batch is None:
+                batch = Batch(job.datatype)
             left = job.count - job.taken
             if batch.images and (left > limit - batch.images or job.datatype != batch.datatype):
                 break
@@ -89,31 +99,28 @@ class BatchQueue:
             job.taken += count
             self.images -= count
             if job.taken == job.count:
-                jobs.popleft()
-            if not self.policy.enabled:
+                jobs.drop(job)
+            jobs.rotate(job, newest=newest)
+            if batch.images >= limit or not self.policy.enabled:
                 break
-        return batch if batch.images else None
+        return batch
 
     def next_due_ns(self) -> int:
         """When the policy lets the oldest job go at the latest; 0: nothing waits."""
         if not self._jobs or not self.policy.max_queue_delay_ns:
             return 0
-        return self._jobs[0].enqueued_ns + self.policy.max_queue_delay_ns
+        return self._oldest_ns() + self.policy.max_queue_delay_ns
 
     def fail_all(self, error: TwinserveError) -> None:
         """End every waiting job with ``error``."""
-        jobs, self._jobs, self.images = self._jobs, deque(), 0
+        jobs, self._jobs, self.images = self._jobs, Lanes(), 0
         for job in jobs:
             job.fail(error)
 
     def expire(self, now_ns: int) -> None:
         """End the waiting jobs that may no longer run, wherever they stand in the queue."""
-        dead = [job for job in self._jobs if self._is_dead(job, now_ns)]
-        if dead:
-            gone = set(map(id, dead))
-            self._jobs = deque(job for job in self._jobs if id(job) not in gone)
-            for job in dead:
-                self._discard(job, now_ns)
+        for job in self._jobs.remove(lambda job: self._is_dead(job, now_ns)):
+            self._end(job, now_ns)
 
     def _limit(self, now_ns: int) -> int:
         """How many images may go now; 0: hold the batch back."""
@@ -122,21 +129,34 @@ class BatchQueue:
             return policy.max_batch_size
         if not policy.max_queue_delay_ns or self.images >= policy.max_batch_size:
             return policy.max_batch_size
-        if now_ns - self._jobs[0].enqueued_ns >= policy.max_queue_delay_ns:
+        if now_ns - self._oldest_ns() >= policy.max_queue_delay_ns:
             return policy.max_batch_size
         fitting = [size for size in policy.preferred_batch_sizes if size <= self.images]
         return max(fitting, default=0)
 
-    def _drop_dead(self, now_ns: int) -> None:
-        jobs = self._jobs
-        while jobs and (jobs[0].error is not None or self._is_dead(jobs[0], now_ns)):
-            self._discard(jobs.popleft(), now_ns)
+    def _oldest_ns(self) -> int:
+        return min(job.enqueued_ns for job in self._jobs)
+
+    def _is_late(self, now_ns: int) -> bool:
+        """Whether requests wait for so long that their deadlines will pass."""
+        if self.images <= self.policy.max_batch_size:
+            return False  # all of them go now
+        job = self._jobs.next()
+        return job.deadline_ns != 0 and now_ns - job.enqueued_ns > LONG_WAIT * (job.deadline_ns - job.enqueued_ns)
+
+    def _drop_dead(self, now_ns: int, newest: bool) -> None:
+        while self._jobs and self._is_dead(job := self._jobs.next(newest=newest), now_ns):
+            self._discard(job, now_ns)
 
     @staticmethod
     def _is_dead(job: Job, now_ns: int) -> bool:
-        return job.cancelled or (job.deadline_ns != 0 and now_ns >= job.deadline_ns)
+        return job.error is not None or job.cancelled or (job.deadline_ns != 0 and now_ns >= job.deadline_ns)
 
     def _discard(self, job: Job, now_ns: int) -> None:
+        self._jobs.drop(job)
+        self._end(job, now_ns)
+
+    def _end(self, job: Job, now_ns: int) -> None:
         self.images -= job.count - job.taken
         waited = (now_ns - job.enqueued_ns) / 1e6
         # A cancelled job's caller hears nothing: whoever cancelled it has counted it.

@@ -12,7 +12,13 @@ from twinserve_server.artefact.manifest import ModelVersion
 from twinserve_server.engine.batch_queue import BatchPolicy, BatchQueue
 from twinserve_server.engine.job import Job
 from twinserve_server.engine.link import Link
-from twinserve_server.errors import ModelUnavailableError, TwinserveError
+from twinserve_server.engine.pace import Pace
+from twinserve_server.errors import (
+    DeadlineUnreachableError,
+    ModelUnavailableError,
+    QueueFullError,
+    TwinserveError,
+)
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +42,7 @@ class ModelChannel:
         self.model = model
         self.name = name
         self.queue = BatchQueue(policy)
+        self._pace = Pace(policy.max_batch_size)
         self.links: list[Link] = []
         #: Called when the queue holds a batch back until a moment (``time.monotonic_ns``).
         self.on_held_back: Callable[[int], None] | None = None
@@ -71,12 +78,18 @@ class ModelChannel:
 
         Raises:
             QueueFullError: the queue is at its bound.
+            DeadlineUnreachableError: the deadline would pass in the queue.
             ModelUnavailableError: no model process has been there for a while.
         """
         now_ns = time.monotonic_ns()
         if not self.links and now_ns - self._down_since_ns > GIVE_UP_NS:
             raise self._unavailable()
-        self.queue.push(job, now_ns)
+        try:
+            self._pace.check(self.queue.images, len(self.links), job.deadline_ns, now_ns)
+            self.queue.push(job, now_ns)
+        except (DeadlineUnreachableError, QueueFullError) as error:
+            error.retry_after = self._pace.refused()
+            raise
         if self.later is None:
             self.pump(now_ns)
         elif not self._pump_due and self._free_link() is not None:
@@ -106,6 +119,7 @@ class ModelChannel:
     def tick(self, now_ns: int) -> None:
         """Housekeeping, a few times a second: end jobs that may no longer run."""
         self.queue.expire(now_ns)
+        self._pace.tick()
         if not self.links and now_ns - self._down_since_ns > GIVE_UP_NS:
             self.queue.fail_all(self._unavailable())
 
@@ -121,8 +135,9 @@ class ModelChannel:
             if not self.links:
                 self._down_since_ns = time.monotonic_ns()
 
-    def released(self, link: Link) -> None:
-        """``link`` answered a batch: give it the next one."""
+    def released(self, link: Link, images: int, took_ns: int) -> None:
+        """``link`` answered a batch of ``images`` after ``took_ns``: give it the next one."""
+        self._pace.answered(images, took_ns)
         if len(self.queue) and not link.closed:
             self.pump(time.monotonic_ns())
 

@@ -173,13 +173,16 @@ class Engine:
         count: int,
         on_done: Callable[[Call], None],
         deadline_ns: int = 0,
+        peer: str = "",
     ) -> None:
         """Queue the call; ``on_done(call)`` follows once, perhaps before this returns, with ``call.job`` complete.
+
+        ``peer`` is whoever shares the variant with the others, turn by turn.
 
         If ``on_done`` raises, it is called once more, with ``call.job.error`` set: a caller hears of every request.
         """
         call.on_done = on_done
-        job = call.job = Job(data, datatype, count, self._finish, deadline_ns, call)
+        job = call.job = Job(data, datatype, count, self._finish, deadline_ns, call, peer)
         try:
             call.served.channels[call.variant].submit(job)
         except TwinserveError as error:

@@ -46,6 +46,7 @@ class Job:
         "inference_ns",
         "on_done",
         "owner",
+        "peer",
         "pending",
         "postprocess_ns",
         "preprocess_ns",
@@ -63,6 +64,7 @@ class Job:
         on_done: Callable[[Job], None],
         deadline_ns: int = 0,
         owner: Any = None,
+        peer: str = "",
     ) -> None:
         self.data = data
         self.datatype: DataType = datatype
@@ -70,6 +72,8 @@ class Job:
         self.on_done = on_done
         #: Whatever ``on_done`` wants to find again.
         self.owner = owner
+        #: Whose job it is: callers take turns.
+        self.peer = peer
         #: Against ``time.monotonic_ns()``; 0: none.
         self.deadline_ns = deadline_ns
         self.enqueued_ns = 0

@@ -169,7 +169,7 @@ class Link:
         try:
             # The link is free: the next batch goes before this one's answers are written, so that the model process
             # works while the gateway encodes.
-            self.channel.released(self)
+            self.channel.released(self, batch.images, now_ns - batch.sent_ns)
             transfer_ns = batch.answer(classes, probabilities, answer.timing, now_ns, errors)
             self.channel.on_transfer(transfer_ns)
         except Exception as error:

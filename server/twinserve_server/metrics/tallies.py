@@ -15,7 +15,13 @@ from twinserve_server.metrics import families
 from twinserve_server.metrics.cells import Cell, Histogram, Labels
 
 #: Why a good request may go without an answer: counted from 0, so that the first one is seen as a rate.
-EXPECTED_REFUSALS: Final = ("QUEUE_FULL", "DEADLINE_PASSED", "CANCELLED", "MODEL_UNAVAILABLE")
+EXPECTED_REFUSALS: Final = (
+    "QUEUE_FULL",
+    "DEADLINE_UNREACHABLE",
+    "DEADLINE_PASSED",
+    "CANCELLED",
+    "MODEL_UNAVAILABLE",
+)
 
 FindCell = Callable[[families.Family, Labels], Cell]
 FindHistogram = Callable[[families.Family, Labels], Histogram]

@@ -17,6 +17,10 @@ from twinserve_server.errors import TwinserveError
 class Exchange(Protocol):
     """A request that waits for its answer; exactly one of the two is called, once."""
 
+    @property
+    def peer(self) -> str:
+        """Where it came from, such as the address of the connection: peers take turns."""
+
     def answer(self, response: bytes) -> None:
         """``response`` is the encoded message to send."""
 

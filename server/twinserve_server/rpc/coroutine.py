@@ -20,6 +20,9 @@ class RpcContext(Protocol):
     def time_remaining(self) -> float | None:
         """Seconds until the caller's deadline; None: there is none."""
 
+    def peer(self) -> str:
+        """The address of the connection."""
+
     def set_trailing_metadata(self, trailing_metadata: Metadata) -> None:
         """What to send along with the status."""
 
@@ -27,9 +30,10 @@ class RpcContext(Protocol):
 class Reply:
     """An exchange that a coroutine waits for."""
 
-    __slots__ = ("error", "request_id", "response", "told")
+    __slots__ = ("error", "peer", "request_id", "response", "told")
 
-    def __init__(self) -> None:
+    def __init__(self, peer: str) -> None:
+        self.peer = peer
         self.response = b""
         self.error: TwinserveError | None = None
         self.request_id = ""
@@ -58,7 +62,7 @@ def ask(method: DirectMethod) -> Callable[[bytes, RpcContext], Awaitable[bytes]]
 
     async def behaviour(raw: bytes, context: RpcContext) -> bytes:
         deadline_ns, started_ns = deadline_of(context), time.monotonic_ns()
-        reply = Reply()
+        reply = Reply(context.peer())
         call = method.begin(raw, deadline_ns, reply)
         try:
             await reply.told
@@ -79,7 +83,7 @@ def ask_each(stream: DirectStream) -> Callable[[AsyncIterator[bytes], RpcContext
 
     async def behaviour(requests: AsyncIterator[bytes], context: RpcContext) -> AsyncIterator[bytes]:
         changed, room = asyncio.Event(), asyncio.Event()
-        window = StreamWindow(stream, deadline_of(context), changed.set)
+        window = StreamWindow(stream, deadline_of(context), context.peer(), changed.set)
 
         async def read() -> None:
             async for raw in requests:

@@ -17,6 +17,7 @@ STATUS: dict[type[errors.TwinserveError], grpc.StatusCode] = {
     errors.ConflictError: grpc.StatusCode.ABORTED,
     errors.FollowsFileError: grpc.StatusCode.FAILED_PRECONDITION,
     errors.QueueFullError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.DeadlineUnreachableError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.ModelUnavailableError: grpc.StatusCode.UNAVAILABLE,
     errors.DrainingError: grpc.StatusCode.UNAVAILABLE,
     errors.DeadlineError: grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -29,6 +30,7 @@ STATUS: dict[type[errors.TwinserveError], grpc.StatusCode] = {
 #: After how long a client may try again what is refused for now.
 RETRY_AFTER_SECONDS: dict[type[errors.TwinserveError], float] = {
     errors.QueueFullError: 0.1,
+    errors.DeadlineUnreachableError: 0.1,
     errors.ModelUnavailableError: 0.05,
     errors.DrainingError: 0.5,
 }
@@ -38,6 +40,8 @@ DOMAIN = "twinserve"
 DETAILS_KEY = "grpc-status-details-bin"
 #: The metadata key that names the request an RPC made, as logs and traces name it.
 REQUEST_ID_KEY = "x-request-id"
+#: The metadata key under which gRPC's own retries look for how long to wait, in milliseconds (gRFC A6).
+PUSHBACK_KEY = "grpc-retry-pushback-ms"
 #: As HTTP says what it wants (RFC 6750): gRPC has no word of its own for it.
 CHALLENGE = ("www-authenticate", 'Bearer realm="twinserve"')
 #: A request's name stays in logs and in memory for a while.
@@ -64,8 +68,16 @@ def outcome_of(error: BaseException, request_id: str = "") -> tuple[grpc.StatusC
     if isinstance(error, errors.UnauthenticatedError):
         name = (CHALLENGE, *name)
     if isinstance(error, errors.TwinserveError):
-        return status_of(error), message_of(error), ((DETAILS_KEY, rich_status(error).SerializeToString()), *name)
+        details, code = (DETAILS_KEY, rich_status(error).SerializeToString()), status_of(error)
+        if code is grpc.StatusCode.RESOURCE_EXHAUSTED and (after := retry_after(error)) is not None:
+            name = ((PUSHBACK_KEY, str(round(after * 1e3))), *name)
+        return code, message_of(error), (details, *name)
     return grpc.StatusCode.INTERNAL, "internal error; the server's log has the cause", name
+
+
+def retry_after(error: errors.TwinserveError) -> float | None:
+    """After how many seconds a client may try again; None: that would not help."""
+    return error.retry_after if error.retry_after is not None else RETRY_AFTER_SECONDS.get(type(error))
 
 
 def name_of_request(request_id: str) -> Metadata:
@@ -105,7 +117,7 @@ def rich_status(error: errors.TwinserveError) -> status_pb2.Status:
                 ]
             )
         )
-    if (after := RETRY_AFTER_SECONDS.get(type(error))) is not None:
+    if (after := retry_after(error)) is not None:
         delay = duration_pb2.Duration()
         delay.FromNanoseconds(int(after * 1e9))
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))

@@ -17,9 +17,10 @@ STREAM_WINDOW = 128
 class StreamWindow:
     """Starts the requests of a stream as they come and holds their answers until it is their turn."""
 
-    def __init__(self, stream: DirectStream, deadline_ns: int, on_ready: Callable[[], None]) -> None:
+    def __init__(self, stream: DirectStream, deadline_ns: int, peer: str, on_ready: Callable[[], None]) -> None:
         """``on_ready`` is called when the answer whose turn it is has come."""
         self.stream = stream
+        self.peer = peer
         self._deadline_ns = deadline_ns
         self._on_ready = on_ready
         self._slots: deque[_Slot] = deque()
@@ -69,10 +70,11 @@ class StreamWindow:
 class _Slot:
     """One request of the stream: its exchange."""
 
-    __slots__ = ("call", "images", "response", "started_ns", "window")
+    __slots__ = ("call", "images", "peer", "response", "started_ns", "window")
 
     def __init__(self, window: StreamWindow) -> None:
         self.window: StreamWindow | None = window
+        self.peer = window.peer
         self.call: Call | None = None
         self.images = 0
         self.response: bytes | None = None

@@ -49,7 +49,7 @@ class PredictService:
             served.router.route(name, "")  # refuses an unknown one before any of them runs
         items = decode_input(request.input, served.version, self._limits, answers=len(names))
         deadline_ns, started_ns = deadline_of(context), time.monotonic_ns()
-        replies = [Reply() for _ in names]
+        replies = [Reply(context.peer()) for _ in names]
         calls = []
         try:
             for name, reply in zip(names, replies, strict=True):

@@ -62,7 +62,7 @@ class PredictMethod:
             check_request_id(request_id)
         call = self._engine.open_call(served, variant, routing_key, request_id)
         call.owner = exchange
-        self._engine.run(call, items.data, items.datatype, items.count, _finish, deadline_ns)
+        self._engine.run(call, items.data, items.datatype, items.count, _finish, deadline_ns, exchange.peer)
         return call if call.owner is not None else None
 
     def abandon(self, call: Call, error: TwinserveError) -> None:

@@ -90,6 +90,11 @@ class NativeCall:
         self._deadline_ns = deadline_ns
         self._request: Call | None = None
 
+    @property
+    def peer(self) -> str:
+        """See :attr:`Exchange.peer`: the library names the caller or the timeout, and callers are trusted."""
+        return ""
+
     def begin(self, raw: bytes, metadata: Any) -> None:
         """Take the request; ``metadata`` of the call, where somebody looks at it."""
         rpc = self._rpc

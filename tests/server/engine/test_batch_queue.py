@@ -11,8 +11,8 @@ from twinserve_server.errors import DeadlineError, ModelUnavailableError, QueueF
 MS = 1_000_000
 
 
-def job(count: int = 1, datatype: str = "UINT8", deadline_ns: int = 0) -> Job:
-    return Job(bytes(count), datatype, count, done.append, deadline_ns)  # type: ignore[arg-type]
+def job(count: int = 1, datatype: str = "UINT8", deadline_ns: int = 0, peer: str = "") -> Job:
+    return Job(bytes(count), datatype, count, done.append, deadline_ns, peer=peer)  # type: ignore[arg-type]
 
 
 done: list[Job] = []
@@ -150,3 +150,25 @@ def test_what_is_left_of_a_large_request_is_not_run_once_its_caller_is_gone() ->
     gone.cancel()
     assert sizes(queue) == [1]
     assert gone not in done
+
+
+def test_a_caller_with_many_requests_leaves_room_for_one_with_few() -> None:
+    greedy, modest = [job(peer="greedy") for _ in range(8)], job(peer="modest")
+    batch = queue_of(BatchPolicy(max_batch_size=2), *greedy, modest).take(0)
+    assert batch is not None
+    assert [part[0] for part in batch.parts] == [greedy[0], modest]
+
+
+def test_while_deadlines_come_near_in_the_queue_the_newest_goes_first() -> None:
+    queue = queue_of(BatchPolicy(max_batch_size=1), job(deadline_ns=100 * MS), job(deadline_ns=100 * MS))
+    queue.push(fresh := job(deadline_ns=160 * MS), 60 * MS)
+    batch = queue.take(60 * MS)
+    assert batch is not None
+    assert [part[0] for part in batch.parts] == [fresh]
+
+
+def test_while_they_do_not_it_is_first_come_first_served() -> None:
+    first = job(deadline_ns=100 * MS)
+    batch = queue_of(BatchPolicy(max_batch_size=1), first, job(deadline_ns=100 * MS)).take(40 * MS)
+    assert batch is not None
+    assert [part[0] for part in batch.parts] == [first]

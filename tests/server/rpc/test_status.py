@@ -46,6 +46,16 @@ def test_what_may_be_tried_again_says_when(kind: type[errors.TwinserveError]) ->
     assert 0 < found.retry_delay.ToNanoseconds() < 2e9  # type: ignore[attr-defined]
 
 
+def test_what_is_refused_for_overload_tells_grpcs_own_retries_when_to_come_again() -> None:
+    error = errors.QueueFullError("busy")
+    error.retry_after = 0.25
+    code, _, metadata = outcome_of(error)
+    assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert dict(metadata)["grpc-retry-pushback-ms"] == "250"
+    found = detail(rich_status(error), error_details_pb2.RetryInfo)
+    assert found.retry_delay.ToMilliseconds() == 250  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("text", ["x" * 100_000, "ü" * 100_000, "🐜" * 100_000])
 def test_no_text_is_too_long_for_the_metadata_it_travels_in(text: str) -> None:
     """A client takes 8 KiB for certain: the message percent-encoded, the details in base64."""

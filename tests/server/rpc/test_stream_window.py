@@ -29,7 +29,7 @@ def stream(method: Method, window_images: int = 100) -> StreamWindow:
     direct = DirectStream(
         method, window_images, lambda answer: b"+" + answer, lambda error, _: b"-" + str(error).encode()
     )
-    return StreamWindow(direct, 0, lambda: None)
+    return StreamWindow(direct, 0, "peer", lambda: None)
 
 
 def filled(window: StreamWindow, *images: int) -> list[bool]:

@@ -224,10 +224,17 @@ def test_a_stream_ends_at_its_deadline(server: Any) -> None:
     # A caller whose clock is well ahead of the server's view of its deadline looks like one that left.
     codes = ("DEADLINE_EXCEEDED", "CANCELLED")
     before = ended(server, STREAM, *codes)
-    stream = server.predict.PredictStream((request(items(16), variant="slow") for _ in range(120)), timeout=1)
+    over = threading.Event()
+
+    def requests() -> Iterator[predict_pb2.PredictRequest]:
+        yield request(items(16), variant="slow")
+        over.wait(60)  # What waits in a queue until the deadline is refused before it.
+
+    stream = server.predict.PredictStream(requests(), timeout=1)
     next(stream)  # The server has it: on a busy machine a deadline can pass before a stream arrives.
     with pytest.raises(grpc.RpcError) as caught:
         list(stream)
+    over.set()
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert ended(server, STREAM, *codes) == before + 1
 

@@ -36,7 +36,7 @@ class ModelInferMethod:
             exchange.refuse(error, request_id)
             return None
         call.owner = (exchange, request.model_name, wanted)
-        self._engine.run(call, items.data, items.datatype, items.count, self._finish, deadline_ns)
+        self._engine.run(call, items.data, items.datatype, items.count, self._finish, deadline_ns, exchange.peer)
         return call if call.owner is not None else None
 
     def abandon(self, call: Call, error: TwinserveError) -> None:

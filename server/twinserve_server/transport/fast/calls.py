@@ -84,6 +84,12 @@ class UnaryCall:
             return
         self._call.start_server_batch((ReceiveMessageOperation(0),), self._on_message)
 
+    @property
+    def peer(self) -> str:
+        """See :attr:`Exchange.peer`."""
+        address: str = self._call.peer()
+        return address
+
     def watch(self, now_ns: int) -> bool:
         """Learn of the caller's leaving from now on; False: this call, and all later ones, are too young for it."""
         if now_ns - self._started_ns < WATCH_AFTER_NS:
@@ -180,7 +186,7 @@ class StreamCall:
         self._call = event.call
         self._started_ns = now_ns = time.monotonic_ns()
         self._deadline_ns = deadline_ns(event, now_ns)
-        self._window = StreamWindow(rpc.method, self._deadline_ns, self._send)
+        self._window = StreamWindow(rpc.method, self._deadline_ns, self._call.peer(), self._send)
         self._code = "OK"
         self._ended = self._half_closed = self._opened = self._reading = self._sending = False
         rpc.open[self] = None

@@ -20,8 +20,9 @@ log = structlog.get_logger()
 #: What an operation is started with: called with the event when the operation is complete.
 Tag = Callable[[Any], None]
 
-#: Events handled before the loop looks at its other descriptors again.
-EVENTS_A_TURN: Final = 1024
+#: So long events are handled before the loop looks at its other descriptors again: the answers of model processes are
+#: worth more than further requests.
+TURN_NS: Final = 5_000_000
 #: A poll handles one socket and may return empty-handed although other sockets wait: so many in a row mean empty.
 EMPTY_POLLS: Final = 3
 #: Sometimes they do not (many sockets had news that make no event), and gRPC core opens new connections in a thread of
@@ -98,7 +99,8 @@ class QueueLoop:
         self._polling = True
         poll = self.queue.poll
         empty = handled = 0
-        while empty < EMPTY_POLLS and handled < EVENTS_A_TURN:
+        until_ns = time.monotonic_ns() + TURN_NS
+        while empty < EMPTY_POLLS and not (late := time.monotonic_ns() > until_ns):
             event = poll(0)
             tag = event.tag
             if tag is None:
@@ -117,7 +119,7 @@ class QueueLoop:
             callbacks, self._at_end = self._at_end, []
             for callback in callbacks:
                 callback()
-        if handled >= EVENTS_A_TURN:
+        if late:
             self.soon()
         return handled
 

@@ -1,0 +1,1 @@
+"""What the server promises when things go wrong, measured: ``make bench-reliability``."""

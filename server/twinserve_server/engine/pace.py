@@ -1,0 +1,60 @@
+"""How fast a variant answers: whether a request can be met, and when a refused one should come again."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from twinserve_server.errors import DeadlineUnreachableError
+
+#: Of the time that is left to a request, it may be expected to wait for this part. The rest is for its batch, for the
+#: way back, and for what the expectation does not know.
+WAIT_SHARE: Final = 0.5
+#: A refused caller should come again after so long; longer, the more are refused for each that is answered.
+RETRY_SECONDS: Final = 0.1
+LONGEST_RETRY_SECONDS: Final = 2.0
+#: What a new batch's time weighs in the average, and what a tick (0.1 s) leaves of the counts.
+_NEW: Final = 0.25
+_KEPT: Final = 0.9
+
+
+class Pace:
+    """The pace of one variant in one gateway."""
+
+    def __init__(self, max_batch_size: int) -> None:
+        self._max_batch_size = max_batch_size
+        #: From a batch's leaving to its answer, on average.
+        self._batch_ns = 0.0
+        #: Of the last second, about.
+        self._answered = self._refused = 0.0
+
+    def answered(self, images: int, took_ns: int) -> None:
+        """A batch of ``images`` came back after ``took_ns``."""
+        self._batch_ns += _NEW * (took_ns - self._batch_ns) if self._batch_ns else took_ns
+        self._answered += images
+
+    def check(self, waiting: int, links: int, deadline_ns: int, now_ns: int) -> None:
+        """See that a request may be met with ``waiting`` images before it.
+
+        Less than a batch never keeps a request out: so a wrong expectation is soon put right.
+
+        Raises:
+            DeadlineUnreachableError: its deadline would pass in the queue.
+        """
+        if not deadline_ns or waiting < self._max_batch_size or not links:
+            return
+        wait_ns = waiting / self._max_batch_size * self._batch_ns / links
+        if wait_ns > WAIT_SHARE * (deadline_ns - now_ns):
+            raise DeadlineUnreachableError(
+                f"{(deadline_ns - now_ns) / 1e6:.0f} ms are left until the deadline, and {waiting} images wait "
+                f"already, which take some {wait_ns / 1e6:.0f} ms; try again later"
+            )
+
+    def refused(self) -> float:
+        """A request was refused; the seconds after which its caller should come again."""
+        self._refused += 1
+        return min(LONGEST_RETRY_SECONDS, RETRY_SECONDS * (1 + self._refused / max(1.0, self._answered)))
+
+    def tick(self) -> None:
+        """Forget, a few times a second."""
+        self._answered *= _KEPT
+        self._refused *= _KEPT
