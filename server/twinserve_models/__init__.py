@@ -12,7 +12,8 @@ The life of an artefact, in order:
 6. :mod:`~twinserve_models.export` writes the artefacts and ``manifest.json`` into ``models/<model>/<version>/``, whole
    or not at all; :mod:`~twinserve_models.testset` lays the test images beside them for load tests.
 7. :mod:`~twinserve_models.build` strings 1 to 6 together; :mod:`~twinserve_models.bench` and
-   :mod:`~twinserve_models.plots` measure and draw what came out.
+   :mod:`~twinserve_models.plots` measure and draw what came out; :mod:`~twinserve_models.explain` says where, layer by
+   layer, INT8 loses accuracy.
 
 Nothing outside this package knows MNIST: server, SDK and load test read the manifest.
 """

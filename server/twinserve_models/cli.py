@@ -1,4 +1,4 @@
-"""``twinserve models``: build, list, show and bench the artefacts."""
+"""``twinserve models``: build, list, show, bench and explain the artefacts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Build, list, show and bench the models.")
+app = typer.Typer(no_args_is_help=True, help="Build, list, show, bench and explain the models.")
 
 Models = Annotated[Path, typer.Option("--models", help="Model folder.")]
 
@@ -85,3 +85,29 @@ def bench(
     from twinserve_models.commands import bench as run
 
     raise typer.Exit(run(models, model, threads, repeats, images, json_file, plots))
+
+
+@app.command(
+    epilog="""
+Examples:
+
+  twinserve models explain mnist fp32 int8                       a table by layer, and what to do
+
+  twinserve models explain mnist fp32 int8 --picture layers.svg --json layers.json
+
+  twinserve models explain mnist fp32 int8 --images 0            the whole test set
+"""
+)
+def explain(
+    model: Annotated[str, typer.Argument(help="Model.")],
+    floats: Annotated[str, typer.Argument(help="Variant in floats.")] = "fp32",
+    integers: Annotated[str, typer.Argument(help="Variant in 8-bit integers.")] = "int8",
+    models: Models = Path("models"),
+    images: Annotated[int, typer.Option(min=0, help="Use only the first N test images; 0: all.")] = 1000,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the findings here.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Draw them here (.svg or .png).")] = None,
+) -> None:
+    """Where a quantised variant loses accuracy: noise, range and price of each layer, and what calibration changes."""
+    from twinserve_models.commands import explain as run
+
+    raise typer.Exit(run(models, model, (floats, integers), images, json_file, picture))

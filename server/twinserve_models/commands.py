@@ -144,6 +144,28 @@ def bench(
     return 0
 
 
+def explain(
+    models: Path, model: str, variants: tuple[str, str], images: int, json_file: Path | None, picture: Path | None
+) -> int:
+    """0: explained; 1: the models or their test set are missing or wrong."""
+    from twinserve_models.explain import command, table  # noqa: PLC0415  (the other commands need none of it)
+
+    try:
+        version = _find(models, model)
+        command.check_outputs(json_file, picture)
+        with errors.status("explaining …") as status:
+            found = command.explain(
+                models, version, *variants, images, lambda step: status.update(f"explaining: {step} …")
+            )
+        table.show(found, console)
+        command.write_outputs(found, json_file, picture)
+    except ArtefactError as error:
+        return _fail(error.message)
+    except FileError as error:
+        return _fail(str(error))
+    return 0
+
+
 def bench_table(found: Bench) -> Table:
     """The published table: ours above the published rows."""
     total = found.rows[0].total
