@@ -15,8 +15,8 @@ def network(settings: ServerSettings) -> list[Finding]:
     from twinserve_host.exposure import host_and_port  # noqa: PLC0415
     from twinserve_server.errors import TwinserveError  # noqa: PLC0415
     from twinserve_server.settings.exposure import listening, tls_files  # noqa: PLC0415
+    from twinserve_server.supervisor.runner import StartError  # noqa: PLC0415
     from twinserve_server.supervisor.start import open_guard, reserve_port  # noqa: PLC0415
-    from twinserve_server.supervisor.supervisor import StartError  # noqa: PLC0415
 
     try:
         beside = listening(settings)

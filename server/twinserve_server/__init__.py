@@ -16,4 +16,5 @@
 Around it: ``cli`` -> ``serve`` -> ``settings`` -> ``supervisor``, which wires the server (``start``), decides what runs
 (``plan``), keeps the processes alive (``supervisor``, ``child``) and serves ``/metrics``. Processes talk through
 ``ipc``. What the models are is in ``artefact``, what can go wrong in ``errors``, what the kernel tells in ``host``.
+On small machines all of it is one process (``edge``).
 """

@@ -26,7 +26,7 @@ from twinserve_server.engine.batch_queue import BatchPolicy
 from twinserve_server.engine.channel import ModelChannel
 from twinserve_server.engine.engine import Engine, ServedModel
 from twinserve_server.engine.feedback import FeedbackStore, Judgement
-from twinserve_server.engine.links import ModelLinks
+from twinserve_server.engine.links import Links, ModelLinks
 from twinserve_server.engine.router import Router
 from twinserve_server.errors import TwinserveError
 from twinserve_server.host.standard_error import StandardError
@@ -75,12 +75,12 @@ REFLECTION = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"]
 class Gateway:
     """Wires one gateway and runs it until it is told to drain."""
 
-    def __init__(self, config: GatewayConfig, log_to: StandardError) -> None:
+    def __init__(self, config: GatewayConfig, log_to: StandardError, links: Links) -> None:
         self._config = config
         self._log_to = log_to
         self._telemetry = Telemetry(config)
         self._recorder = self._telemetry.recorder
-        self._links = ModelLinks(is_ours)
+        self._links = links
         self._control = ControlLine(ToGateway, self._on_message, SUPERVISOR_SECONDS)
         self._draining = False
         self._drained = asyncio.Event()
@@ -270,7 +270,7 @@ def main() -> int:
     log_to = configure_logging(config.settings.log_format, config.settings.log_level, process=config.name)
 
     async def run() -> int:
-        return await Gateway(config, log_to).run(control)
+        return await Gateway(config, log_to, ModelLinks(is_ours)).run(control)
 
     return asyncio.run(run())
 

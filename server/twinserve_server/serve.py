@@ -5,24 +5,33 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.util
+import os
 import signal
 import subprocess
-from collections.abc import Mapping
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
+from rich.status import Status
 from rich.table import Table
 
 from twinserve_host.exposure import host_and_port
 from twinserve_host.python import environment, python
 from twinserve_server.errors import ArtefactError, TwinserveError
 from twinserve_server.host.standard_error import protect_standard_error
+from twinserve_server.ipc.process_config import document, edge_variables
 from twinserve_server.settings.exposure import listening, tls_files
 from twinserve_server.settings.read import SettingsError, read_settings
-from twinserve_server.supervisor.start import explain, run_server
+from twinserve_server.settings.server import ServerSettings
+from twinserve_server.supervisor.entrance import Entrance
+from twinserve_server.supervisor.plan import Plan
+from twinserve_server.supervisor.runner import Runner
+from twinserve_server.supervisor.start import SIGNALS, explain, plan_of, run_server
 from twinserve_server.supervisor.supervisor import Supervisor
 from twinserve_server.telemetry.logs import configure_logging
 
@@ -60,27 +69,73 @@ def run(given: Mapping[str, Any]) -> int:
             code = build_models(settings.model_folder)
             if code:
                 return code
-        with console.status("starting …") as status:
-
-            def progress(ready: int, total: int) -> None:
-                status.update(f"starting: {ready} of {total} processes are ready")
-
-            if settings.explain_plan:
+        if settings.explain_plan:
+            with starting() as progress:
                 reasons = asyncio.run(explain(settings, progress))
-                status.stop()
-                print("\n".join(reasons))
-                return 0
+            print("\n".join(reasons))
+            return 0
+        if plan_of(settings).profile.edge:
+            become_edge(settings)
+    except TwinserveError as error:
+        return failure(error)
+    return run_here(settings, Supervisor)
 
-            def ready(supervisor: Supervisor, port: int, metrics_port: int) -> None:
-                status.stop()
-                announce(supervisor, port, metrics_port)
 
-            if not asyncio.run(run_server(settings, on_progress=progress, on_ready=ready)):
+def run_here(settings: ServerSettings, runner: Callable[[Plan, Entrance], Runner]) -> int:
+    """Serve in this process, which ``runner`` fills; the exit code is as :func:`run` says."""
+    try:
+        with starting() as progress:
+
+            def ready(what: Runner, metrics_port: int) -> None:
+                progress.stop()
+                announce(what, metrics_port)
+
+            if not asyncio.run(run_server(settings, runner, on_progress=progress, on_ready=ready)):
                 return INTERRUPTED
     except TwinserveError as error:
-        say_error(error.message)
-        return 1 if isinstance(error, ArtefactError) else 2
+        return failure(error)
     return 0
+
+
+def become_edge(settings: ServerSettings) -> NoReturn:
+    """Put the edge profile's one process in the place of this one: what a command line needs would stay in memory, and
+    gRPC and torch read their environment when they are loaded."""
+    with tempfile.TemporaryFile() as handed:
+        handed.write(document(settings))
+        handed.flush()
+        handed.seek(0)
+        os.dup2(handed.fileno(), 0)
+    protect_standard_error().finish()
+    # Until the new process listens to them: they are to drain it, not to end it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    os.execve(sys.executable, python("-m", "twinserve_server.edge"), environment(**edge_variables(settings)))  # noqa: S606
+
+
+class Progress:
+    """How far a start is, for people who wait."""
+
+    def __init__(self, status: Status) -> None:
+        self._status = status
+
+    def __call__(self, ready: int, total: int) -> None:
+        self._status.update(f"starting: {ready} of {total} are ready")
+
+    def stop(self) -> None:
+        """It is over."""
+        self._status.stop()
+
+
+@contextlib.contextmanager
+def starting() -> Iterator[Progress]:
+    """Show how far the start is."""
+    with console.status("starting …") as status:
+        yield Progress(status)
+
+
+def failure(error: TwinserveError) -> int:
+    """Say what went wrong; the exit code."""
+    say_error(error.message)
+    return 1 if isinstance(error, ArtefactError) else 2
 
 
 def say_error(message: str) -> None:
@@ -122,12 +177,12 @@ def build_models(folder: Path) -> int:
     return code if code >= 0 else 128 - code
 
 
-def announce(supervisor: Supervisor, port: int, metrics_port: int) -> None:
+def announce(runner: Runner, metrics_port: int) -> None:
     """Tell the terminal what is served where."""
-    settings = supervisor.plan.settings
+    settings = runner.plan.settings
     table = Table.grid(padding=(0, 2))
-    for name, version in supervisor.plan.versions.items():
-        shares = supervisor.traffic.policies[name].shares
+    for name, version in runner.plan.versions.items():
+        shares = runner.traffic.policies[name].shares
         for variant in version.variants.values():
             table.add_row(
                 f"[bold]{name}[/] v{version.version}",
@@ -140,14 +195,12 @@ def announce(supervisor: Supervisor, port: int, metrics_port: int) -> None:
     beside = listening(settings)
     scheme = "https" if beside.metrics_tls else "http"
     metrics = f"{scheme}://{host_and_port(beside.metrics_host, metrics_port)}/metrics"
-    where = f"gRPC {host_and_port(settings.host, port)}{tls}   metrics {metrics}"
-    if supervisor.admin is not None:
-        where += f"   admin {host_and_port(*supervisor.admin)}"
+    where = f"gRPC {host_and_port(settings.host, runner.entrance.port)}{tls}   metrics {metrics}"
+    if runner.entrance.admin is not None:
+        where += f"   admin {host_and_port(*runner.entrance.admin)}"
     where = escape(where)
-    assert supervisor.plan.sizing is not None
-    for reason in supervisor.plan.sizing.reasons:
+    for reason in runner.plan.reasons:
         console.print(f"[dim]{escape(reason)}[/]", highlight=False, soft_wrap=True)
-    if supervisor.transport == "native":
+    if runner.transport == "native":
         console.print("[yellow]native transport: it does not bound the size of messages, for trusted callers only[/]")
-    processes = f"{len(supervisor.gateways)} gateways, {len(supervisor.models)} model processes"
-    console.print(Panel(table, title=f"twinserve: {where}", subtitle=f"{processes}; Ctrl-C drains and stops"))
+    console.print(Panel(table, title=f"twinserve: {where}", subtitle=f"{runner.processes()}; Ctrl-C drains and stops"))

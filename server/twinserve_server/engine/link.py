@@ -1,20 +1,15 @@
-"""One gateway's connection to one model process: a non-blocking Unix socket that carries batches.
-
-It owns no loop: whoever drives it calls :meth:`Link.on_readable` when the socket is readable and
-:meth:`Link.on_writable` while :attr:`Link.wants_write`. So an asyncio gateway and a polling one share it.
-"""
+"""What carries a channel's batches to a model and their answers back, whichever way: over a socket, or to a thread."""
 
 from __future__ import annotations
 
 import logging
-import socket
 import time
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from twinserve_server.engine import frames
-from twinserve_server.engine.job import Batch, Buffer
+from twinserve_server.engine.job import Batch, BatchTiming
 from twinserve_server.errors import InferenceError, ModelUnavailableError, TwinserveError
 
 if TYPE_CHECKING:
@@ -22,37 +17,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: The kernel takes at most this many buffers in one sendmsg.
-IOV_MAX = 1024
 
+class Link(ABC):
+    """One way from a channel to a model that runs its batches in the order in which they were sent."""
 
-class Link:
-    """Sends batches to a model process and resolves them from its answers."""
-
-    def __init__(self, channel: ModelChannel, replica: int, sock: socket.socket) -> None:
-        sock.setblocking(False)
+    def __init__(self, channel: ModelChannel) -> None:
         self.channel = channel
-        self.replica = replica
-        self.ready = False
         self.closed = False
-        #: Called with this link whenever unsent bytes appear.
-        self.on_backlog: Callable[[Link], None] | None = None
-        #: Called with this link once, before its descriptor is closed: to close it may be a failed write's work, of
-        #: which whoever watches for reading would never hear.
-        self.on_close: Callable[[Link], None] | None = None
-        self._sock = sock
-        self._reader = frames.read_answers()
-        self._unsent = bytearray()
         self._in_flight: deque[Batch] = deque()
-
-    def fileno(self) -> int:
-        """The socket's file descriptor, for selectors."""
-        return self._sock.fileno()
-
-    @property
-    def wants_write(self) -> bool:
-        """Whether a part of a frame is still to be written."""
-        return bool(self._unsent)
 
     @property
     def in_flight(self) -> int:
@@ -64,67 +36,12 @@ class Link:
         """Images sent and not answered."""
         return sum(batch.images for batch in self._in_flight)
 
+    @abstractmethod
     def send(self, batch: Batch) -> None:
-        """Write ``batch`` as one frame; what the socket does not take now is kept for later."""
-        buffers: list[Buffer] = batch.buffers(self.channel.item_bytes(batch.datatype))
-        length = sum(map(len, buffers))
-        batch.batch_id = self.channel.next_batch_id()
-        header = frames.request_header(batch.datatype, batch.images, batch.batch_id, length)
-        batch.sent_ns = time.monotonic_ns()
-        self._in_flight.append(batch)
-        buffers.insert(0, header)
-        if self._unsent or len(buffers) > IOV_MAX:
-            self._keep(buffers, 0)
-            self.on_writable()
-            return
-        try:
-            sent = self._sock.sendmsg(buffers)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            self.close()
-            return
-        if sent < len(header) + length:
-            self._keep(buffers, sent)
-
-    def on_writable(self) -> None:
-        """Write more of the frames the socket did not take at once."""
-        if self.closed:
-            return
-        try:
-            sent = self._sock.send(self._unsent)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            self.close()
-            return
-        del self._unsent[:sent]
-        if self._unsent and self.on_backlog is not None:
-            self.on_backlog(self)
-
-    def on_readable(self) -> None:
-        """Take what has arrived; resolve the batches it answers; on end of stream fail what is in flight."""
-        if self.closed:
-            return
-        try:
-            data = self._sock.recv(frames.READ_SIZE)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:
-            self.close()
-            return
-        try:
-            for answer in self._reader.feed(data):
-                self._take(answer)
-        except Exception as error:
-            # No telling which batch the next bytes answer: those in flight fail, and a new link begins afresh.
-            log.exception("variant %r: the answers of its model process cannot be read", self.channel.name)
-            self.close(InferenceError(f"variant {self.channel.name!r}: {error}"))
+        """Give ``batch`` to the model."""
 
     def close(self, why: TwinserveError | None = None) -> None:
-        """Close the socket; every batch in flight fails with ``why``, or as unavailable."""
+        """Use this way no more; every batch in flight fails with ``why``, or as unavailable."""
         if self.closed:
             return
         if why is None:
@@ -132,45 +49,30 @@ class Link:
                 f"variant {self.channel.name!r}: its model process ended while it ran this request; try again"
             )
         self.closed = True
-        self.ready = False
-        if self.on_close is not None:
-            self.on_close(self)
-        self._sock.close()
+        self._disconnect()
         self.channel.remove(self)
         held, self._in_flight = self._in_flight, deque()
         for batch in held:
             batch.fail(why)
 
-    def _keep(self, buffers: list[Buffer], sent: int) -> None:
-        self._unsent += b"".join(buffers)[sent:]
-        if self.on_backlog is not None:
-            self.on_backlog(self)
+    @abstractmethod
+    def _disconnect(self) -> None:
+        """Let go of what leads to the model."""
 
-    def _take(self, answer: frames.Answer) -> None:
-        if self.closed:
-            # To send the next batch failed, and all that was in flight with it.
-            return
-        if answer.status == frames.HELLO:
-            self.ready = True
-            self.channel.add(self)
-            return
-        batch = self._in_flight[0] if self._in_flight else None
-        if batch is None or (answer.batch_id, answer.images) != (batch.batch_id, batch.images):
-            expected = f"{batch.batch_id} of {batch.images}" if batch else "none"
-            raise frames.FrameError(
-                f"an answer to batch {answer.batch_id} of {answer.images} images came, {expected} was expected"
-            )
-        classes, probabilities, messages = frames.split_answer(answer, self.channel.model.classes)
-        self._in_flight.popleft()
+    def _answered(
+        self, classes: memoryview, probabilities: memoryview, timing: BatchTiming, messages: Mapping[int, str]
+    ) -> None:
+        """Hand out the answers of the oldest batch in flight; ``messages`` says by row what went wrong."""
+        batch = self._in_flight.popleft()
         now_ns = time.monotonic_ns()
         errors: dict[int, TwinserveError] = {
             row: InferenceError(f"variant {self.channel.name!r}: {message}") for row, message in messages.items()
         }
         try:
-            # The link is free: the next batch goes before this one's answers are written, so that the model process
-            # works while the gateway encodes.
+            # The link is free: the next batch goes before this one's answers are written, so that the model works
+            # while the gateway encodes.
             self.channel.released(self, batch.images, now_ns - batch.sent_ns)
-            transfer_ns = batch.answer(classes, probabilities, answer.timing, now_ns, errors)
+            transfer_ns = batch.answer(classes, probabilities, timing, now_ns, errors)
             self.channel.on_transfer(transfer_ns)
         except Exception as error:
             log.exception("variant %r: the answers of a batch cannot be handed out", self.channel.name)

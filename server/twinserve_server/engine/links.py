@@ -1,4 +1,4 @@
-"""Keeps a gateway's channels connected to their model processes, on an asyncio loop."""
+"""Keeps a gateway's channels connected to what runs their models, on an asyncio loop."""
 
 from __future__ import annotations
 
@@ -7,12 +7,23 @@ import socket
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Protocol
 
 from twinserve_server.engine.channel import ModelChannel
-from twinserve_server.engine.link import Link
+from twinserve_server.engine.socket_link import SocketLink
 
 #: How long to wait before the next try to reach a model process that is not there (yet).
 RETRY_SECONDS = 0.05
+
+
+class Links(Protocol):
+    """Connects channels to their models."""
+
+    def connect(self, channel: ModelChannel, replica: int, path: str) -> None:
+        """Connect ``channel`` to the model that runs at ``path``."""
+
+    def close(self) -> None:
+        """End every link."""
 
 
 class ModelLinks:
@@ -22,11 +33,11 @@ class ModelLinks:
         """``trusted`` tells of a connection whether a model process of ours is at its other end."""
         self._trusted = trusted
         self._tasks: list[asyncio.Task[None]] = []
-        self._links: set[Link] = set()
+        self._links: set[SocketLink] = set()
 
     def connect(self, channel: ModelChannel, replica: int, path: str) -> None:
         """Connect ``channel`` to the model process at ``path``, and again whenever it goes away."""
-        channel.on_held_back = lambda due_ns: self._pump_at(channel, due_ns)
+        channel.on_held_back = partial(pump_at, channel)
         self._tasks.append(asyncio.ensure_future(self._keep(channel, replica, path)))
 
     def close(self) -> None:
@@ -51,7 +62,7 @@ class ModelLinks:
                 sock.close()
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
-            link = Link(channel, replica, sock)
+            link = SocketLink(channel, replica, sock)
             ended = asyncio.Event()
             link.on_backlog = self._write_later
             link.on_close = partial(self._forget, ended)
@@ -59,23 +70,24 @@ class ModelLinks:
             loop.add_reader(link.fileno(), link.on_readable)
             await ended.wait()
 
-    def _forget(self, ended: asyncio.Event, link: Link) -> None:
+    def _forget(self, ended: asyncio.Event, link: SocketLink) -> None:
         loop = asyncio.get_running_loop()
         loop.remove_reader(link.fileno())
         loop.remove_writer(link.fileno())
         self._links.discard(link)
         ended.set()
 
-    def _write_later(self, link: Link) -> None:
+    def _write_later(self, link: SocketLink) -> None:
         asyncio.get_running_loop().add_writer(link.fileno(), self._write, link)
 
     @staticmethod
-    def _write(link: Link) -> None:
+    def _write(link: SocketLink) -> None:
         link.on_writable()
         if not link.closed and not link.wants_write:
             asyncio.get_running_loop().remove_writer(link.fileno())
 
-    @staticmethod
-    def _pump_at(channel: ModelChannel, due_ns: int) -> None:
-        delay = max(0.0, (due_ns - time.monotonic_ns()) / 1e9)
-        asyncio.get_running_loop().call_later(delay, lambda: channel.pump(time.monotonic_ns()))
+
+def pump_at(channel: ModelChannel, due_ns: int) -> None:
+    """Let ``channel`` look at its queue again when the batch that it holds back is due."""
+    delay = max(0.0, (due_ns - time.monotonic_ns()) / 1e9)
+    asyncio.get_running_loop().call_later(delay, lambda: channel.pump(time.monotonic_ns()))

@@ -44,8 +44,7 @@ class ModelProcessConfig:
     @property
     def variables(self) -> dict[str, str]:
         """Environment variables that must stand before the process starts."""
-        # torch warns of each deprecated operator an artefact calls; a user of the artefact can do nothing about it.
-        return {"TORCH_CPP_LOG_LEVEL": os.environ.get("TORCH_CPP_LOG_LEVEL", "ERROR")}
+        return _model_variables()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +89,35 @@ class GatewayConfig:
     @property
     def variables(self) -> dict[str, str]:
         """Environment variables that must stand before the process starts."""
-        return {} if self.settings.transport in ("aio", "native") else support.environment()
+        return _gateway_variables(self.settings)
 
 
 ProcessConfig = ModelProcessConfig | GatewayConfig
 Config = TypeVar("Config", ModelProcessConfig, GatewayConfig)
 
 
-def document(config: ProcessConfig) -> bytes:
+def _model_variables() -> dict[str, str]:
+    # torch warns of each deprecated operator an artefact calls; a user of the artefact can do nothing about it.
+    return {"TORCH_CPP_LOG_LEVEL": os.environ.get("TORCH_CPP_LOG_LEVEL", "ERROR")}
+
+
+def _gateway_variables(settings: ServerSettings) -> dict[str, str]:
+    return {} if settings.transport in ("aio", "native") else support.environment()
+
+
+def edge_variables(settings: ServerSettings) -> dict[str, str]:
+    """Environment variables that must stand before a process starts that is a gateway and runs models."""
+    return {**_model_variables(), **_gateway_variables(settings)}
+
+
+def document(config: ProcessConfig | ServerSettings) -> bytes:
     """``config`` as :func:`read_config` reads it."""
     return encode(config)
+
+
+def read_settings_document() -> ServerSettings:
+    """The settings of a server that was started with them on standard input."""
+    return decode(sys.stdin.buffer.read(), ServerSettings)
 
 
 def read_config(kind: type[Config]) -> tuple[Config, socket.socket]:

@@ -217,28 +217,32 @@ ADDED_BYTES: Final = Family(
 MODEL_RESIDENT: Final = Family(
     "twinserve_model_resident_bytes",
     "gauge",
-    "Resident memory of the process of a variant's replica. kind: pss (shared pages shared out) or rss.",
+    "Resident memory of the process of a variant's replica. kind: pss (shared pages shared out) or rss. In the edge "
+    "profile, where models have no process of their own, kind is added: anonymous memory gained by loading and warming "
+    "the model, without what serving adds later.",
     (*MODEL, "replica", "kind"),
     source="supervisor",
 )
 MODEL_CPU: Final = Family(
     "twinserve_model_cpu_seconds",
     "counter",
-    "CPU seconds of the variant's processes, ended ones included (but for the last 2 s of a killed one).",
+    "CPU seconds of the variant's processes, ended ones included (but for the last 2 s of a killed one). In the edge "
+    "profile: of the thread that runs the models, while it loaded this variant and ran its batches.",
     MODEL,
     source="supervisor",
 )
 GATEWAY_RESIDENT: Final = Family(
     "twinserve_gateway_resident_bytes",
     "gauge",
-    "Resident memory of a gateway. kind: pss or rss.",
+    "Resident memory of a gateway. kind: pss or rss. In the edge profile: of the one process, models included.",
     ("gateway", "kind"),
     source="supervisor",
 )
 GATEWAY_CPU: Final = Family(
     "twinserve_gateway_cpu_seconds",
     "counter",
-    "CPU seconds of a gateway slot, ended processes included (but for the last 2 s of a killed one).",
+    "CPU seconds of a gateway slot, ended processes included (but for the last 2 s of a killed one). In the edge "
+    "profile: of the process without its models.",
     ("gateway",),
     source="supervisor",
 )

@@ -7,6 +7,7 @@ a control line whose end means: end, too. No gRPC.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import asdict
 
 from twinserve_server.errors import ArtefactError
@@ -22,8 +23,8 @@ from twinserve_server.model.forward import Forward
 from twinserve_server.model.reports import Reports
 
 
-def load(config: ModelProcessConfig, reports: Reports) -> Forward:
-    """The artefact that ``config`` names, loaded and warm.
+def load(config: ModelProcessConfig, on_progress: Callable[[int, int], None]) -> Forward:
+    """The artefact that ``config`` names, loaded and warm; ``on_progress`` as :class:`Forward` takes it.
 
     Raises:
         ArtefactError: in one line, whatever it is that keeps it from being served.
@@ -36,7 +37,7 @@ def load(config: ModelProcessConfig, reports: Reports) -> Forward:
             config.settings.threads,
             config.max_batch_size,
             config.settings.preferred_batch_sizes,
-            lambda done, sizes: reports.send(WarmingUp(done, sizes)),
+            on_progress,
         )
     except ArtefactError:
         raise
@@ -55,7 +56,7 @@ def main() -> int:
     reports = Reports(control)
     reports.keep_alive()
     try:
-        forward = load(config, reports)
+        forward = load(config, lambda done, sizes: reports.send(WarmingUp(done, sizes)))
     except ArtefactError as error:
         reports.send(Failed(error.message))
         return 3

@@ -72,6 +72,12 @@ class ServerSettings:
         "auto", "gRPC transport: auto, aio, fast, or, for trusted callers on this machine, native.", panel=NETWORK
     )
 
+    profile: Literal["auto", "edge", "isolated"] = setting(
+        "auto",
+        "edge: everything in one process, for small machines; isolated: a process for each model and gateway; "
+        "auto: edge on one core.",
+        panel=PROCESSES,
+    )
     gateways: Annotated[int, Check(checks.one_gateway_off_linux)] = setting(
         0, "Gateway processes.", ge=0, le=64, shown="as fits the machine; off Linux 1", panel=PROCESSES
     )

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import platform
 from importlib.metadata import version as package_version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twinserve_server.host.memory import resident_bytes
 from twinserve_server.metrics import families
 from twinserve_server.metrics.sums import Values
+from twinserve_server.supervisor.model_reports import ModelState
+from twinserve_server.supervisor.plan import Plan
 from twinserve_server.supervisor.pulse import ENDED, HUNG, REASONS
-from twinserve_server.supervisor.supervisor import Supervisor
+from twinserve_server.supervisor.traffic import Traffic
+
+if TYPE_CHECKING:
+    from twinserve_server.supervisor.supervisor import Supervisor
 
 ADDED_STAGES = {
     "load": "added_load_bytes",
@@ -20,39 +25,39 @@ ADDED_STAGES = {
 }
 
 
-def supervisor_values(supervisor: Supervisor) -> dict[str, Values]:
-    """Every family with ``source="supervisor"``, by name."""
-    values: dict[str, Values] = {}
+class Sheet:
+    """Values of families, filled in one by one."""
 
-    def put(family: families.Family, labels: tuple[str, ...], value: float) -> None:
-        values.setdefault(family.name, {})[labels] = [value]
+    def __init__(self, transport: str) -> None:
+        self.values: dict[str, Values] = {}
+        build = (package_version("twinserve"), package_version("grpcio"), platform.python_version(), transport)
+        self.put(families.BUILD_INFO, build, 1.0)
 
-    _put_build(put, supervisor.transport)
-    for child, state in list(supervisor.models.values()):
-        replica = state.replica
-        version = supervisor.plan.versions[replica.model]
+    def put(self, family: families.Family, labels: tuple[str, ...], value: float) -> None:
+        """Set one value."""
+        self.values.setdefault(family.name, {})[labels] = [value]
+
+    def add(self, family: families.Family, labels: tuple[str, ...], value: float) -> None:
+        """Add to one value."""
+        self.put(family, labels, self.values.get(family.name, {}).get(labels, [0.0])[0] + value)
+
+    def put_model(self, plan: Plan, traffic: Traffic, state: ModelState, *, ready: bool) -> tuple[str, str, str]:
+        """What is known of one replica of a variant, however it runs; its labels."""
+        replica, facts = state.replica, state.facts
+        version = plan.versions[replica.model]
         variant = version.variants[replica.variant]
         labels = (replica.model, version.version, replica.variant)
-        facts: dict[str, Any] = state.facts
-        ready = values.get(families.READY.name, {}).get(labels, [1.0])[0]
-        put(families.READY, labels, min(ready, float(child.ready)))
-        put(families.ARTEFACT_BYTES, labels, variant.bytes)
-        put(families.PARAMETER_BYTES, labels, variant.parameter_bytes)
-        put(
-            families.TRAFFIC_WEIGHT,
-            labels,
-            supervisor.traffic.policies[replica.model].shares.get(replica.variant, 0.0),
-        )
-        for reason in REASONS:
-            put(families.RESTARTS, (child.name, reason), child.restarts[reason])
-        spent = values.get(families.MODEL_CPU.name, {}).get(labels, [0.0])[0]
-        put(families.MODEL_CPU, labels, spent + child.cpu_seconds())
+        others = self.values.get(families.READY.name, {}).get(labels, [1.0])[0]
+        self.put(families.READY, labels, min(others, float(ready)))
+        self.put(families.ARTEFACT_BYTES, labels, variant.bytes)
+        self.put(families.PARAMETER_BYTES, labels, variant.parameter_bytes)
+        self.put(families.TRAFFIC_WEIGHT, labels, traffic.policies[replica.model].shares.get(replica.variant, 0.0))
         if facts:
-            put(families.LOAD_SECONDS, labels, facts["load_seconds"])
-            put(families.WARM_UP_SECONDS, labels, facts["warm_up_seconds"])
-            put(families.LAST_LOAD, labels, state.ready_at)
+            self.put(families.LOAD_SECONDS, labels, facts["load_seconds"])
+            self.put(families.WARM_UP_SECONDS, labels, facts["warm_up_seconds"])
+            self.put(families.LAST_LOAD, labels, state.ready_at)
             for stage, key in ADDED_STAGES.items():
-                put(families.ADDED_BYTES, (*labels, stage), facts[key])
+                self.put(families.ADDED_BYTES, (*labels, stage), facts[key])
             info = (
                 variant.sha256,
                 variant.quantization,
@@ -63,13 +68,29 @@ def supervisor_values(supervisor: Supervisor) -> dict[str, Values]:
                 facts["runtime"]["format"],
                 f"{facts['runtime']['library']} {facts['runtime']['version']}",
             )
-            put(families.MODEL_INFO, (*labels, *info), 1.0)
+            self.put(families.MODEL_INFO, (*labels, *info), 1.0)
+        return labels
+
+    def put_traffic_file(self, traffic: Traffic) -> None:
+        """What is known of the file that the policies follow, if they follow one."""
+        if traffic.file is not None:
+            self.put(families.TRAFFIC_FILE_GENERATION, (), traffic.file.generation)
+            self.put(families.TRAFFIC_FILE_GOOD, (), float(traffic.file.good))
+
+
+def supervisor_values(supervisor: Supervisor) -> dict[str, Values]:
+    """Every family with ``source="supervisor"``, by name."""
+    sheet = Sheet(supervisor.transport)
+    put = sheet.put
+    for child, state in list(supervisor.models.values()):
+        labels = sheet.put_model(supervisor.plan, supervisor.traffic, state, ready=child.ready)
+        for reason in REASONS:
+            put(families.RESTARTS, (child.name, reason), child.restarts[reason])
+        sheet.add(families.MODEL_CPU, labels, child.cpu_seconds())
         if child.ready and (resident := supervisor.census.resident.get(child.name)) is not None:
-            put(families.MODEL_RESIDENT, (*labels, str(replica.index), "pss"), resident.pss)
-            put(families.MODEL_RESIDENT, (*labels, str(replica.index), "rss"), resident.rss)
-    if supervisor.traffic.file is not None:
-        put(families.TRAFFIC_FILE_GENERATION, (), supervisor.traffic.file.generation)
-        put(families.TRAFFIC_FILE_GOOD, (), float(supervisor.traffic.file.good))
+            put(families.MODEL_RESIDENT, (*labels, str(state.replica.index), "pss"), resident.pss)
+            put(families.MODEL_RESIDENT, (*labels, str(state.replica.index), "rss"), resident.rss)
+    sheet.put_traffic_file(supervisor.traffic)
     for child in supervisor.gateways:
         for reason in (ENDED, HUNG):
             put(families.RESTARTS, (child.name, reason), child.restarts[reason])
@@ -81,7 +102,7 @@ def supervisor_values(supervisor: Supervisor) -> dict[str, Values]:
     own = resident_bytes()
     put(families.SUPERVISOR_RESIDENT, ("pss",), own.pss)
     put(families.SUPERVISOR_RESIDENT, ("rss",), own.rss)
-    return values
+    return sheet.values
 
 
 def dataset_label(dataset: dict[str, Any]) -> str:
@@ -90,8 +111,3 @@ def dataset_label(dataset: dict[str, Any]) -> str:
         return "unknown"
     counts = f"{dataset['train_images']}/{dataset['test_images']}"
     return f"{dataset['name']} {counts}" + ("" if dataset["full"] else " (subset)")
-
-
-def _put_build(put: Any, transport: str) -> None:
-    labels = (package_version("twinserve"), package_version("grpcio"), platform.python_version(), transport)
-    put(families.BUILD_INFO, labels, 1.0)

@@ -1,12 +1,25 @@
-"""What model processes report, as lines of the log."""
+"""What models report: kept, and as lines of the log."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 
 from twinserve_server.ipc.messages import Ready, WarmingUp
+from twinserve_server.supervisor.plan import Replica
 
 log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class ModelState:
+    """What a model told when it became ready."""
+
+    replica: Replica
+    facts: dict[str, Any] = field(default_factory=dict)
+    ready_at: float = 0.0
 
 
 def log_report(process: str, message: Ready | WarmingUp) -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 from twinserve_host.cores import usable_cores
 from twinserve_host.memory import usable_bytes
-from twinserve_server.access.tokens import Token
 from twinserve_server.artefact.manifest import ModelVersion, Variant
 from twinserve_server.engine.router import ShadowPolicy, TrafficPolicy
 from twinserve_server.errors import InvalidInputError, TwinserveError
@@ -16,8 +15,9 @@ from twinserve_server.ipc.addresses import address
 from twinserve_server.ipc.process_config import ChannelConfig, GatewayConfig, ModelProcessConfig
 from twinserve_server.metrics.books import Handed
 from twinserve_server.settings.server import ServerSettings
-from twinserve_server.supervisor.sizing import Asked, Cost, Key, Machine, Sizing, size
-from twinserve_server.transport.tls import Pem
+from twinserve_server.supervisor.entrance import Entrance
+from twinserve_server.supervisor.profile import Profile, choose_profile
+from twinserve_server.supervisor.sizing import Asked, Cost, Key, Machine, Sizing, size, threads_reason
 
 
 class OptionError(TwinserveError):
@@ -50,8 +50,16 @@ class Plan:
     default_model: str
     #: What the addresses of its model processes begin with.
     address_space: str
+    #: One process, or many.
+    profile: Profile
     #: None: not known yet, since no model process has said what an image costs it; the first of each can start.
     sizing: Sizing | None = None
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why so many processes run, in lines for people."""
+        assert self.sizing is not None
+        return self.sizing.reasons
 
     def replicas(self) -> Iterator[Replica]:
         """Every model process that shall run as far as is known."""
@@ -70,6 +78,15 @@ class Plan:
         machine = Machine(usable_cores(), usable_bytes(), shares_port=sys.platform == "linux")
         asked = Asked(settings.gateways, settings.replicas, settings.threads, settings.transport)
         return replace(self, sizing=size(machine, costs, asked))
+
+    def in_one_process(self) -> Plan:
+        """This plan for the edge profile: one of everything, in one process."""
+        replicas = {(model, variant): 1 for model, version in self.versions.items() for variant in version.variants}
+        reasons = [
+            f"1 process for gateway and models (edge profile): {self.profile.reason}",
+            threads_reason(self.settings.threads),
+        ]
+        return replace(self, sizing=Sizing(1, replicas, reasons))
 
     def model_config(self, replica: Replica, control_fd: int, handed: Handed) -> ModelProcessConfig:
         """The configuration of a model process."""
@@ -90,18 +107,20 @@ class Plan:
         index: int,
         control_fd: int,
         handed: Handed,
-        port: int,
+        entrance: Entrance,
         policies: dict[str, TrafficPolicy],
-        tokens: tuple[Token, ...],
-        pem: Pem | None,
-        admin: tuple[str, int] | None,
     ) -> GatewayConfig:
         """The configuration of a gateway with the policies, tokens and certificates in force now."""
+        guard, certificates = entrance.guard, entrance.certificates
+        if guard is not None:
+            guard.refresh()
+        if certificates is not None:
+            certificates.refresh()
         return GatewayConfig(
             name=f"gateway-{index}",
             index=index,
             settings=self.settings,
-            port=port,
+            port=entrance.port,
             control_fd=control_fd,
             slab_fd=handed.slab,
             exemplars_fd=handed.exemplars,
@@ -112,9 +131,9 @@ class Plan:
                 for name, version in self.versions.items()
             },
             policies=policies,
-            tokens=tokens,
-            pem=pem,
-            admin=admin,
+            tokens=() if guard is None else guard.tokens,
+            pem=None if certificates is None else certificates.pem,
+            admin=entrance.admin,
         )
 
     def _channel(self, model: str, variant: str) -> ChannelConfig:
@@ -132,6 +151,7 @@ def make_plan(settings: ServerSettings, versions: dict[str, ModelVersion], addre
     Raises:
         OptionError: a variant or model that the settings name is not in the repository, or two contradict each other.
         InvalidInputError: a share is given to a variant that is not served.
+        ProfileError: the edge profile is asked for and cannot be had.
     """
     chosen = {name: _only(version, settings.variants) for name, version in versions.items()}
     chosen = {name: version for name, version in chosen.items() if version.variants}
@@ -153,7 +173,8 @@ def make_plan(settings: ServerSettings, versions: dict[str, ModelVersion], addre
     if default not in chosen:
         raise OptionError(f"--default-model: no model {default!r}; there are: {', '.join(sorted(chosen))}")
     policies = {name: _first_policy(version, settings) for name, version in chosen.items()}
-    return Plan(settings, chosen, policies, default, address_space)
+    profile = choose_profile(settings, chosen, usable_cores())
+    return Plan(settings, chosen, policies, default, address_space, profile)
 
 
 def _only(version: ModelVersion, names: list[str]) -> ModelVersion:

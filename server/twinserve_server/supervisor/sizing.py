@@ -90,9 +90,13 @@ def size(machine: Machine, costs: Mapping[Key, Cost], asked: Asked) -> Sizing:
             f"{_count(count, 'model process', 'model processes')} of {model}/{variant}: {why}; an image takes "
             f"{cost.image_us:,.0f} µs in batches of {cost.batch_limit}, {cost.one_us:,.0f} µs alone"
         )
-    threads = f"{_count(asked.threads, 'thread')} in a forward pass: "
-    threads += "more would take the cores of the other processes" if asked.threads == 1 else "as set by --threads"
-    return Sizing(gateways, replicas, [*reasons, threads])
+    return Sizing(gateways, replicas, [*reasons, threads_reason(asked.threads)])
+
+
+def threads_reason(threads: int) -> str:
+    """Why a forward pass gets so many threads."""
+    why = "more would take the cores of the others" if threads == 1 else "as set by --threads"
+    return f"{_count(threads, 'thread')} in a forward pass: {why}"
 
 
 def _gateways(machine: Machine, image_us: float, asked: Asked, gateway_us: float) -> tuple[int, list[str]]:

@@ -10,6 +10,7 @@ import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import structlog
 
@@ -23,26 +24,32 @@ from twinserve_server.metrics.exposition import ServerCollector
 from twinserve_server.metrics.http import serve_metrics
 from twinserve_server.settings.exposure import listening, tls_files
 from twinserve_server.settings.server import ServerSettings
-from twinserve_server.supervisor.metrics import supervisor_values
-from twinserve_server.supervisor.plan import make_plan
-from twinserve_server.supervisor.supervisor import StartError, Supervisor
+from twinserve_server.supervisor.entrance import Entrance
+from twinserve_server.supervisor.plan import Plan, make_plan
+from twinserve_server.supervisor.runner import Runner, StartError
+from twinserve_server.supervisor.supervisor import Supervisor
 from twinserve_server.transport.certificates import Certificates
 
 log = structlog.get_logger()
 
+#: Those that end a server.
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
 
 async def run_server(
     settings: ServerSettings,
+    run: Callable[[Plan, Entrance], Runner] = Supervisor,
     *,
     on_progress: Callable[[int, int], None] = lambda *_: None,
-    on_ready: Callable[[Supervisor, int, int], None] = lambda *_: None,
+    on_ready: Callable[[Runner, int], None] = lambda *_: None,
 ) -> bool:
     """Serve until SIGTERM, SIGINT or SIGHUP, then drain; whether that was let happen, or cut short by a second SIGINT.
 
     Args:
         settings: see there.
+        run: makes what runs the plan.
         on_progress: told how many of how many processes are ready.
-        on_ready: told the supervisor, the gRPC port and the metrics port.
+        on_ready: told what runs, and the metrics port.
 
     Raises:
         ArtefactError: the models are missing or wrong.
@@ -52,6 +59,7 @@ async def run_server(
         TrafficFileError: the traffic file cannot be used.
         OptionError: an option names what the models do not have.
         StartError: a port is taken, or a process cannot start.
+        ProfileError: the edge profile is asked for and cannot be had.
     """
     versions = load_repository(settings.model_folder)
     if settings.ready_file is not None:
@@ -71,8 +79,8 @@ async def run_server(
         if beside.admin is not None:
             held = stack.enter_context(reserve_port("--admin-port", *beside.admin))
             admin = (beside.admin[0], int(held.getsockname()[1]))
-        supervisor = Supervisor(plan, port, guard, certificates, admin)
-        collector = ServerCollector(lambda: supervisor.books.slabs, lambda: supervisor_values(supervisor))
+        runner = run(plan, Entrance(port, guard, certificates, admin))
+        collector = ServerCollector(lambda: runner.books.slabs, runner.values)
         try:
             metrics_server = serve_metrics(
                 beside.metrics_host,
@@ -88,8 +96,8 @@ async def run_server(
             ) from None
         stack.callback(metrics_server.server_close)
         stack.callback(metrics_server.shutdown)
-        listen_to_signals(stop, force, supervisor)
-        starting = asyncio.ensure_future(supervisor.start(on_progress))
+        listen_to_signals(stop, force, runner)
+        starting = asyncio.ensure_future(runner.start(on_progress))
         stopping = asyncio.ensure_future(stop.wait())
         try:
             await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -99,32 +107,34 @@ async def run_server(
                 if settings.ready_file is not None:
                     announce(settings.ready_file, port, metrics_port, port if admin is None else admin[1])
                     stack.callback(settings.ready_file.unlink, missing_ok=True)
-                on_ready(supervisor, port, metrics_port)
+                on_ready(runner, metrics_port)
                 await stopping
                 log.info("draining", grace_seconds=settings.grace)
         finally:
             starting.cancel()
             stopping.cancel()
-            await supervisor.stop(settings.grace if starting.done() else 0.0)
+            await runner.stop(settings.grace if starting.done() else 0.0)
     log.info("stopped")
     return not force.is_set()
 
 
-def listen_to_signals(stop: asyncio.Event, force: asyncio.Event, supervisor: Supervisor) -> None:
+def listen_to_signals(stop: asyncio.Event, force: asyncio.Event, runner: Runner) -> None:
     """Set ``stop`` when the server shall drain; kill everything when a second Ctrl-C will not wait for that."""
     loop = asyncio.get_running_loop()
 
     def on_signal(number: int) -> None:
         if stop.is_set() and number == signal.SIGINT and not force.is_set():
             force.set()
-            supervisor.kill()
+            runner.kill()
             log.warning("drain_cut_short")
         stop.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in SIGNALS:
         # Whoever starts it with nohup wants it to outlive the terminal.
         if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
             loop.add_signal_handler(number, on_signal, number)
+    # Who started this process may have kept them back until they are listened to.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 def check_ready_file(path: Path) -> None:
@@ -156,20 +166,31 @@ def open_guard(path: Path) -> Guard:
 async def explain(settings: ServerSettings, on_progress: Callable[[int, int], None] = lambda *_: None) -> list[str]:
     """How many processes a server with these settings would run here, and why.
 
-    Each variant is loaded once to see what an image costs it; nothing listens.
+    Unless one process is enough, each variant is loaded once to see what an image costs it; nothing listens.
 
     Raises:
         ArtefactError, OptionError, StartError: see :func:`run_server`.
     """
     versions = load_repository(settings.model_folder)
     with address_space() as space:
-        supervisor = Supervisor(make_plan(settings, versions, space), 0)
+        plan = make_plan(settings, versions, space)
+        if plan.profile.edge:
+            return plan.in_one_process().reasons
+        supervisor = Supervisor(plan, Entrance(port=0))
         try:
             await supervisor.measure(on_progress)
         finally:
             await supervisor.stop(0.0)
-    assert supervisor.plan.sizing is not None
-    return supervisor.plan.sizing.reasons
+    return supervisor.plan.reasons
+
+
+def plan_of(settings: ServerSettings) -> Plan:
+    """What a server with these settings would be, as far as its models' manifests tell.
+
+    Raises:
+        ArtefactError, OptionError, ProfileError: see :func:`run_server`.
+    """
+    return make_plan(settings, load_repository(settings.model_folder), "")
 
 
 def reserve_port(option: str, host: str, port: int) -> socket.socket:

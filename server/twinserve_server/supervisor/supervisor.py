@@ -5,14 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
 
 import structlog
 
-from twinserve_server.access.guard import Guard
-from twinserve_server.access.tokens import Token
-from twinserve_server.errors import ArtefactError, TwinserveError
+from twinserve_server.errors import ArtefactError
 from twinserve_server.host.standard_error import protect_standard_error
 from twinserve_server.ipc.messages import (
     ALIVE_SECONDS,
@@ -34,67 +30,37 @@ from twinserve_server.ipc.messages import (
 from twinserve_server.ipc.process_config import GatewayConfig, ModelProcessConfig
 from twinserve_server.metrics.books import Books
 from twinserve_server.metrics.settlement import settle
+from twinserve_server.metrics.sums import Values
 from twinserve_server.supervisor.census import Census
 from twinserve_server.supervisor.child import ChildProcess
-from twinserve_server.supervisor.model_reports import log_report
+from twinserve_server.supervisor.entrance import Entrance
+from twinserve_server.supervisor.metrics import supervisor_values
+from twinserve_server.supervisor.model_reports import ModelState, log_report
 from twinserve_server.supervisor.plan import Plan, Replica
 from twinserve_server.supervisor.pulse import Pulse
+from twinserve_server.supervisor.runner import StartError
 from twinserve_server.supervisor.sizing import Cost
 from twinserve_server.supervisor.statistics import variant_statistics
 from twinserve_server.supervisor.traffic import Traffic
-from twinserve_server.transport.certificates import Certificates
 
 log = structlog.get_logger()
 
 SAMPLE_SECONDS = 2.0
-#: How soon a change of the traffic file is noticed.
-FOLLOW_SECONDS = 1.0
-
-
-class StartError(TwinserveError):
-    """The server cannot start; the message says why."""
-
-    reason = "START"
-
-
-@dataclass(slots=True)
-class ModelState:
-    """What a model process told when it became ready."""
-
-    replica: Replica
-    facts: dict[str, Any] = field(default_factory=dict)
-    ready_at: float = 0.0
 
 
 class Supervisor:
     """One server's processes."""
 
-    def __init__(
-        self,
-        plan: Plan,
-        port: int,
-        guard: Guard | None = None,
-        certificates: Certificates | None = None,
-        admin: tuple[str, int] | None = None,
-    ) -> None:
-        """
-        Args:
-            plan: what to run.
-            port: of the gateways.
-            guard: holds the tokens that a gateway starts with; None: callers need none.
-            certificates: those that a gateway starts with; None: gRPC is plain text.
-            admin: address and port of admin calls; None: the gateways' port answers them.
-        """
+    def __init__(self, plan: Plan, entrance: Entrance) -> None:
         self.plan = plan
-        self.guard = guard
-        self.certificates = certificates
-        self.admin = admin
-        self.traffic = Traffic(plan.versions, plan.policies, plan.settings.traffic)
+        self.entrance = entrance
+        #: Those that take requests.
+        self.gateways: list[ChildProcess] = []
+        self.traffic = Traffic(plan.versions, plan.policies, self.gateways, plan.settings.traffic)
         self.models: dict[str, tuple[ChildProcess, ModelState]] = {}
         self.census = Census(lambda: self.children, self._variant_of)
         #: The transport that the gateways run, once one has said so.
         self.transport = ""
-        self._port = port
         #: What keeps each child alive.
         self._keepers: dict[ChildProcess, asyncio.Task[None]] = {}
         self._watchers: list[asyncio.Task[None]] = []
@@ -102,11 +68,6 @@ class Supervisor:
         self.books = Books()
         #: Where its log, and those of all processes, go.
         self.log_to = protect_standard_error()
-
-    @property
-    def gateways(self) -> list[ChildProcess]:
-        """Those that take requests."""
-        return self.traffic.gateways
 
     @property
     def children(self) -> list[ChildProcess]:
@@ -120,7 +81,9 @@ class Supervisor:
             ArtefactError: a model cannot be served.
             StartError: another process cannot start.
         """
-        self._watchers = [asyncio.ensure_future(task()) for task in (self._watch, self._sample, self._follow)]
+        self._watchers = [
+            asyncio.ensure_future(task()) for task in (self._watch, self._sample, self.traffic.keep_following)
+        ]
         await self.measure(on_progress)
         assert self.plan.sizing is not None
         for replica in self.plan.replicas():
@@ -186,6 +149,14 @@ class Supervisor:
         for child in self.children:
             child.kill()
 
+    def processes(self) -> str:
+        """See :meth:`Runner.processes`."""
+        return f"{len(self.gateways)} gateways, {len(self.models)} model processes"
+
+    def values(self) -> dict[str, Values]:
+        """See :meth:`Runner.values`."""
+        return supervisor_values(self)
+
     def _add_model(self, replica: Replica) -> None:
         settings, handed = self.plan.settings, self.books.open(replica.name)
 
@@ -210,17 +181,7 @@ class Supervisor:
         handed = self.books.open(name, traces=settings.tracing != "off")
 
         def configure(control_fd: int) -> GatewayConfig:
-            tokens: tuple[Token, ...] = ()
-            if self.guard is not None:
-                self.guard.refresh()
-                tokens = self.guard.tokens
-            pem = None
-            if self.certificates is not None:
-                self.certificates.refresh()
-                pem = self.certificates.pem
-            return self.plan.gateway_config(
-                index, control_fd, handed, self._port, self.traffic.policies, tokens, pem, self.admin
-            )
+            return self.plan.gateway_config(index, control_fd, handed, self.entrance, self.traffic.policies)
 
         child = ChildProcess(
             name,
@@ -292,11 +253,6 @@ class Supervisor:
     async def _notify(self) -> None:
         async with self._changed:
             self._changed.notify_all()
-
-    async def _follow(self) -> None:
-        while True:
-            await asyncio.sleep(FOLLOW_SECONDS)
-            await self.traffic.follow()
 
     async def _sample(self) -> None:
         while True:

@@ -4,20 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 
 from twinserve_server.artefact.manifest import ModelVersion
 from twinserve_server.engine.router import TrafficPolicy
 from twinserve_server.errors import ConflictError, FollowsFileError
-from twinserve_server.ipc.messages import Done, Judge, Judged, SetPolicy, SetTraffic
-from twinserve_server.supervisor.child import ChildProcess
+from twinserve_server.ipc.control import ControlLine
+from twinserve_server.ipc.messages import Done, Judge, Judged, Message, SetPolicy, SetTraffic
 from twinserve_server.supervisor.traffic_file import TrafficFile, TrafficFileError
 
 log = structlog.get_logger()
+
+#: How soon a change of the traffic file is noticed.
+FOLLOW_SECONDS = 1.0
+
+
+class Gateway(Protocol):
+    """What follows the policies."""
+
+    @property
+    def line(self) -> ControlLine | None:
+        """Leads to it; None: it does not run."""
+
+    def tell(self, message: Message) -> bool:
+        """Send a message; whether there is anybody to take it."""
 
 
 class Traffic:
@@ -30,19 +45,24 @@ class Traffic:
     """
 
     def __init__(
-        self, versions: Mapping[str, ModelVersion], policies: Mapping[str, TrafficPolicy], path: Path | None = None
+        self,
+        versions: Mapping[str, ModelVersion],
+        policies: Mapping[str, TrafficPolicy],
+        gateways: Sequence[Gateway],
+        path: Path | None = None,
     ) -> None:
         """
         Args:
             versions: what is served, by model.
             policies: in force until they are changed; of models that a file does not name, as long as it does not.
+            gateways: those that follow them; there may come more.
             path: of the file that is followed.
 
         Raises:
             TrafficFileError: the file cannot be used.
         """
         self.policies = dict(policies)
-        self.gateways: list[ChildProcess] = []
+        self.gateways = gateways
         self.file: TrafficFile | None = None
         self._versions = versions
         self._first = dict(policies)
@@ -76,6 +96,12 @@ class Traffic:
         )
         await self._put(model, policy)
 
+    async def keep_following(self) -> None:
+        """Follow the file for as long as the server runs."""
+        while True:
+            await asyncio.sleep(FOLLOW_SECONDS)
+            await self.follow()
+
     async def follow(self) -> None:
         """Put a changed file in force. One that cannot be used changes nothing, and the log says why."""
         if self.file is None:
@@ -90,7 +116,7 @@ class Traffic:
         for model, policy in self._of_file(self.file).items():
             await self._put(model, policy)
 
-    def tell(self, gateway: ChildProcess) -> None:
+    def tell(self, gateway: Gateway) -> None:
         """Tell a gateway the policies in force: what changed since it was configured has passed it by."""
         for model, policy in self.policies.items():
             gateway.tell(SetPolicy(model, policy))
@@ -105,7 +131,7 @@ class Traffic:
         lines = [gateway.line for gateway in self.gateways if gateway.line is not None]
         await asyncio.gather(*(line.call(SetPolicy(model, policy), Done) for line in lines), return_exceptions=True)
 
-    async def judge(self, asking: ChildProcess, question: Judge) -> Judged:
+    async def judge(self, asking: Gateway, question: Judge) -> Judged:
         """What the other gateways than the one that asks say."""
         for line in [gateway.line for gateway in self.gateways if gateway is not asking]:
             # One that has just ended, or hangs, keeps nobody from asking the next.

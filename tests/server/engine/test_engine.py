@@ -15,8 +15,8 @@ from twinserve_server.engine.channel import ModelChannel
 from twinserve_server.engine.engine import Call, Engine, ServedModel
 from twinserve_server.engine.feedback import FeedbackStore, Judgement
 from twinserve_server.engine.job import BatchTiming
-from twinserve_server.engine.link import Link
 from twinserve_server.engine.router import Router, TrafficPolicy
+from twinserve_server.engine.socket_link import SocketLink
 from twinserve_server.errors import InferenceError, TwinserveError
 
 VERSION = ModelVersion("m", "1", (4,), ("UINT8",), "probabilities", ("a", "b"), {})
@@ -34,7 +34,7 @@ class World:
         self.served = ServedModel(VERSION, {"fp32": self.channel}, router)
         self.engine = Engine({"m": self.served}, "m", [self._hook], FeedbackStore())
         ours, self.process = socket.socketpair()
-        self.link = Link(self.channel, 0, ours)
+        self.link = SocketLink(self.channel, 0, ours)
         self.reader = frames.read_requests()
         self.ended: list[Call] = []
         self.say(frames.hello())

@@ -94,5 +94,5 @@ def test_every_decision_has_its_reason() -> None:
         "530 µs alone",
         "1 model process of mnist/int8: of each variant 1.0 would be busy; an image takes 76 µs in batches of 64, "
         "152 µs alone",
-        "1 thread in a forward pass: more would take the cores of the other processes",
+        "1 thread in a forward pass: more would take the cores of the others",
     ]

@@ -27,25 +27,40 @@ DATA, HEADERS, END_STREAM = 0, 1, 1
 
 
 SERVED = [
-    *(pytest.param((transport, "plain"), id=transport) for transport in TRANSPORTS),
-    *(pytest.param((transport, "tls"), id=f"{transport}-tls", marks=pytest.mark.tls) for transport in TLS_TRANSPORTS),
+    *(pytest.param((transport, "plain", "isolated"), id=transport) for transport in TRANSPORTS),
+    *(
+        pytest.param((transport, "tls", "isolated"), id=f"{transport}-tls", marks=pytest.mark.tls)
+        for transport in TLS_TRANSPORTS
+    ),
+    pytest.param(("fast", "plain", "edge"), id="edge"),
 ]
 
 
 @pytest.fixture(scope="module", params=SERVED)
 def served(request: pytest.FixtureRequest) -> Any:
-    """A transport, and the folder of certificates; None: plain text."""
-    transport, security = request.param
-    return transport, request.getfixturevalue("certificates") if security == "tls" else None
+    """A transport, the folder of certificates (None: plain text), and a profile."""
+    transport, security, profile = request.param
+    return transport, request.getfixturevalue("certificates") if security == "tls" else None, profile
 
 
 @pytest.fixture(scope="module")
 def server(
-    served: tuple[str, Path | None], odd_models: Path, tmp_path_factory: pytest.TempPathFactory
+    served: tuple[str, Path | None, str], odd_models: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Any]:
     """One gateway, so that counts are exact; messages up to 1 MiB."""
-    transport, certified = served
-    flags = ("--transport", transport, "--gateways", "1", "--variants", "fp32,slow", "--replicas", "slow=1,fp32=1")
+    transport, certified, profile = served
+    flags = (
+        "--profile",
+        profile,
+        "--transport",
+        transport,
+        "--gateways",
+        "1",
+        "--variants",
+        "fp32,slow",
+        "--replicas",
+        "slow=1,fp32=1",
+    )
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("TWINSERVE_MAX_MESSAGE_MIB", "1")
         with ServerProcess(odd_models, tmp_path_factory.mktemp("server"), *flags, certificates=certified) as process:

@@ -1,0 +1,38 @@
+"""The metric families that are written elsewhere by the supervisor, for a server that is one process."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from twinserve_server.host.memory import cpu_seconds, resident_bytes
+from twinserve_server.host.standard_error import protect_standard_error
+from twinserve_server.metrics import families
+from twinserve_server.metrics.sums import Values
+from twinserve_server.supervisor.metrics import Sheet
+
+if TYPE_CHECKING:
+    from twinserve_server.edge.edge import Edge
+
+
+def edge_values(edge: Edge) -> dict[str, Values]:
+    """Every family with ``source="supervisor"``, by name.
+
+    A model's memory is what loading and warming it added; its CPU, that of the thread that did so and ran its batches.
+    The whole process's memory, and what is left of its CPU, are the gateway's.
+    """
+    sheet = Sheet(edge.transport)
+    models_cpu = 0.0
+    for model, state in list(edge.models.values()):
+        labels = sheet.put_model(edge.plan, edge.traffic, state, ready=True)
+        sheet.put(families.MODEL_CPU, labels, model.cpu_seconds)
+        added = state.facts["added_warm_up_bytes"]
+        sheet.put(families.MODEL_RESIDENT, (*labels, str(state.replica.index), "added"), added)
+        models_cpu += model.cpu_seconds
+    sheet.put_traffic_file(edge.traffic)
+    resident = resident_bytes()
+    sheet.put(families.GATEWAY_RESIDENT, ("gateway-0", "pss"), resident.pss)
+    sheet.put(families.GATEWAY_RESIDENT, ("gateway-0", "rss"), resident.rss)
+    sheet.put(families.GATEWAY_CPU, ("gateway-0",), max(0.0, cpu_seconds(os.getpid()) - models_cpu))
+    sheet.put(families.LOG_LINES_LOST, ("edge",), protect_standard_error().lost)
+    return sheet.values
