@@ -48,7 +48,6 @@ class AsyncSession:
             return await self._send(call, seconds, metadata, wait_for_ready)
 
     async def ask(self, make: Callable[[bool], Call[T]], deadline: Deadline) -> T:
-        """See :meth:`Session.ask`."""
         try:
             call = make(False)
         except DescribeFirst:
@@ -64,7 +63,6 @@ class AsyncSession:
     async def each(
         self, make: Callable[[str], Call[T]], deadline: Deadline, until: Callable[[T], bool] = lambda _: False
     ) -> dict[str, T | CallError]:
-        """See :meth:`Session.each`."""
         outcomes: dict[str, T | CallError] = {}
         connections = await asyncio.to_thread(self._connection.members)  # it may ask for names
         for server, connection in connections.items():
@@ -88,7 +86,6 @@ class AsyncSession:
         on_error: _stream.OnError,
         timeout: float | None,
     ) -> AsyncGenerator[Prediction | CallError, None]:
-        """See :meth:`Session.stream`."""
 
         async def prepared(item: Any) -> Any:
             try:
@@ -110,7 +107,6 @@ class AsyncSession:
                     yield outcome
 
     async def learn_names(self, prediction: Prediction, deadline: Deadline) -> None:
-        """See :meth:`Session.learn_names`."""
         if not self._calls.lacks_names(prediction):
             return
         async with self._naming:

@@ -101,7 +101,6 @@ def compare(
     tls_key: TlsKey = None,
     token_file: TokenFile = None,
 ) -> None:
-    """See the help text above."""
     from twinserve_loadtest.commands.publish import Publication, PublishError
     from twinserve_loadtest.compare.options import OptionError, gates_of, objective_of, settings_of
 

@@ -165,12 +165,10 @@ class _Bar:
         self._progress.stop()
 
     def block_begins(self, spec: BlockSpec, number: int, total: int | None) -> None:
-        """See :class:`twinserve_loadtest.loadtest.runner.Observer`."""
         rate = f" at {spec.rate:,.0f}/s" if spec.rate is not None else ""
         text = f"{number}{f'/{total}' if total else ''} {spec.mode} {spec.variant or ''}{rate}"
         self._number = number
         self._progress.update(self._task, description=text, total=total, completed=number - 1, detail="")
 
     def block_goes_on(self, requests: int, seconds: float) -> None:
-        """See :class:`twinserve_loadtest.loadtest.runner.Observer`."""
         self._progress.update(self._task, detail=f"{requests:,} requests, {seconds:.1f} s")

@@ -104,7 +104,6 @@ class Conductor:
         return figures
 
     def block_begins(self, spec: BlockSpec, number: int, total: int | None) -> None:
-        """See :class:`twinserve_loadtest.loadtest.runner.Observer`."""
         self.now = f"block {number}{f' of {total}' if total else ''}: {spec.mode} {spec.variant or ''}".strip()
         logger.info("%s", self.now)
 

@@ -41,12 +41,10 @@ class Reply:
         self.told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def answer(self, response: bytes) -> None:
-        """See :meth:`Exchange.answer`."""
         self.response = response
         self._tell()
 
     def refuse(self, error: TwinserveError, request_id: str = "") -> None:
-        """See :meth:`Exchange.refuse`."""
         # Kept without the frames it came through: they know this exchange, and hold the request.
         self.error = error.with_traceback(None)
         self.request_id = request_id

@@ -81,12 +81,10 @@ class _Slot:
         self.started_ns = time.monotonic_ns()
 
     def answer(self, response: bytes) -> None:
-        """See :meth:`Exchange.answer`."""
         if self.window is not None:
             self._take(self.window, self.window.stream.wrap_answer(response))
 
     def refuse(self, error: TwinserveError, request_id: str = "") -> None:
-        """See :meth:`Exchange.refuse`."""
         if self.window is not None:
             self._take(self.window, self.window.stream.wrap_refusal(error, request_id))
 

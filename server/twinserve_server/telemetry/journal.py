@@ -57,14 +57,12 @@ class Journal:
         self._hooks = hooks
 
     def begin(self, method: RpcMethod, context: grpc.aio.ServicerContext[Any, Any]) -> RpcRecord:
-        """See :class:`twinserve_server.rpc.serve.Journal`."""
         record = RpcRecord(method, context, context.peer(), dict(context.invocation_metadata() or ()))
         CURRENT_RPC.set(record)
         self._tell(record, None)
         return record
 
     def end(self, record: RpcRecord, code: str, seconds: float) -> None:
-        """See :class:`twinserve_server.rpc.serve.Journal`."""
         record.code, record.seconds = code, seconds
         if code == "OK" and len(record.calls) == 1:
             # Where there is a line or a span with this name, the caller learns it without reading the answer.

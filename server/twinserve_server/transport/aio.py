@@ -35,11 +35,9 @@ class AioTransport:
             await server.start()
 
     def later(self, callback: Callable[[], None]) -> None:
-        """See :meth:`Transport.later`."""
         asyncio.get_running_loop().call_soon(callback)
 
     async def drain(self, grace_seconds: float) -> None:
-        """See :meth:`Transport.drain`."""
         await asyncio.gather(*(server.stop(grace_seconds) for server in self._servers))
 
 

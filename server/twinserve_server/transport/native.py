@@ -115,12 +115,10 @@ class NativeCall:
             self.refuse(error)
 
     def answer(self, response: bytes) -> None:
-        """See :meth:`Exchange.answer`."""
         if self._rpc.open.pop(self._call_id, None) is not None:
             self._over("OK", self._rpc.respond(self._call_id, response))
 
     def refuse(self, error: BaseException, request_id: str = "") -> None:
-        """See :meth:`Exchange.refuse`."""
         if self._rpc.open.pop(self._call_id, None) is not None:
             code, message, metadata = outcome_of(error, request_id)
             self._over(code.name, self._rpc.fail(self._call_id, code.value[0], message, metadata))
@@ -200,14 +198,13 @@ class NativeTransport:
         self._reader.start()
 
     def later(self, callback: Callable[[], None]) -> None:
-        """See :meth:`Transport.later`."""
         if self._taking:
             self._at_end.append(callback)
         else:
             self._loop.call_soon(callback)
 
     async def drain(self, grace_seconds: float) -> None:
-        """See :meth:`Transport.drain`. The engine refuses new calls by now; connections close at the end."""
+        """The engine refuses new calls by now; connections close at the end."""
         rest = asyncio.ensure_future(self._rest.drain(grace_seconds))
         until = time.monotonic() + grace_seconds
         while self._calls and time.monotonic() < until:  # noqa: ASYNC110  (an event would cost every call)

@@ -26,7 +26,6 @@ class ModelInferMethod:
         self._limits = limits
 
     def begin(self, raw: bytes, deadline_ns: int, exchange: Exchange) -> Call | None:
-        """See :meth:`DirectMethod.begin`."""
         request_id = ""
         try:
             request = parse_request(raw)
@@ -40,7 +39,6 @@ class ModelInferMethod:
         return call if call.owner is not None else None
 
     def abandon(self, call: Call, error: TwinserveError) -> None:
-        """See :meth:`DirectMethod.abandon`."""
         self._engine.abandon(call, error)
 
     @staticmethod

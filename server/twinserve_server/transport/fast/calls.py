@@ -100,7 +100,6 @@ class UnaryCall:
         return True
 
     def answer(self, response: bytes) -> None:
-        """See :meth:`Exchange.answer`."""
         self._end(
             "OK",
             SendInitialMetadataOperation((), 0),
@@ -109,7 +108,6 @@ class UnaryCall:
         )
 
     def refuse(self, error: BaseException, request_id: str = "") -> None:
-        """See :meth:`Exchange.refuse`."""
         code, message, metadata = outcome_of(error, request_id)
         self._end(code.name, SendInitialMetadataOperation((), 0), status(code, message, metadata))
 

@@ -89,7 +89,6 @@ class FastTransport:
         self._loop.attach(find_poller())
 
     async def drain(self, grace_seconds: float) -> None:
-        """See :meth:`Transport.drain`."""
         self._closing = True
         for listener in self._listeners:
             listener.server.shutdown(self._loop.queue, self._on_shutdown)
@@ -109,7 +108,6 @@ class FastTransport:
             listener.server.destroy()
 
     def later(self, callback: Callable[[], None]) -> None:
-        """See :meth:`Transport.later`."""
         self._loop.later(callback)
 
     def _opener(self, handler: RpcHandler) -> Callable[[Any], object]:
