@@ -10,6 +10,7 @@ import typer
 app = typer.Typer(no_args_is_help=True, help="Build, list, show, bench and explain the models.")
 
 Models = Annotated[Path, typer.Option("--models", help="Model folder.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 
 
 @app.command(
@@ -34,19 +35,20 @@ def build(
         bool,
         typer.Option("--full", help="All images and epochs. [default: what this machine trains in about four minutes]"),
     ] = False,
+    as_json: Json = False,
 ) -> None:
     """Train the network once and write its three variants: fp32, int8, int8-dynamic."""
     from twinserve_models.commands import build as run
 
-    raise typer.Exit(run(models, data, seed, force, full=full))
+    raise typer.Exit(run(models, data, seed, force, full=full, as_json=as_json))
 
 
 @app.command(name="list")
-def list_(models: Models = Path("models")) -> None:
+def list_(models: Models = Path("models"), as_json: Json = False) -> None:
     """List every model, version and variant."""
     from twinserve_models.commands import list_models
 
-    raise typer.Exit(list_models(models))
+    raise typer.Exit(list_models(models, as_json=as_json))
 
 
 @app.command()

@@ -25,7 +25,7 @@ console = Console()
 errors = Console(stderr=True)
 
 
-def build(models: Path, data: Path | None, seed: int, force: bool, *, full: bool) -> int:
+def build(models: Path, data: Path | None, seed: int, force: bool, *, full: bool, as_json: bool = False) -> int:
     """0: built, or there already; 1: the data are wrong, or the folder is."""
     try:
         folder = build_models(models, data=data, seed=seed, force=force, seconds=None if full else TRAINING_SECONDS)
@@ -35,16 +35,21 @@ def build(models: Path, data: Path | None, seed: int, force: bool, *, full: bool
         return _fail(f"model folder {models}: {error}")
     except OSError as error:
         return _fail(f"model folder {models}: cannot be written to ({error.strerror}: {error.filename})")
+    if as_json:
+        print(json.dumps({"folder": str(folder)}))
     errors.print(f"{folder} is ready; `twinserve models show` tells what it holds.", highlight=False)
     return 0
 
 
-def list_models(models: Path) -> int:
+def list_models(models: Path, *, as_json: bool = False) -> int:
     """0: listed; 1: there is nothing to list."""
     try:
         versions = load_repository(models)
     except ArtefactError as error:
         return _fail(error.message)
+    if as_json:
+        print(json.dumps([_listed(version) for version in versions.values()], indent=1))
+        return 0
     table = Table("model", "version", "variant", "KB", "accuracy", "quantised", "data set")
     for columns in (3, 4):
         table.columns[columns].justify = "right"
@@ -211,6 +216,25 @@ def _find(models: Path, model: str) -> ModelVersion:
     if model not in versions:
         raise ArtefactError(f"model folder {models}: holds no model {model!r}; there are: {', '.join(versions)}")
     return versions[model]
+
+
+def _listed(version: ModelVersion) -> dict[str, object]:
+    entries = json.loads(version.manifest_json)["variants"]
+    return {
+        "model": version.model,
+        "version": version.version,
+        "dataset": version.dataset,
+        "variants": [
+            {
+                "name": variant.name,
+                "bytes": variant.bytes,
+                "sha256": variant.sha256,
+                "quantization": variant.quantization,
+                "accuracy": entries[variant.name].get("accuracy"),
+            }
+            for variant in version.variants.values()
+        ],
+    }
 
 
 def _accuracies(version: ModelVersion) -> dict[str, str]:

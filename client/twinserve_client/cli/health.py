@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -27,6 +28,7 @@ def health(
     service: Annotated[str, typer.Argument(help="What to ask for: MODEL/VARIANT, or 'live'. (default: all)")] = "",
     target: Annotated[str, typer.Option(envvar="TWINSERVE_TARGET", help="host:port of the server.")] = "127.0.0.1:8500",
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the answer.", min=0.001)] = 2.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
     tls_ca: TlsCa = None,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
@@ -50,17 +52,23 @@ def health(
         typer.echo(f"twinserve health: {error}", err=True)
         raise typer.Exit(USAGE) from None
     what = service or "the server"
+
+    def tell(status: str, line: str, *, good: bool = False) -> NoReturn:
+        """On standard output as JSON; in words, what is wrong with the question goes to standard error."""
+        if as_json:
+            typer.echo(json.dumps({"target": target, "service": service, "status": status}))
+        if not as_json or not good:
+            typer.echo(line, err=not good)
+        raise typer.Exit(0 if status == "SERVING" else 1)
+
     try:
         with connection.open() as channel:
             request = health_pb2.HealthCheckRequest(service=service)
             answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=timeout, wait_for_ready=True)
     except grpc.RpcError as error:
         if error.code() is grpc.StatusCode.NOT_FOUND:
-            typer.echo(f"twinserve health: {target} knows no service {service!r}", err=True)
-        else:
-            hint = "" if tls else PLAIN_TEXT_HINT
-            typer.echo(f"twinserve health: no answer from {target} ({error.code().name}){hint}", err=True)
-        raise typer.Exit(1) from None
+            tell("SERVICE_UNKNOWN", f"twinserve health: {target} knows no service {service!r}")
+        hint = "" if tls else PLAIN_TEXT_HINT
+        tell("NO_ANSWER", f"twinserve health: no answer from {target} ({error.code().name}){hint}")
     status = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
-    typer.echo(f"{what}: {status}")
-    raise typer.Exit(0 if answer.status == health_pb2.HealthCheckResponse.SERVING else 1)
+    tell(status, f"{what}: {status}", good=True)

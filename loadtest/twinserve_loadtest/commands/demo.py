@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 app = typer.Typer()
+
+#: What it leaves in the folder of reports.
+FILES = {"report": "html", "loadtest": "json", "bench": "json"}
 
 EXAMPLES = """
 Examples:
@@ -33,8 +39,26 @@ def demo(
         bool,
         typer.Option("--full", help="Train on everything, however slow the machine. [default: ten minutes in all]"),
     ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print where everything is as JSON; the rest goes to standard error.")
+    ] = False,
 ) -> None:
     """Exit code 0: done; 1: a part failed or is incomplete; 2: it could not begin; 130: Ctrl-C."""
     from twinserve_loadtest.demo import Demo
 
-    raise typer.Exit(Demo(models, reports, data, duration, seed, full).run())
+    tour = Demo(models, reports, data, duration, seed, full)
+    if not as_json:
+        raise typer.Exit(tour.run())
+    sys.stdout.flush()
+    # Its parts are processes that write to the same descriptor.
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        code = tour.run()
+        sys.stdout.flush()
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+    files = {name: str(reports / f"{name}.{kind}") for name, kind in FILES.items()}
+    typer.echo(json.dumps({**files, "exit_code": code}))
+    raise typer.Exit(code)

@@ -35,7 +35,9 @@ MODES_HELP = "standard, accuracy, single-stream, closed, open, offline, step or 
 
 @app.command(epilog=EXAMPLES, help="Load a running server over the real test set; write raw results (JSON).")
 def loadtest(
-    target: Annotated[str, typer.Option(help="host:port of the service.")] = "127.0.0.1:8500",
+    target: Annotated[
+        str, typer.Option(envvar="TWINSERVE_TARGET", help="host:port of the service.")
+    ] = "127.0.0.1:8500",
     metrics_url: Annotated[str | None, typer.Option(help="The server's metrics: adds memory to the results.")] = None,
     model: Annotated[str | None, typer.Option(help="Model to test. [default: the server's default]")] = None,
     variants: Annotated[str | None, typer.Option(help="Variants to test. [default: all]", metavar="A,B")] = None,
@@ -50,6 +52,7 @@ def loadtest(
     p99_limit_ms: Annotated[float, typer.Option(help="step: the most that p99 may be.")] = 20.0,
     seed: Annotated[int, typer.Option(help="Draws arrivals and the order of images.")] = 1,
     output: Annotated[Path, typer.Option(help="Where the raw results go.")] = Path("reports/loadtest.json"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
     tls_ca: TlsCa = None,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
@@ -78,4 +81,4 @@ def loadtest(
     use_token(token_file)
     tls = tls_of(tls_ca, tls_cert, tls_key)
     order = Order(settings, target, metrics_url, model, names, models, data, images, output, command, tls)
-    raise typer.Exit(run_loadtest(order))
+    raise typer.Exit(run_loadtest(order, as_json=as_json))

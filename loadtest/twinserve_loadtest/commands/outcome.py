@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from twinserve_loadtest.record.measurement import Record
 
 
-def run_loadtest(order: Order) -> int:
+def run_loadtest(order: Order, *, as_json: bool = False) -> int:
     """Test, write, show; the exit code."""
     out, err = Console(), Console(stderr=True)
     try:
@@ -38,9 +38,34 @@ def run_loadtest(order: Order) -> int:
     except FileError as error:
         _say(err, f"Error: {error}", "red")
         return UNEXPECTED
+    code = exit_code(record)
+    if as_json:
+        print(json.dumps({**_figures(record), "exit_code": code, "result": str(order.output)}, indent=1))
+        return code
     print_document(document_of(record, order.output.name), out, full=True)
     _say(out, f"Raw results: {order.output}")
-    return exit_code(record)
+    return code
+
+
+def _figures(record: Record) -> dict[str, Any]:
+    """Of each scenario and variant what a program would want first; the file has the rest."""
+    return {
+        "complete": record.complete,
+        "missing": [remark.text for remark in record.missing],
+        "runs": {
+            scenario: {
+                name: {
+                    "requests": arm.requests,
+                    "failed": arm.failed,
+                    "images_per_second": arm.images_per_second,
+                    "latency_us": arm.latency.percentiles_us,
+                    "accuracy": arm.answers.share.estimate if arm.answers is not None else None,
+                }
+                for name, arm in run.arms.items()
+            }
+            for scenario, run in record.runs.items()
+        },
+    }
 
 
 def run_compare(order: CompareOrder, publication: Publication | None = None) -> int:

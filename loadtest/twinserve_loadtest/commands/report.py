@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -33,6 +34,7 @@ def report(
     test_set: Annotated[Path | None, typer.Option(help="testset.npz or its folder, for a load test's gallery.")] = None,
     picture: Annotated[Path | None, typer.Option(help="Also draw one wide picture: FILE.svg or FILE.png.")] = None,
     theme: Annotated[str, typer.Option(help="Of the picture: light or dark.")] = "light",
+    as_json: Annotated[bool, typer.Option("--json", help="Print where the files are as JSON.")] = False,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     """Exit codes: 0 written, 2 a file cannot be used."""
@@ -50,10 +52,13 @@ def report(
         written = {"page": page, "figures": json_path(page)}
         if picture is not None:
             written["picture"] = draw_picture(document, picture, theme)
-        for name, path in written.items():
+        if as_json:
+            typer.echo(json.dumps({name: str(path) for name, path in written.items()}))
+        for name, path in ({} if as_json else written).items():
             console.print(f"{name:<8} {path}", highlight=False, markup=False, soft_wrap=True)
-        console.print()
-        print_document(document, console)
+        if not as_json:
+            console.print()
+            print_document(document, console)
     except ReportError as error:
         errors.print(Text.assemble(("error: ", "bold red"), str(error)), soft_wrap=True)
         raise typer.Exit(2) from None

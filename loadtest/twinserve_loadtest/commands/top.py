@@ -26,6 +26,7 @@ def top(
     url: Annotated[str, typer.Argument(help="The metrics address of the server.")] = "http://127.0.0.1:8502",
     interval: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds between readings.")] = 2.0,
     once: Annotated[bool, typer.Option("--once", help="Read twice, print one table, end.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As --once, and print JSON.")] = False,
     token_file: TokenFile = None,
 ) -> None:
     """Runs until Ctrl-C. Exit codes: 0, and 2 when the metrics cannot be read."""
@@ -33,11 +34,11 @@ def top(
     from rich.text import Text
 
     from twinserve_loadtest.target.metrics import MetricsError
-    from twinserve_loadtest.top.screen import print_once, watch
+    from twinserve_loadtest.top.screen import print_json, print_once, watch
 
     use_token(token_file)
     try:
-        (print_once if once else watch)(url, interval, Console())
+        (print_json if as_json else print_once if once else watch)(url, interval, Console())
     except MetricsError as error:
         Console(stderr=True).print(Text.assemble(("error: ", "red"), str(error)), soft_wrap=True)
         raise typer.Exit(2) from None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import deque
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 from rich.live import Live
@@ -16,6 +18,8 @@ from twinserve_loadtest.top.view import render
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from twinserve_loadtest.top.variants import ServerFigures
+
 #: Readings that a figure spans: of one interval alone, a p99 jumps about.
 SPAN: Final = 5
 
@@ -26,9 +30,22 @@ def print_once(url: str, interval: float, console: Console) -> None:
     Raises:
         MetricsError: the metrics cannot be read.
     """
+    console.print(render(_during(url, interval), url))
+
+
+def print_json(url: str, interval: float, console: Console) -> None:
+    """Print the same as JSON.
+
+    Raises:
+        MetricsError: the metrics cannot be read.
+    """
+    console.print(json.dumps(asdict(_during(url, interval)), indent=1), highlight=False, markup=False, soft_wrap=True)
+
+
+def _during(url: str, interval: float) -> ServerFigures:
     before = take(url)
     time.sleep(interval)
-    console.print(render(figures(before, take(url)), url))
+    return figures(before, take(url))
 
 
 def watch(url: str, interval: float, console: Console) -> None:

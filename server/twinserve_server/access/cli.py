@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -14,6 +15,7 @@ USAGE = 2
 
 File = Annotated[Path, typer.Option("--file", envvar="TWINSERVE_TOKENS", help="The server's token file.")]
 DEFAULT_FILE = Path("tokens")
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 
 CREATE_EXAMPLES = """
 Examples:
@@ -32,6 +34,7 @@ def create(
     name: Annotated[str, typer.Argument(help="Who will use it.")],
     role: Annotated[list[str], typer.Option(help="predict, metrics, or admin (includes both); may be repeated.")],
     file: File = DEFAULT_FILE,
+    as_json: Json = False,
 ) -> None:
     """Make a token, and print it once; the file keeps its hash."""
     from twinserve_server.access.token_file import create_token
@@ -41,11 +44,11 @@ def create(
         secret = create_token(file, name, role)
     except TokenError as error:
         fail("create", error.message)
-    typer.echo(secret)
+    typer.echo(json.dumps({"name": name, "roles": role, "token": secret}) if as_json else secret)
 
 
 @app.command("list")
-def list_tokens(file: File = DEFAULT_FILE) -> None:
+def list_tokens(file: File = DEFAULT_FILE, as_json: Json = False) -> None:
     """Show names and roles."""
     from twinserve_server.access.token_file import read_text
     from twinserve_server.access.tokens import TokenError, parse_tokens
@@ -54,12 +57,17 @@ def list_tokens(file: File = DEFAULT_FILE) -> None:
         tokens = parse_tokens(read_text(file), str(file))
     except TokenError as error:
         fail("list", error.message)
+    if as_json:
+        typer.echo(json.dumps([{"name": token.name, "roles": list(token.roles)} for token in tokens]))
+        return
     for token in tokens:
         typer.echo(f"{token.name:24} {','.join(token.roles)}")
 
 
 @app.command()
-def revoke(name: Annotated[str, typer.Argument(help="Whose token.")], file: File = DEFAULT_FILE) -> None:
+def revoke(
+    name: Annotated[str, typer.Argument(help="Whose token.")], file: File = DEFAULT_FILE, as_json: Json = False
+) -> None:
     """Make a token invalid; running servers follow within a second."""
     from twinserve_server.access.token_file import revoke_token
     from twinserve_server.access.tokens import TokenError
@@ -68,6 +76,8 @@ def revoke(name: Annotated[str, typer.Argument(help="Whose token.")], file: File
         revoke_token(file, name)
     except TokenError as error:
         fail("revoke", error.message)
+    if as_json:
+        typer.echo(json.dumps({"revoked": name}))
     typer.echo(f"revoked {name}", err=True)
 
 
