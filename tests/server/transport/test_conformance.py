@@ -1,13 +1,11 @@
 """What a caller sees is the same on all transports, in plain text and over TLS, in the corners of the protocol.
 
 Answers, statuses and metrics of whole requests are tested on both in ``test_predict``; deadlines, cancellation and the
-drain in ``test_lifecycle``.
+drain in ``engine/test_requests`` and ``supervisor/test_drain``.
 """
 
 from __future__ import annotations
 
-import socket
-import ssl
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,13 +15,12 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from support.raw_http2 import DATA, END_STREAM, HEADERS, connect, frame, headers, message, read, varint
 from support.server_process import TLS_TRANSPORTS, TRANSPORTS, ServerProcess, request, wait_until
 from support.tiny_model import classes_of, items
 from twinserve.v1 import predict_pb2, predict_pb2_grpc
 
 STREAM = "PredictStream"
-#: Of HTTP/2: types of frames, and a flag.
-DATA, HEADERS, END_STREAM = 0, 1, 1
 
 
 SERVED = [
@@ -49,18 +46,8 @@ def server(
 ) -> Iterator[Any]:
     """One gateway, so that counts are exact; messages up to 1 MiB."""
     transport, certified, profile = served
-    flags = (
-        "--profile",
-        profile,
-        "--transport",
-        transport,
-        "--gateways",
-        "1",
-        "--variants",
-        "fp32,slow",
-        "--replicas",
-        "slow=1,fp32=1",
-    )
+    variants = ("--variants", "fp32,slow", "--replicas", "slow=1,fp32=1")
+    flags = ("--profile", profile, "--transport", transport, "--gateways", "1", *variants)
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("TWINSERVE_MAX_MESSAGE_MIB", "1")
         with ServerProcess(odd_models, tmp_path_factory.mktemp("server"), *flags, certificates=certified) as process:
@@ -109,7 +96,7 @@ def test_a_message_just_below_the_limit_arrives_whole(server: Any) -> None:
     pixels = items(1024)
     padding = (1 << 20) - len(request(pixels).SerializeToString()) - 64
     sent = predict_pb2.PredictRequest(input=request(pixels).input)
-    sent.MergeFromString(b"\x7a" + _varint(padding) + bytes(padding))  # an unknown field, which is skipped
+    sent.MergeFromString(b"\x7a" + varint(padding) + bytes(padding))  # an unknown field, which is skipped
     answer = server.predict.Predict(sent, timeout=30)
     assert list(answer.classes) == classes_of(pixels).tolist()
 
@@ -161,19 +148,19 @@ def test_a_call_without_a_message_ends(server: Any) -> None:
 
 def test_a_request_that_arrives_in_pieces_is_answered(server: Any, certificates: Path) -> None:
     """Bytes on the wire, cut at every place that hurts: within the preface, a frame's head, the message."""
-    body = b"\0" + _message().__len__().to_bytes(4, "big") + _message()
+    body = b"\0" + len(message()).to_bytes(4, "big") + message()
     wire = (
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-        + _frame(4, 0, 0, b"")
-        + _frame(1, 4, 1, _headers("/twinserve.v1.PredictService/Predict"))
-        + _frame(0, 1, 1, body)
+        + frame(4, 0, 0, b"")
+        + frame(1, 4, 1, headers("/twinserve.v1.PredictService/Predict"))
+        + frame(0, 1, 1, body)
     )
-    with _connect(server, certificates) as sock:
+    with connect(server, certificates) as sock:
         for start in range(0, len(wire), 5):
             sock.sendall(wire[start : start + 5])
         kinds = []
-        while (head := _read(sock, 9)) and (head[3], head[4] & 1) != (HEADERS, END_STREAM):
-            _read(sock, int.from_bytes(head[:3], "big"))
+        while (head := read(sock, 9)) and (head[3], head[4] & 1) != (HEADERS, END_STREAM):
+            read(sock, int.from_bytes(head[:3], "big"))
             kinds.append(head[3])
         # Trailers may be packed in any way; that they come after a message says that all is well.
         assert DATA in kinds
@@ -280,53 +267,6 @@ def test_connections_come_and_go(server: Any) -> None:
 def passes(server: ServerProcess, variant: str) -> float:
     """Forward passes so far."""
     return server.metric("twinserve_batch_size_images_count", variant=variant)
-
-
-def _connect(server: Any, certificates: Path) -> socket.socket:
-    sock = socket.create_connection(("127.0.0.1", server.grpc_port), 10)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if not server.tls:
-        return sock
-    context = ssl.create_default_context(cafile=str(certificates / "ca.pem"))
-    context.set_alpn_protocols(["h2"])
-    return context.wrap_socket(sock, server_hostname="localhost")
-
-
-def _read(sock: socket.socket, size: int) -> bytes:
-    """Exactly ``size`` bytes."""
-    data = b""
-    while len(data) < size:
-        chunk = sock.recv(size - len(data))
-        assert chunk, data
-        data += chunk
-    return data
-
-
-def _message() -> bytes:
-    return request(items(1), variant="fp32").SerializeToString()
-
-
-def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
-    return len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + payload
-
-
-def _headers(path: str) -> bytes:
-    def text(value: str) -> bytes:
-        return bytes([len(value)]) + value.encode()
-
-    # POST, http, path, authority, content-type, te: HPACK without tables and without Huffman.
-    return (
-        b"\x83\x86\x04" + text(path) + b"\x01" + text("localhost") + b"\x0f\x10" + text("application/grpc")
-    ) + b"".join((b"\0", text("te"), text("trailers")))
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
 
 
 def test_answers_that_are_ready_together_arrive_though_the_stream_stays_open(server: Any) -> None:
