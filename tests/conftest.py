@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -26,6 +27,7 @@ TOOLS = {
     "prometheus": ("promtool", "apt-get install prometheus"),
     "tls": ("openssl", "apt-get install openssl"),
     "kubernetes": ("kubectl", "any recent one"),
+    "systemd": ("systemd-analyze", "apt-get install systemd"),
 }
 
 
@@ -41,6 +43,10 @@ def missing_tools() -> dict[str, str]:
         missing["mnist"] = "the full MNIST is not in MNIST_ROOT"
     if not perf_analyzer.is_installed():
         missing["perf_analyzer"] = "it is not installed (python -m twinserve_bench.perf_analyzer --install)"
+    try:
+        subprocess.run(["unshare", "--mount", "setpriv", "--no-new-privs", "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        missing["namespaces"] = "a mount namespace cannot be made here (root and util-linux)"
     return missing
 
 

@@ -27,6 +27,7 @@ from twinserve_server.settings.server import ServerSettings
 from twinserve_server.supervisor.entrance import Entrance
 from twinserve_server.supervisor.plan import Plan, make_plan
 from twinserve_server.supervisor.runner import Runner, StartError
+from twinserve_server.supervisor.service_manager import ServiceManager
 from twinserve_server.supervisor.supervisor import Supervisor
 from twinserve_server.transport.certificates import Certificates
 
@@ -65,6 +66,7 @@ async def run_server(
     if settings.ready_file is not None:
         check_ready_file(settings.ready_file)
     stop, force = asyncio.Event(), asyncio.Event()
+    manager = ServiceManager()
     with contextlib.ExitStack() as stack:
         plan = make_plan(settings, versions, stack.enter_context(address_space()))
         beside = listening(settings)
@@ -97,6 +99,7 @@ async def run_server(
         stack.callback(metrics_server.server_close)
         stack.callback(metrics_server.shutdown)
         listen_to_signals(stop, force, runner)
+        alive = asyncio.ensure_future(manager.keep_alive())
         starting = asyncio.ensure_future(runner.start(on_progress))
         stopping = asyncio.ensure_future(stop.wait())
         try:
@@ -107,13 +110,16 @@ async def run_server(
                 if settings.ready_file is not None:
                     announce(settings.ready_file, port, metrics_port, port if admin is None else admin[1])
                     stack.callback(settings.ready_file.unlink, missing_ok=True)
+                manager.tell("READY=1", f"STATUS=serving on port {port}")
                 on_ready(runner, metrics_port)
                 await stopping
                 log.info("draining", grace_seconds=settings.grace)
         finally:
+            manager.tell("STOPPING=1", "STATUS=draining")
             starting.cancel()
             stopping.cancel()
             await runner.stop(settings.grace if starting.done() else 0.0)
+            alive.cancel()
     log.info("stopped")
     return not force.is_set()
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from support.server_process import request, wait_until
+from support.server_process import READY_SECONDS, request, wait_until
 from support.tiny_model import items
 from twinserve.v1 import predict_pb2_grpc
 
@@ -71,3 +71,29 @@ class TestSurroundings:
         assert surrounded.process.wait(60) == 0
         assert not surrounded.ready_file.exists()
         assert list(surrounded.temporary.iterdir()) == []
+
+
+@pytest.mark.namespaces
+def test_it_needs_no_place_to_write_no_shared_memory_and_no_privilege(tiny_models: Path, tmp_path: Path) -> None:
+    confine = (
+        f"set -e; umask 077; mount -o bind {tmp_path} {tmp_path}; mount -o remount,ro,bind / /; "
+        "mount -t tmpfs -o ro none /dev/shm; "
+        'exec setpriv --bounding-set=-all --inh-caps=-all --no-new-privs "$@"'
+    )
+    ready_file = tmp_path / "ready.json"
+    process = subprocess.Popen(
+        ["unshare", "--mount", "sh", "-c", confine, "sh", TWINSERVE, "serve", "--models", str(tiny_models),
+         "--port", "0", "--metrics-port", "0", "--ready-file", str(ready_file)],
+        env={**os.environ, "TMPDIR": "/proc"},
+    )  # fmt: skip
+    try:
+        wait_until(lambda: ready_file.exists() or process.poll() is not None, READY_SECONDS)
+        assert process.poll() is None
+        with grpc.insecure_channel(f"127.0.0.1:{json.loads(ready_file.read_text())['grpc_port']}") as channel:
+            assert predict_pb2_grpc.PredictServiceStub(channel).Predict(request(items(1)), timeout=30).classes
+        assert ready_file.stat().st_mode & 0o077 == 0
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
