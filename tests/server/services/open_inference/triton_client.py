@@ -61,6 +61,17 @@ def infer(client: Any, model: str, pixels: Any, **options: Any) -> Any:
     return _values(client.infer(model, [_input(pixels)], **options))
 
 
+def count_right(client: Any, model: str, testset: str, batch: int = 50) -> int:
+    """How many images of a test set file get their label as the most probable class."""
+    with np.load(testset) as held:
+        images, labels = held["images"], held["labels"]
+    right = 0
+    for start in range(0, len(images), batch):
+        answer = client.infer(model, [_input(images[start : start + batch])]).as_numpy("classes")
+        right += int((answer[:, 0] == labels[start : start + batch]).sum())
+    return right
+
+
 def classify(client: Any, model: str, pixels: Any, top: int) -> Any:
     """One request for classes in words."""
     wanted = [triton.InferRequestedOutput("probabilities", class_count=top)]
