@@ -72,7 +72,7 @@ def text(name: str, value: object, kind: _Refusal = InvalidInputError) -> str:
     """Text that can travel; "" for None.
 
     Raises:
-        ConfigurationError, InvalidInputError: as ``kind`` says; it is no text, or has no UTF-8 form.
+        ConfigurationError, InvalidInputError: as ``kind`` says; it is not text, or has no UTF-8 form.
     """
     if value is None:
         return ""

@@ -124,7 +124,7 @@ class Calls:
         """The true classes of an earlier request.
 
         Raises:
-            InvalidInputError: the labels are no class numbers, or the id is no text.
+            InvalidInputError: the labels are not class numbers, or the id is not text.
         """
         name = text("request_id", request_id)
         if not name:

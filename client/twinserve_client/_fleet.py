@@ -41,7 +41,7 @@ def expected(before: Mapping[str, Traffic | CallError], generations: Generations
     Raises:
         CallError: a server does not answer. Nothing has changed.
         ConflictError: one has another generation. Nothing has changed.
-        InvalidInputError: ``generations`` are no whole numbers.
+        InvalidInputError: ``generations`` are not whole numbers.
     """
     for server, error in failures(before).items():
         raise _named(server, error, "; nothing has changed")

@@ -84,7 +84,7 @@ class Target:
         """What ``text`` names; None: ``TWINSERVE_TARGET``, or else the default.
 
         Raises:
-            ConfigurationError: it is no address; says what to write instead.
+            ConfigurationError: it is not an address; says what to write instead.
         """
         where = "target"
         if text is None:
@@ -95,7 +95,7 @@ class Target:
             raise ConfigurationError(f"{where}: {shown(text)} is not text; give host:port, for example {DEFAULT!r}")
         if not text or not text.isprintable() or " " in text:
             raise ConfigurationError(
-                f"{where}: {text!r:.80} is no address, or has blanks in it; give host:port, as in {DEFAULT}"
+                f"{where}: {text!r:.80} is not an address, or has blanks in it; give host:port, as in {DEFAULT}"
             )
         return _parse(where, text)
 

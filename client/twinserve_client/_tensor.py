@@ -52,7 +52,7 @@ def encode_tensor(images: object) -> predict_pb2.Tensor:
             "convert first, for example images.astype(np.uint8)",
         )
     if array.size == 0 or array.ndim == 0:
-        problem = "the batch is empty" if array.ndim else "a single number is no image"
+        problem = "the batch is empty" if array.ndim else "a single number is not an image"
         raise InvalidInputError.of("input.shape", f"is {list(array.shape)}: {problem}; send at least one image")
     if array.nbytes >= MAX_MESSAGE_BYTES:
         raise InvalidInputError.of(

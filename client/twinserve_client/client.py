@@ -188,7 +188,7 @@ class Client:
         Raises:
             NotFoundError: the request was never answered here, or is forgotten by now.
             AlreadyExistsError: its feedback was already counted.
-            InvalidInputError: the number of labels differs from the images, or one is no class.
+            InvalidInputError: the number of labels differs from the images, or one is not a class.
             CallError: any other failure, by the table in ``errors``.
         """
         call = self._calls.send_feedback(request_id, labels)

@@ -1,4 +1,4 @@
-"""Files written whole or not at all; what is no regular file (a device, a pipe) is written to and stays what it is."""
+"""Files are written whole or not at all; devices and pipes are written to and stay what they are."""
 
 from __future__ import annotations
 

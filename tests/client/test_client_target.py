@@ -50,7 +50,7 @@ def test_what_may_be_written(text: str, address: str, loopback: bool, several: b
         (8500, "8500 is not text; give host:port"),
         (b"127.0.0.1:8500", "is not text"),
         (["127.0.0.1:8500"], "is not text"),
-        ("", "is no address"),
+        ("", "is not an address"),
         (" 127.0.0.1:8500", "has blanks in it"),
         ("127.0.0.1:8500\n", "has blanks in it"),
         ("my host:8500", "has blanks in it"),
@@ -92,7 +92,7 @@ def test_what_may_be_written(text: str, address: str, loopback: bool, several: b
         ("twinserve://localhost:1?tls=on&tls=off", "given twice"),
         ("twinserve://localhost:1?tls=off&ca=ca.pem", "tls=off contradicts"),
         ("twinserve://localhost:1?ca=", "ca is empty"),
-        ("\ud800:8500", "is no address"),
+        ("\ud800:8500", "is not an address"),
     ],
 )
 def test_what_is_no_target_is_refused_with_the_way_to_write_it(text: object, message: str) -> None:

@@ -30,7 +30,7 @@ def items_of(images: Any, info: ModelInfo) -> npt.NDArray[Any]:
     """One item, or N of them for a list, in the datatype and the range that the model takes.
 
     Raises:
-        InvalidInputError: a file cannot be read or is no picture, or the model takes none; names it.
+        InvalidInputError: a file cannot be read or is not a picture, or the model takes none; names it.
         ConfigurationError: Pillow is not installed.
     """
     try:

@@ -59,7 +59,7 @@ class PictureRules:
         """The rules of a served model.
 
         Raises:
-            PictureError: its manifest does not say how a picture becomes an item, or its items are no pictures.
+            PictureError: its manifest does not say how a picture becomes an item, or its items are not pictures.
         """
         try:
             image = info.first_input["image"]

@@ -79,7 +79,7 @@ def read_metrics(url: str) -> MetricsPage:
     except ValueError:
         usable = False
     if not usable:
-        raise MetricsError(f"{url}: is no metrics address; expected is http://host:port")
+        raise MetricsError(f"{url}: is not a metrics address; expected is http://host:port")
     address = url if parts.path.rstrip("/") else f"{url.rstrip('/')}/metrics"
     try:
         text = read_url(_request(address), TIMEOUT_SECONDS).decode()

@@ -49,7 +49,9 @@ class Guard:
         if found is None:
             scheme, _, secret = authorization.strip().partition(" ")
             if scheme.lower() != SCHEME:
-                return UnauthenticatedError("the authorization is no bearer token: send `authorization: Bearer TOKEN`")
+                return UnauthenticatedError(
+                    "the authorization is not a bearer token: send `authorization: Bearer TOKEN`"
+                )
             token = find_token(self._file.tokens, secret.strip())
             if token is None:
                 return UnauthenticatedError("the token is not known here; was it revoked, or is it of another server?")

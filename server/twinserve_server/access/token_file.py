@@ -79,7 +79,7 @@ def read_text(path: Path) -> str:
     except OSError as error:
         raise TokenError(f"{path}: cannot be read ({error.strerror})") from None
     if not stat.S_ISREG(status.st_mode):
-        raise TokenError(f"{path}: is no regular file")
+        raise TokenError(f"{path}: is not a regular file")
     if status.st_mode & _WRITABLE_BY_OTHERS:
         raise TokenError(
             f"{path}: its group or everybody may write it ({stat.filemode(status.st_mode)}), and so let themselves "

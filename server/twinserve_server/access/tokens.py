@@ -136,7 +136,7 @@ def check_name(name: str, where: str) -> None:
         TokenError: it cannot.
     """
     if not _NAME.fullmatch(name):
-        raise TokenError(f"{where}: {shown(name)} is no name; give 1 to 64 letters, digits, '.', '_' or '-'")
+        raise TokenError(f"{where}: {shown(name)} is not a name; give 1 to 64 letters, digits, '.', '_' or '-'")
 
 
 def check_roles(roles: list[str], where: str) -> tuple[str, ...]:
@@ -147,5 +147,5 @@ def check_roles(roles: list[str], where: str) -> tuple[str, ...]:
     """
     for role in roles:
         if role not in ROLES:
-            raise TokenError(f"{where}: {shown(role)} is no role; there are: {', '.join(ROLES)}")
+            raise TokenError(f"{where}: {shown(role)} is not a role; there are: {', '.join(ROLES)}")
     return tuple(dict.fromkeys(roles))

@@ -36,7 +36,9 @@ def load_repository(root: Path) -> dict[str, ModelVersion]:
     if not root.exists():
         raise ArtefactError(f"model folder {root}: is not there; name another folder, or build it with {build}")
     if not root.is_dir():
-        raise ArtefactError(f"model folder {root}: is no folder; name one that holds <model>/<version>/{MANIFEST_NAME}")
+        raise ArtefactError(
+            f"model folder {root}: is not a folder; name one that holds <model>/<version>/{MANIFEST_NAME}"
+        )
     versions = find_versions(root)
     if not versions:
         raise ArtefactError(

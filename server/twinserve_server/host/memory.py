@@ -16,8 +16,8 @@ class ResidentBytes:
     Attributes:
         pss: with pages that several processes map shared out among them.
         rss: with all of them.
-        anonymous: the part of ``pss`` that is no file's: heap and stacks. It does not change when another process maps
-            the same libraries, so differences of it over time are this process's doing.
+        anonymous: the part of ``pss`` that no file backs: heap and stacks. It does not change when another process
+            maps the same libraries, so differences of it over time are this process's doing.
     """
 
     pss: int

@@ -13,7 +13,7 @@ from twinserve_server.model.forward import Answers, Forward
 
 #: After so long no further image of a failed batch is begun: others wait.
 RESCUE_SECONDS: Final = 1.0
-#: What a caller is told whose rows are no numbers.
+#: What a caller is told whose rows are not numbers.
 NOT_FINITE: Final = "the forward pass returned NaN or infinity for this input"
 
 

@@ -107,7 +107,7 @@ class ServerSettings:
         0, "Images a forward pass may take.", ge=0, le=4096, shown="what the manifest says", panel=BATCHING
     )
     max_queue_delay_us: int = setting(
-        0, "How long a request may wait for company, in µs.", ge=0, le=1_000_000, panel=BATCHING
+        0, "How long a request may wait for others to share its batch, in µs.", ge=0, le=1_000_000, panel=BATCHING
     )
     preferred_batch_sizes: Counts = setting(
         [], "With a delay: sizes at which a batch goes early.", shown="none", metavar="N,M", panel=BATCHING

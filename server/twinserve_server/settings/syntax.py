@@ -50,7 +50,7 @@ def pairs(given: Any, convert: Callable[[Any], Value], example: str) -> dict[str
         for pair in filter(None, _BETWEEN_PAIRS.split(str(text))):
             name, equals, value = pair.partition("=")
             if not name or not equals:
-                raise ValueError(f"{pair!r} is no pair; write VARIANT=VALUE, such as {example}")
+                raise ValueError(f"{pair!r} is not a pair; write VARIANT=VALUE, such as {example}")
             if name in found:
                 raise ValueError(f"{name!r} stands there twice")
             found[name] = _converted(pair, value, convert, example)
@@ -83,7 +83,7 @@ def _share(value: Any) -> float:
     try:
         number = float(value)
     except (TypeError, ValueError):
-        raise ValueError(f"{value!r} is no number") from None
+        raise ValueError(f"{value!r} is not a number") from None
     if not 0 <= number <= 1:
         raise ValueError("a share lies within 0..1")
     return number
@@ -116,9 +116,9 @@ def _from_json(given: Any) -> Any:
 
 def _number(value: Any, least: int | None) -> int:
     try:
-        number = int(str(value))  # 1.5 is no whole number, though int() would take it
+        number = int(str(value))  # 1.5 is not a whole number, though int() would take it
     except ValueError:
-        raise ValueError(f"{value!r} is no whole number") from None
+        raise ValueError(f"{value!r} is not a whole number") from None
     if least is not None and number < least:
         raise ValueError(f"{number} is less than {least}")
     return number

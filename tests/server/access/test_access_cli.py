@@ -42,8 +42,8 @@ def test_revoke_removes_it(run: Run) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("create", "app", "--role", "root"), "--role: 'root' is no role; there are: predict, metrics, admin"),
-        (("create", "a b", "--role", "predict"), "NAME: 'a b' is no name"),
+        (("create", "app", "--role", "root"), "--role: 'root' is not a role; there are: predict, metrics, admin"),
+        (("create", "a b", "--role", "predict"), "NAME: 'a b' is not a name"),
         (("create", "there", "--role", "predict"), "there is a token named 'there'"),
         (("revoke", "nobody"), "no token named 'nobody'; there are: there"),
     ],

@@ -66,11 +66,11 @@ def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
 
 #: Setting, text, and what is said about it.
 WRONG = [
-    ("preferred_batch_sizes", "a", "'a' is no whole number (given: 'a')"),
+    ("preferred_batch_sizes", "a", "'a' is not a whole number (given: 'a')"),
     ("preferred_batch_sizes", "0", "0 is less than 1 (given: '0')"),
-    ("preferred_batch_sizes", "[1.5]", "1.5 is no whole number (given: '[1.5]')"),
-    ("replicas", "int8", "'int8' is no pair; write VARIANT=VALUE, such as int8=2 (given: 'int8')"),
-    ("replicas", "int8=x", "int8=x: 'x' is no whole number; write VARIANT=VALUE, such as int8=2 (given: 'int8=x')"),
+    ("preferred_batch_sizes", "[1.5]", "1.5 is not a whole number (given: '[1.5]')"),
+    ("replicas", "int8", "'int8' is not a pair; write VARIANT=VALUE, such as int8=2 (given: 'int8')"),
+    ("replicas", "int8=x", "int8=x: 'x' is not a whole number; write VARIANT=VALUE, such as int8=2 (given: 'int8=x')"),
     ("replicas", "int8=0", "int8=0: 1..64 replicas are possible (given: 'int8=0')"),
     ("replicas", "int8=1 int8=2", "'int8' stands there twice (given: 'int8=1 int8=2')"),
     ("replicas", '{"int8": [', "this is no JSON (Expecting value: line 1 column 11 (char 10)) (given: '{\"int8\": [')"),

@@ -85,7 +85,7 @@ class TestAMethodOfTheService:
         ("metadata", "said"),
         [
             ((), "a token is needed"),
-            ((("authorization", "Basic YTpi"),), "is no bearer token"),
+            ((("authorization", "Basic YTpi"),), "is not a bearer token"),
             ((("authorization", "Bearer"),), "is not known here"),
             ((("authorization", "Bearer twinserve_wrong"),), "is not known here"),
         ],
