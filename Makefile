@@ -9,10 +9,10 @@ REPORTS ?= reports
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench bench-cores bench-peers calibrate proto clean
+.PHONY: help demo test check format bench bench-cores bench-peers bench-reliability calibrate proto clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Plain pip on purpose: on Linux other installers take the CUDA build of torch, several gigabytes.
 $(VENV)/.installed: pyproject.toml constraints.txt hatch_build.py $(wildcard proto/*/*.proto proto/*/*/*.proto)
@@ -50,6 +50,9 @@ bench-cores: $(VENV)/.installed ## Measure the default plan on 2, 4, 8 and 16 co
 
 bench-peers: $(VENV)/.installed ## Measure the server against Triton, TorchServe, KServe, MLServer, Ray Serve
 	$(BIN)/python -m twinserve_bench.peers.run --models $(MODELS) $(ARGS)
+
+bench-reliability: $(VENV)/.installed ## Measure what is promised under overload: make bench-reliability ARGS="--only deadlines"
+	$(BIN)/python -m twinserve_bench.reliability.run --models $(MODELS) $(ARGS)
 
 calibrate: $(VENV)/.installed ## Check the statistics: A/A runs and planted effects
 	$(BIN)/python -m twinserve_bench.calibration $(ARGS)
