@@ -14,6 +14,7 @@ import grpc
 from twinserve_client import _stream
 from twinserve_client._calls import Call, Calls, DescribeFirst, bind
 from twinserve_client._channel import Connection, Metadata
+from twinserve_client._fleet import in_turn, settled
 from twinserve_client._status import error_of_rpc
 from twinserve_client._tracing import Tracing
 from twinserve_client._waiting import Deadline
@@ -60,21 +61,17 @@ class AsyncSession:
             self._calls.doubt()
             raise
 
-    async def each(
-        self, make: Callable[[str], Call[T]], deadline: Deadline, until: Callable[[T], bool] = lambda _: False
-    ) -> dict[str, T | CallError]:
+    async def each(self, make: Callable[[str], Call[T]], deadline: Deadline, by: str = "") -> dict[str, T | CallError]:
         outcomes: dict[str, T | CallError] = {}
         connections = await asyncio.to_thread(self._connection.members)  # it may ask for names
-        for server, connection in connections.items():
+        for server, connection in in_turn(connections, by):
             if connection is not self._connection and server not in self._members:
                 self._members[server] = AsyncSession(connection, self._calls, self._timeout)
             try:
-                answer = await self._members.get(server, self).run(make(server), deadline.left())
+                outcomes[server] = await self._members.get(server, self).run(make(server), deadline.left())
             except CallError as error:
                 outcomes[server] = error
-                continue
-            outcomes[server] = answer
-            if until(answer):
+            if by and settled(outcomes[server]):
                 break
         return outcomes
 

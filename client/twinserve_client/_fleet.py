@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from hashlib import blake2b
 from typing import TypeVar
 
 import grpc
 
 from twinserve_client import _arguments
-from twinserve_client.errors import CallError, ConflictError, InvalidInputError, NotFoundError, PartlyAppliedError
+from twinserve_client.errors import (
+    AlreadyExistsError,
+    CallError,
+    ConflictError,
+    InvalidInputError,
+    NotFoundError,
+    PartlyAppliedError,
+)
 from twinserve_client.types import Traffic
 
 T = TypeVar("T")
@@ -81,6 +89,18 @@ def applied(outcomes: Mapping[str, Traffic | CallError]) -> Traffic:
     )
 
 
+def in_turn(servers: Mapping[str, T], by: str) -> list[tuple[str, T]]:
+    """The order in which servers are asked about a request: always the same for its id, so that a repeat is noticed."""
+    if not by:
+        return list(servers.items())
+    return sorted(servers.items(), key=lambda pair: blake2b(f"{pair[0]}\0{by}".encode(), digest_size=8).digest())
+
+
+def settled(outcome: object) -> bool:
+    """Whether a server has dealt with the matter, so that no other one may."""
+    return not isinstance(outcome, CallError) or isinstance(outcome, AlreadyExistsError)
+
+
 def only_answer(outcomes: Mapping[str, T | CallError]) -> T:
     """What the one server said that knows of the matter.
 
@@ -91,13 +111,17 @@ def only_answer(outcomes: Mapping[str, T | CallError]) -> T:
     if answers:
         return next(iter(answers.values()))
     failed = failures(outcomes)
-    server = next((name for name, error in failed.items() if not isinstance(error, NotFoundError)), next(iter(failed)))
+    server = next((name for name, error in failed.items() if not _ignorant(error)), next(iter(failed)))
     raise _named(server, failed[server])
 
 
 def failures(outcomes: Mapping[str, T | CallError]) -> dict[str, CallError]:
     """The servers that failed, and why."""
     return {server: outcome for server, outcome in outcomes.items() if isinstance(outcome, CallError)}
+
+
+def _ignorant(error: CallError) -> bool:
+    return isinstance(error, NotFoundError) or error.reason == "FOREIGN_REQUEST_ID"
 
 
 def _answers(outcomes: Mapping[str, T | CallError]) -> dict[str, T]:

@@ -12,6 +12,7 @@ import grpc
 from twinserve_client import _stream
 from twinserve_client._calls import Call, Calls, DescribeFirst, bind
 from twinserve_client._channel import Connection, Metadata
+from twinserve_client._fleet import in_turn, settled
 from twinserve_client._status import error_of_rpc
 from twinserve_client._tracing import Tracing
 from twinserve_client._waiting import Deadline
@@ -62,28 +63,24 @@ class Session:
             self._calls.doubt()
             raise
 
-    def each(
-        self, make: Callable[[str], Call[T]], deadline: Deadline, until: Callable[[T], bool] = lambda _: False
-    ) -> dict[str, T | CallError]:
+    def each(self, make: Callable[[str], Call[T]], deadline: Deadline, by: str = "") -> dict[str, T | CallError]:
         """Ask every server by itself; the outcome of each by its address.
 
         Args:
             make: the call for a server.
             deadline: of all of them together.
-            until: an outcome after which no further server is asked.
+            by: the request that it is about; None is asked any more once one has dealt with it.
         """
         outcomes: dict[str, T | CallError] = {}
         connections = self._connection.members()
-        for server, connection in connections.items():
+        for server, connection in in_turn(connections, by):
             if connection is not self._connection and server not in self._members:
                 self._members[server] = Session(connection, self._calls, self._timeout)
             try:
-                answer = self._members.get(server, self).run(make(server), deadline.left())
+                outcomes[server] = self._members.get(server, self).run(make(server), deadline.left())
             except CallError as error:
                 outcomes[server] = error
-                continue
-            outcomes[server] = answer
-            if until(answer):
+            if by and settled(outcomes[server]):
                 break
         return outcomes
 

@@ -148,7 +148,7 @@ class AsyncClient:
         call = self._calls.send_feedback(request_id, labels)
         if not self._connection.target.several:
             return await self._call(call, timeout)
-        return _fleet.only_answer(await self._session.each(lambda _: call, self._deadline(timeout), lambda _: True))
+        return _fleet.only_answer(await self._session.each(lambda _: call, self._deadline(timeout), request_id))
 
     async def describe_model(self, *, timeout: float | None = None) -> ModelInfo:
         """What is served; see :meth:`Client.describe_model`."""

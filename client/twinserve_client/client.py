@@ -194,7 +194,7 @@ class Client:
         call = self._calls.send_feedback(request_id, labels)
         if not self._connection.target.several:
             return self._call(call, timeout)
-        return _fleet.only_answer(self._session.each(lambda _: call, self._deadline(timeout), lambda _: True))
+        return _fleet.only_answer(self._session.each(lambda _: call, self._deadline(timeout), request_id))
 
     def describe_model(self, *, timeout: float | None = None) -> ModelInfo:
         """What is served: signature, class names, variants, the manifest.

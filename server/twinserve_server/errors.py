@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import reprlib
 from dataclasses import dataclass
+from typing import Self
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = 128
@@ -43,7 +44,7 @@ class InvalidInputError(TwinserveError):
     reason = "INVALID_INPUT"
 
     @classmethod
-    def of(cls, field: str, description: str) -> InvalidInputError:
+    def of(cls, field: str, description: str) -> Self:
         """One violated field; the message repeats it for clients that do not read details."""
         return cls(f"{field}: {description}", FieldViolation(field, description))
 
@@ -52,6 +53,12 @@ class OutOfRangeError(InvalidInputError):
     """A value lies outside the range that the model's manifest states."""
 
     reason = "OUT_OF_RANGE"
+
+
+class ForeignRequestError(InvalidInputError):
+    """A request id was changed, or signed with a key that is not known here."""
+
+    reason = "FOREIGN_REQUEST_ID"
 
 
 class UnknownModelError(TwinserveError):

@@ -27,6 +27,7 @@ from twinserve_server.engine.channel import ModelChannel
 from twinserve_server.engine.engine import Engine, ServedModel
 from twinserve_server.engine.feedback import FeedbackStore, Judgement
 from twinserve_server.engine.links import Links, ModelLinks
+from twinserve_server.engine.receipts import Receipts
 from twinserve_server.engine.router import Router
 from twinserve_server.errors import TwinserveError
 from twinserve_server.host.standard_error import StandardError
@@ -35,6 +36,8 @@ from twinserve_server.ipc.control import SUPERVISOR_SECONDS, ControlLine
 from twinserve_server.ipc.messages import (
     ALIVE_SECONDS,
     Alive,
+    Claim,
+    Done,
     Drain,
     Failed,
     Judge,
@@ -90,6 +93,7 @@ class Gateway:
             config.default_model,
             self._telemetry.hooks,
             FeedbackStore(),
+            Receipts(config.feedback_keys),
             id_prefix=f"{config.index:x}-",
         )
         self._transport: Transport | None = None
@@ -182,7 +186,7 @@ class Gateway:
         settings, admin_at = self._config.settings, self._config.admin
         limits = Limits(settings.max_request_images, settings.max_message_mib << 20)
         public: dict[ServiceDescriptor, object] = {
-            PREDICT: PredictService(self._engine, limits, self._judge_elsewhere),
+            PREDICT: PredictService(self._engine, limits, self._judge_elsewhere, self._claim),
             ADMIN: (admin := AdminService(self._engine, self._control)),
             OPEN_INFERENCE: OpenInferenceService(self._engine, limits, self._control),
             HEALTH: self._health,
@@ -227,6 +231,9 @@ class Gateway:
             case Judge(request_id=request_id, labels=labels):
                 return Judged(self._engine.judge(request_id, labels) if self._engine.knows(request_id) else None)
         return None
+
+    async def _claim(self, key: str) -> None:
+        await call_supervisor(self._control, Claim(key), Done)
 
     async def _judge_elsewhere(self, request_id: str, labels: list[int]) -> Judgement | None:
         return (await call_supervisor(self._control, Judge(request_id, labels), Judged)).judgement

@@ -28,6 +28,7 @@ from twinserve_server.host.standard_error import protect_standard_error
 from twinserve_server.ipc.control import CHILD_SECONDS, ControlLine
 from twinserve_server.ipc.messages import (
     Alive,
+    Claim,
     Drain,
     Failed,
     FromGateway,
@@ -72,7 +73,7 @@ class Edge:
         self.models: dict[str, tuple[ThreadModel, ModelState]] = {}
         #: To the gateway, once it runs.
         self.line: ControlLine | None = None
-        self.traffic = Traffic(plan.versions, plan.policies, [self], plan.settings.traffic)
+        self.traffic = Traffic(plan.versions, plan.policies, [self], plan.settings)
         self._thread = ModelThread()
         self._watchdog = Watchdog(plan.settings, self._thread)
         self._started = time.monotonic()
@@ -95,7 +96,9 @@ class Edge:
         self.line = ControlLine(FromGateway, self._on_message, CHILD_SECONDS)
         reading = asyncio.ensure_future(self.line.serve(ours))
         handed = self.books.open(GATEWAY, traces=self.plan.settings.tracing != "off")
-        config = self.plan.gateway_config(0, -1, handed, self.entrance, self.traffic.policies)
+        config = self.plan.gateway_config(
+            0, -1, handed, self.entrance, self.traffic.policies, self.traffic.feedback_keys
+        )
         gateway = Gateway(config, protect_standard_error(), self)
         self._gateway = asyncio.ensure_future(gateway.run(theirs))
         # The line ends with the gateway, after what it has told.
@@ -182,6 +185,8 @@ class Edge:
                 return await asyncio.to_thread(self._status)
             case GetStatistics():
                 return Statistics(variant_statistics(self.books.slabs))
+            case Claim(key=key):
+                self.traffic.claims.claim(key)
             case Judge():
                 return await self.traffic.judge(self, message)
         return None

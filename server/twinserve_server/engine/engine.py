@@ -15,6 +15,7 @@ from twinserve_server.artefact.manifest import ModelVersion
 from twinserve_server.engine.channel import ModelChannel
 from twinserve_server.engine.feedback import FeedbackStore, Judgement
 from twinserve_server.engine.job import Buffer, Job
+from twinserve_server.engine.receipts import Receipt, Receipts
 from twinserve_server.engine.router import Router, RouteReason, TrafficPolicy
 from twinserve_server.errors import (
     DeadlineError,
@@ -55,6 +56,7 @@ class Call:
         "owner",
         "primary",
         "reason",
+        "receipt",
         "request_id",
         "route",
         "served",
@@ -85,6 +87,8 @@ class Call:
         #: "named", "split" or "shadow".
         self.route = ROUTES[reason]
         self.request_id = request_id
+        #: The signed answer, which follows the request id where the caller reads it; None: the caller chose the id.
+        self.receipt: str | None = ""
         self.started_ns = time.monotonic_ns()
         self.total_ns = 0
         self.job: Job | None = None
@@ -108,6 +112,7 @@ class Engine:
         default_model: str,
         hooks: Sequence[Hook],
         feedback: FeedbackStore,
+        receipts: Receipts | None = None,
         *,
         id_prefix: str = "",
     ) -> None:
@@ -116,6 +121,7 @@ class Engine:
         self.draining = False
         self._hooks = tuple(hooks)
         self._feedback = feedback
+        self._receipts = receipts
         self._id_prefix = f"{id_prefix}{os.urandom(4).hex()}-"
         self._ids = itertools.count(1)
 
@@ -162,6 +168,8 @@ class Engine:
             raise DrainingError("the server is shutting down; try another one, or again later")
         name, reason = served.router.route(variant, routing_key)
         call = Call(served, name, reason, request_id or f"{self._id_prefix}{next(self._ids):x}")
+        if request_id or self._receipts is None:
+            call.receipt = None
         self._tell(call)
         return call
 
@@ -206,6 +214,16 @@ class Engine:
         """Whether this gateway answered ``request_id`` and still remembers it."""
         return self._feedback.knows(request_id)
 
+    def receipt_of(self, request_id: str) -> Receipt | None:
+        """The answer that is signed into ``request_id``; None: none is. Errors as :meth:`Receipts.read`."""
+        if self._receipts is None:
+            return None
+        return self._receipts.read(request_id, [served.version for served in self.models.values()])
+
+    def count(self, judgement: Judgement) -> None:
+        """Count the judgement of an answer, whichever server gave it."""
+        self._tell(judgement)
+
     def set_policy(self, model: str, policy: TrafficPolicy) -> None:
         """Put a traffic policy in force."""
         self.find(model).router.set_policy(policy)
@@ -229,8 +247,12 @@ class Engine:
                     # Its caller has given up by now: an answer would count as good what nobody received.
                     job.error = DeadlineError("the deadline passed while the request ran")
                 else:
-                    version = call.served.version
-                    self._feedback.remember(call.request_id, version.model, call.variant, version.classes, job.classes)
+                    if self._receipts is not None and call.receipt is not None:
+                        call.receipt = self._receipts.sign(
+                            call.request_id, call.served.version, call.variant, job.classes
+                        )
+                    if not call.receipt:
+                        self._remember(call, job)
             self._end(call, job.error)
             on_done(call)
         except Exception as error:
@@ -240,6 +262,10 @@ class Engine:
             on_done(call)
         if job.error is None:
             self._maybe_shadow(call, job)
+
+    def _remember(self, call: Call, job: Job) -> None:
+        version = call.served.version
+        self._feedback.remember(call.request_id, version.model, call.variant, version.classes, job.classes)
 
     def _maybe_shadow(self, call: Call, first: Job) -> None:
         served, primary = call.served, call.variant

@@ -61,10 +61,8 @@ class FeedbackStore:
         if request_id in answers:
             # A client that names two requests alike means the later one.
             self._images -= answers.pop(request_id)[_IMAGES]
-        # Of single images a slice costs less than an array would.
-        packed = bytes(answer)[_LOWEST::4] if classes <= _BYTE else _pack(answer, classes)
         images = len(answer) // 4
-        answers[request_id] = (time.monotonic_ns(), model, variant, classes, images, packed)
+        answers[request_id] = (time.monotonic_ns(), model, variant, classes, images, packed(answer, classes))
         self._images += images
         while len(answers) > self._capacity or self._images > self._max_images:
             self._images -= answers.popitem(last=False)[1][_IMAGES]
@@ -96,25 +94,36 @@ class FeedbackStore:
             )
         if answer is None:
             raise RepeatedFeedbackError(f"request_id: feedback for {shown(request_id)} was already counted")
-        predicted = array(_format(classes), answer)
-        if len(labels) != len(predicted):
-            raise InvalidInputError.of(
-                "labels", f"{len(labels)} labels for a request of {len(predicted)} images; one each is needed"
-            )
-        for index, label in enumerate(labels):
-            if label >= classes:
-                raise InvalidInputError.of(f"labels[{index}]", f"{label} is not a class (0..{classes - 1})")
+        correct = count_correct(array(item_format(classes), answer), labels, classes)
         self._answers[request_id] = (when_ns, model, variant, classes, 0, None)
         self._images -= images
-        correct = sum(label == guess for label, guess in zip(labels, predicted, strict=True))
         return Judgement(model, variant, correct, len(labels))
 
 
-def _format(classes: int) -> str:
+def count_correct(predicted: Sequence[int], labels: Sequence[int], classes: int) -> int:
+    """How many of ``labels`` are what was predicted.
+
+    Raises:
+        InvalidInputError: the number of labels differs from the images, or a label is not a class.
+    """
+    if len(labels) != len(predicted):
+        raise InvalidInputError.of(
+            "labels", f"{len(labels)} labels for a request of {len(predicted)} images; one each is needed"
+        )
+    for index, label in enumerate(labels):
+        if label >= classes:
+            raise InvalidInputError.of(f"labels[{index}]", f"{label} is not a class (0..{classes - 1})")
+    return sum(label == guess for label, guess in zip(labels, predicted, strict=True))
+
+
+def item_format(classes: int) -> str:
     """The smallest array type that holds any of ``classes``."""
     return "B" if classes <= _BYTE else "H" if classes <= 1 << 16 else "I"
 
 
-def _pack(answer: Buffer, classes: int) -> bytes:
+def packed(answer: Buffer, classes: int) -> bytes:
     """The native uint32 of ``answer`` in the smallest type that holds them."""
-    return array(_format(classes), memoryview(answer).cast("B").cast("I")).tobytes()
+    # Of single images a slice costs less than an array would.
+    if classes <= _BYTE:
+        return bytes(answer)[_LOWEST::4]
+    return array(item_format(classes), memoryview(answer).cast("B").cast("I")).tobytes()

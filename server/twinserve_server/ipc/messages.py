@@ -110,6 +110,15 @@ class Judge(Message, frozen=True):
     labels: list[int]
 
 
+# From a gateway to the supervisor.
+
+
+class Claim(Message, frozen=True):
+    """Asks to count a signed answer's labels; answered by :class:`Done`, or refused when they were counted already."""
+
+    key: str
+
+
 # Answers.
 
 
@@ -203,6 +212,6 @@ class Refused(Message, frozen=True):
 
 
 FromModel = Alive | Failed | WarmingUp | Ready
-FromGateway = Alive | Failed | Serving | SetTraffic | GetStatus | GetStatistics | Judge
+FromGateway = Alive | Failed | Serving | SetTraffic | GetStatus | GetStatistics | Judge | Claim
 ToGateway = Drain | SetPolicy | Judge
 Answer = Done | Judged | Status | Statistics | Refused

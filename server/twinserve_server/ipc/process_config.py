@@ -78,6 +78,8 @@ class GatewayConfig:
     tokens: tuple[Token, ...]
     #: What the TLS files held when they could last be used; None: plain text.
     pem: Pem | None
+    #: By which signed answers are known; the first one signs.
+    feedback_keys: tuple[bytes, ...]
     #: Address and port of admin calls; None: the gRPC port answers them.
     admin: tuple[str, int] | None
 

@@ -11,6 +11,7 @@ from twinserve_server import errors
 STATUS: dict[type[errors.TwinserveError], grpc.StatusCode] = {
     errors.InvalidInputError: grpc.StatusCode.INVALID_ARGUMENT,
     errors.OutOfRangeError: grpc.StatusCode.OUT_OF_RANGE,
+    errors.ForeignRequestError: grpc.StatusCode.INVALID_ARGUMENT,
     errors.UnknownModelError: grpc.StatusCode.NOT_FOUND,
     errors.UnknownRequestError: grpc.StatusCode.NOT_FOUND,
     errors.RepeatedFeedbackError: grpc.StatusCode.ALREADY_EXISTS,

@@ -39,7 +39,7 @@ _TIMING_LENGTH: Final = _TIMING.size - 2
 def encode_answer(call: Call, job: Job) -> bytes:
     """The wire bytes of the ``PredictResponse`` of a call that ended well."""
     version, probabilities = call.served.version, job.probabilities
-    request_id = call.request_id.encode()
+    request_id = (call.request_id + (call.receipt or "")).encode()
     return b"".join(
         (
             _head(

@@ -27,6 +27,7 @@ class PredictService:
         engine: Engine,
         limits: Limits,
         judge_elsewhere: Callable[[str, list[int]], Awaitable[Judgement | None]],
+        claim: Callable[[str], Awaitable[None]],
     ) -> None:
         self.predict = PredictMethod(engine, limits)
         self.predict_stream = DirectStream(
@@ -36,6 +37,8 @@ class PredictService:
         self._limits = limits
         #: Asks the other gateways about a request that this one did not answer.
         self._judge_elsewhere = judge_elsewhere
+        #: Raises RepeatedFeedbackError for a signed answer that was judged before, by any gateway.
+        self._claim = claim
 
     async def compare(self, request: predict_pb2.CompareRequest, context: RpcContext) -> bytes:
         """Run one input through several variants."""
@@ -68,12 +71,19 @@ class PredictService:
     async def send_feedback(
         self, request: predict_pb2.SendFeedbackRequest, context: RpcContext
     ) -> predict_pb2.SendFeedbackResponse:
-        """Take the labels of an earlier request, whichever gateway answered it."""
+        """Take the labels of an earlier answer: signed by any server, or remembered by a gateway of this one."""
         if not request.request_id:
             raise InvalidInputError.of("request_id", "is empty; give the one of a PredictResponse")
         labels = list(request.labels)
         judgement = None
         if not self._engine.knows(request.request_id):
+            if (receipt := self._engine.receipt_of(request.request_id)) is not None:
+                judgement = receipt.judge(labels)
+                await self._claim(receipt.key)
+                self._engine.count(judgement)
+                return predict_pb2.SendFeedbackResponse(
+                    variant=judgement.variant, correct=judgement.correct, total=judgement.total
+                )
             judgement = await self._judge_elsewhere(request.request_id, labels)
         if judgement is None:
             judgement = self._engine.judge(request.request_id, labels)

@@ -133,6 +133,12 @@ class ServerSettings:
         "Follow the weights and shadows in this file (JSON), instead of --split, --shadow and `twinserve traffic`.",
         panel=TRAFFIC,
     )
+    feedback_key: Path | None = setting(
+        None,
+        "File with the key that signs answers into request ids; servers with the same key take each other's labels.",
+        shown="a key of its own, new at each start",
+        panel=TRAFFIC,
+    )
 
     grace: float = setting(10.0, "Seconds a drain may take.", ge=0, le=3600, panel=LIFE)
     explain_plan: bool = setting(

@@ -109,6 +109,7 @@ class Plan:
         handed: Handed,
         entrance: Entrance,
         policies: dict[str, TrafficPolicy],
+        feedback_keys: tuple[bytes, ...],
     ) -> GatewayConfig:
         """The configuration of a gateway with the policies, tokens and certificates in force now."""
         guard, certificates = entrance.guard, entrance.certificates
@@ -133,6 +134,7 @@ class Plan:
             policies=policies,
             tokens=() if guard is None else guard.tokens,
             pem=None if certificates is None else certificates.pem,
+            feedback_keys=feedback_keys,
             admin=entrance.admin,
         )
 

@@ -58,6 +58,7 @@ async def run_server(
         TlsError: the TLS files cannot be used.
         TokenError: the token file cannot be used.
         TrafficFileError: the traffic file cannot be used.
+        FeedbackKeyError: the key file cannot be used.
         OptionError: an option names what the models do not have.
         StartError: a port is taken, or a process cannot start.
         ProfileError: the edge profile is asked for and cannot be had.

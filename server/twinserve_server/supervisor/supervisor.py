@@ -13,6 +13,7 @@ from twinserve_server.host.standard_error import protect_standard_error
 from twinserve_server.ipc.messages import (
     ALIVE_SECONDS,
     Alive,
+    Claim,
     Drain,
     Failed,
     FromGateway,
@@ -56,7 +57,7 @@ class Supervisor:
         self.entrance = entrance
         #: Those that take requests.
         self.gateways: list[ChildProcess] = []
-        self.traffic = Traffic(plan.versions, plan.policies, self.gateways, plan.settings.traffic)
+        self.traffic = Traffic(plan.versions, plan.policies, self.gateways, plan.settings)
         self.models: dict[str, tuple[ChildProcess, ModelState]] = {}
         self.census = Census(lambda: self.children, self._variant_of)
         #: The transport that the gateways run, once one has said so.
@@ -181,7 +182,9 @@ class Supervisor:
         handed = self.books.open(name, traces=settings.tracing != "off")
 
         def configure(control_fd: int) -> GatewayConfig:
-            return self.plan.gateway_config(index, control_fd, handed, self.entrance, self.traffic.policies)
+            return self.plan.gateway_config(
+                index, control_fd, handed, self.entrance, self.traffic.policies, self.traffic.feedback_keys
+            )
 
         child = ChildProcess(
             name,
@@ -224,6 +227,8 @@ class Supervisor:
                 return self.census.status()
             case GetStatistics():
                 return Statistics(variant_statistics(self.books.slabs))
+            case Claim(key=key):
+                self.traffic.claims.claim(key)
             case Judge():
                 return await self.traffic.judge(child, message)
         return None

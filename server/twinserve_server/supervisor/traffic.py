@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Protocol
 
 import structlog
@@ -16,6 +15,9 @@ from twinserve_server.engine.router import TrafficPolicy
 from twinserve_server.errors import ConflictError, FollowsFileError
 from twinserve_server.ipc.control import ControlLine
 from twinserve_server.ipc.messages import Done, Judge, Judged, Message, SetPolicy, SetTraffic
+from twinserve_server.settings.server import ServerSettings
+from twinserve_server.supervisor.claims import Claims
+from twinserve_server.supervisor.feedback_key import feedback_keys
 from twinserve_server.supervisor.traffic_file import TrafficFile, TrafficFileError
 
 log = structlog.get_logger()
@@ -42,6 +44,8 @@ class Traffic:
         policies: by model.
         gateways: those that follow them.
         file: where they are read from; None: from the settings, and later from calls.
+        feedback_keys: by which signed answers are known; the first one signs.
+        claims: the signed answers whose labels were counted.
     """
 
     def __init__(
@@ -49,24 +53,27 @@ class Traffic:
         versions: Mapping[str, ModelVersion],
         policies: Mapping[str, TrafficPolicy],
         gateways: Sequence[Gateway],
-        path: Path | None = None,
+        settings: ServerSettings,
     ) -> None:
         """
         Args:
             versions: what is served, by model.
             policies: in force until they are changed; of models that a file does not name, as long as it does not.
             gateways: those that follow them; there may come more.
-            path: of the file that is followed.
+            settings: name the file that is followed, and the key of signed answers.
 
         Raises:
             TrafficFileError: the file cannot be used.
+            FeedbackKeyError: the key file cannot be used.
         """
         self.policies = dict(policies)
         self.gateways = gateways
         self.file: TrafficFile | None = None
         self._versions = versions
         self._first = dict(policies)
-        if path is not None:
+        self.feedback_keys = feedback_keys(settings.feedback_key)
+        self.claims = Claims()
+        if (path := settings.traffic) is not None:
             try:
                 self.file = TrafficFile(path, versions)
             except TrafficFileError as error:

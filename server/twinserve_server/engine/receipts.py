@@ -1,0 +1,138 @@
+"""Answers that are signed into their request ids, so that any server with the key takes their labels.
+
+A receipt is what follows the name that a gateway gave a request: ``.s1.`` and, in base64, which variant answered (a
+hash of model, version, variant and artefact), when, the classes, and a MAC of all that and the name. Nobody has to
+remember such an answer. The MAC is keyed BLAKE2b (RFC 7693), which is one hash where HMAC-SHA-256 is two: every answer
+is signed, few get a label.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import functools
+import hmac
+import struct
+import time
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Final
+
+from twinserve_server.artefact.manifest import ModelVersion
+from twinserve_server.engine.feedback import Judgement, count_correct, item_format, packed
+from twinserve_server.engine.job import Buffer
+from twinserve_server.errors import ForeignRequestError, UnknownRequestError, shown
+
+MARK: Final = ".s1."
+#: Labels are taken for so long after the answer.
+VALID_SECONDS: Final = 7 * 24 * 3600
+#: A clock may be ahead of another server's by this much.
+SKEW_SECONDS: Final = 300
+#: As long as a request id may be.
+MAX_ID_CHARACTERS: Final = 128
+_HEAD: Final = struct.Struct("!6sI")
+_MAC_BYTES: Final = 12
+_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A signed answer.
+
+    Attributes:
+        key: tells it from every other one.
+        model: that answered.
+        variant: of it.
+        classes: how many the model knows.
+        predicted: the class of each image.
+    """
+
+    key: str
+    model: str
+    variant: str
+    classes: int
+    predicted: Sequence[int]
+
+    def judge(self, labels: Sequence[int]) -> Judgement:
+        """Compare ``labels`` with the answer.
+
+        Raises:
+            InvalidInputError: the number of labels differs from the images, or a label is not a class.
+        """
+        correct = count_correct(self.predicted, labels, self.classes)
+        return Judgement(self.model, self.variant, correct, len(labels))
+
+
+class Receipts:
+    """Signs answers, and reads what was signed by any server with one of the keys."""
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        """``keys``: the first one signs, all are known."""
+        # BLAKE2b takes 64 bytes of key at most.
+        self._keys = tuple(blake2b(key, digest_size=32, person=b"twinserve").digest() for key in keys)
+
+    def sign(self, request_id: str, version: ModelVersion, variant: str, answer: Buffer) -> str:
+        """What to append to ``request_id``; empty when the answer, classes as native uint32, is too long for an id."""
+        artefact = _hash(version.model, version.version, variant, version.variants[variant].sha256)
+        body = _HEAD.pack(artefact, int(time.time())) + packed(answer, version.classes)
+        if len(request_id) + len(MARK) + (len(body) + _MAC_BYTES) * 4 // 3 + 1 > MAX_ID_CHARACTERS:
+            return ""
+        return MARK + _text(body + _mac(self._keys[0], request_id, body))
+
+    def read(self, request_id: str, versions: Iterable[ModelVersion]) -> Receipt | None:
+        """The signed answer that ``request_id`` holds; None: it holds none.
+
+        Args:
+            request_id: as an answer carried it.
+            versions: what is served here.
+
+        Raises:
+            ForeignRequestError: it was changed, or signed with another key.
+            UnknownRequestError: it is too old, or of an artefact that is not served here.
+        """
+        name, mark, text = request_id.rpartition(MARK)
+        if not mark:
+            return None
+        try:
+            signed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        except (binascii.Error, ValueError):
+            signed = b""
+        body, mac = signed[:-_MAC_BYTES], signed[-_MAC_BYTES:]
+        # Base64 has several spellings of some values, of which only ours is known.
+        if len(body) <= _HEAD.size or _text(signed) != text or not self._signed(name, body, mac):
+            raise ForeignRequestError.of(
+                "request_id",
+                f"{shown(request_id)} was changed, or signed by a server with another key; servers that take each "
+                "other's labels need one --feedback-key",
+            )
+        artefact, when = _HEAD.unpack_from(body)
+        if not -SKEW_SECONDS <= time.time() - when <= VALID_SECONDS:
+            raise UnknownRequestError(
+                f"request_id: {shown(request_id)} has expired: feedback is taken for {VALID_SECONDS // 86400} days"
+            )
+        for version in versions:
+            for variant, facts in version.variants.items():
+                if _hash(version.model, version.version, variant, facts.sha256) == artefact:
+                    predicted = array(item_format(version.classes), body[_HEAD.size :])
+                    return Receipt(mac.hex(), version.model, variant, version.classes, predicted)
+        raise UnknownRequestError(
+            f"request_id: {shown(request_id)} was answered by a version that is not served here (any more)"
+        )
+
+    def _signed(self, name: str, body: bytes, mac: bytes) -> bool:
+        return any(hmac.compare_digest(_mac(key, name, body), mac) for key in self._keys)
+
+
+@functools.lru_cache(maxsize=256)
+def _hash(model: str, version: str, variant: str, sha256: str) -> bytes:
+    return blake2b("\0".join((model, version, variant, sha256)).encode(), digest_size=6).digest()
+
+
+def _mac(key: bytes, name: str, body: bytes) -> bytes:
+    return blake2b(b"%b\0%b" % (name.encode(), body), digest_size=_MAC_BYTES, key=key).digest()
+
+
+def _text(data: bytes) -> str:
+    return binascii.b2a_base64(data, newline=False).translate(_URL_SAFE).rstrip(b"=").decode()
