@@ -113,3 +113,33 @@ def explain(
     from twinserve_models.commands import explain as run
 
     raise typer.Exit(run(models, model, (floats, integers), images, json_file, picture))
+
+
+@app.command(
+    "import-mar",
+    epilog="""
+Examples:
+
+  twinserve models import-mar digits.mar --shape 1,28,28             models/digits/1 with the variant fp32
+
+  twinserve models import-mar digits.mar --shape 28,28 --datatype UINT8 --name mnist2
+""",
+)
+def import_mar(
+    archive: Annotated[Path, typer.Argument(help="FILE.mar, made by torch-model-archiver from a TorchScript file.")],
+    shape: Annotated[str, typer.Option(help="Of one item, without the batch.", metavar="N,N,...")],
+    datatype: Annotated[str, typer.Option(help="What the file takes: FP32 or UINT8.")] = "FP32",
+    name: Annotated[str, typer.Option(help="The model's name. [default: the archive's]")] = "",
+    variant: Annotated[str, typer.Option(help="The variant's name.")] = "fp32",
+    models: Models = Path("models"),
+    as_json: Json = False,
+) -> None:
+    """Make a model folder of a TorchServe archive; say what of it is not carried over."""
+    from twinserve_models.commands import import_archive as run
+
+    sides = shape.replace("x", ",").split(",")
+    if not all(side.strip().isdigit() and int(side) > 0 for side in sides):
+        raise typer.BadParameter(f"{shape!r} is no shape; for example 3,224,224", param_hint="--shape")
+    if datatype not in ("FP32", "UINT8"):
+        raise typer.BadParameter(f"{datatype!r} is not FP32 or UINT8", param_hint="--datatype")
+    raise typer.Exit(run(archive, models, [int(side) for side in sides], datatype, name, variant, as_json=as_json))
