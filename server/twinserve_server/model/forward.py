@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,8 +114,13 @@ class Forward:
         classes = probabilities.argmax(1).astype(np.uint32).tobytes()
         packed = probabilities.tobytes()
         finite = np.isfinite(probabilities)
-        not_finite = () if finite.all() else tuple(np.flatnonzero(~finite.all(1)).tolist())
+        # To look for a byte takes a tenth of what numpy's all() takes.
+        not_finite = () if b"\0" not in finite.tobytes() else tuple(np.flatnonzero(~finite.all(1)).tolist())
         return Answers(classes, packed, ready - started, done - ready, time.perf_counter_ns() - done, not_finite)
+
+    def session(self) -> AbstractContextManager[object]:
+        """See :meth:`Runtime.session`."""
+        return self._runtime.session()
 
     def _load(
         self, variant: Variant, threads: int, sizes: list[int], on_progress: Callable[[int, int], None]

@@ -67,7 +67,8 @@ def main() -> int:
     server = BatchServer(forward, listener, control, merge_limit, recorder, reports)
     cost = measured_cost(forward.run_blank, config.max_batch_size, forward.warm_limit)
     reports.send(Ready({**asdict(forward.facts), "cost": cost}))
-    server.run()
+    with forward.session():
+        server.run()
     return 0
 
 

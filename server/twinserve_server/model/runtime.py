@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, ClassVar, Final, cast
@@ -65,6 +66,10 @@ class Runtime(ABC):
             ArtefactError: the library cannot do what the manifest asks for.
         """
 
+    def session(self) -> AbstractContextManager[object]:
+        """What may be entered once for all passes that follow in this thread, instead of for each of them."""
+        return nullcontext()
+
     @abstractmethod
     def load(self, data: bytes) -> None:
         """Load the artefact from its verified bytes.
@@ -80,8 +85,8 @@ class Runtime(ABC):
 
     @abstractmethod
     def prepare(self, data: Buffer, datatype: DataType, shape: tuple[int, ...]) -> Any:
-        """A batch (row-major, little-endian, first dimension: items) as :meth:`run` takes it, without a copy if
-        possible."""
+        """A batch (row-major, little-endian, first dimension: items) as :meth:`run` takes it. It is good until
+        the next one is prepared."""
 
     @abstractmethod
     def run(self, batch: Any) -> Output:

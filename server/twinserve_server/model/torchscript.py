@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Final
 
 import torch
@@ -22,6 +24,8 @@ from twinserve_server.model.runtime import Output, Runtime, RuntimeFacts
 warnings.filterwarnings("ignore", message="The given buffer is not writable")
 
 _DTYPES: Final[dict[DataType, torch.dtype]] = {"UINT8": torch.uint8, "FP32": torch.float32}
+#: A batch up to this size is copied into memory that stays: that costs less than a tensor of its own.
+SMALL_BYTES: Final = 64 << 10
 #: The operators whose kernels decide how fast a model is, and in which precision it runs.
 _KERNELS: Final = re.compile(
     r"(quantized|mkldnn|onednn|prepacked|mkldnn_prepacked)::"
@@ -40,6 +44,14 @@ class TorchScript(Runtime):
         self._backend = variant.quantized_engine
         self._module: Callable[[torch.Tensor], Any]
         self._kernels: dict[str, int] = {}
+        self._small = bytearray(SMALL_BYTES)
+        self._small_view = memoryview(self._small)
+        #: The tensors over it, by datatype and shape.
+        self._small_batches: dict[tuple[DataType, tuple[int, ...]], torch.Tensor] = {}
+
+    def session(self) -> AbstractContextManager[object]:
+        # Entered once, it need not be entered for every pass.
+        return torch.inference_mode()
 
     def load(self, data: bytes) -> None:
         try:
@@ -54,12 +66,23 @@ class TorchScript(Runtime):
         self._kernels = _kernels(module)
 
     def prepare(self, data: Buffer, datatype: DataType, shape: tuple[int, ...]) -> torch.Tensor:
-        return torch.frombuffer(data, dtype=_DTYPES[datatype]).view(shape)
+        size = len(data)
+        if size > SMALL_BYTES:
+            return torch.frombuffer(data, dtype=_DTYPES[datatype]).view(shape)
+        self._small_view[:size] = data
+        batch = self._small_batches.get((datatype, shape))
+        if batch is None:
+            whole = torch.frombuffer(self._small, dtype=_DTYPES[datatype], count=math.prod(shape))
+            batch = self._small_batches[datatype, shape] = whole.view(shape)
+        return batch
 
     def run(self, batch: torch.Tensor) -> Output:
         try:
-            with torch.inference_mode():
+            if torch.is_inference_mode_enabled():
                 output = self._module(batch)
+            else:
+                with torch.inference_mode():
+                    output = self._module(batch)
         except Exception as error:  # noqa: BLE001  (a script raises what it likes, and so does torch)
             raise InferenceError(f"the forward pass failed: {one_line(error)}") from None
         if not isinstance(output, torch.Tensor):

@@ -121,6 +121,21 @@ def test_the_softmax_of_logits_is_made_in_float32(load: Load, dtype: str) -> Non
     assert np.allclose(np.frombuffer(answers.probabilities, np.float32).reshape(16, CLASSES).sum(1), 1, atol=1e-6)
 
 
+def test_answers_are_those_of_each_batch_in_one_session_and_out_of_it(load: Load) -> None:
+    # 6 floats an item: 4000 items are more than what is copied into memory that stays.
+    forward = load(GOOD, max_batch_size=4096)
+    data = floats(4000)
+    whole = forward(data, "FP32", 4000)
+    with forward.session():
+        first, second = forward(data[:24], "FP32", 1), forward(data[24:48], "FP32", 1)
+        inside = forward(data, "FP32", 4000)
+    row = 4 * CLASSES
+    assert first.probabilities == whole.probabilities[:row]
+    assert second.probabilities == whole.probabilities[row : 2 * row]
+    assert inside.probabilities == whole.probabilities
+    assert not torch.is_inference_mode_enabled()
+
+
 def test_rows_that_are_not_finite_are_named(load: Load) -> None:
     forward = load("return torch.softmax(torch.where(x[:, 5:] > 1.5, x[:, :3] / 0.0 * 0.0, x[:, :3]), 1)")
     batch = np.random.default_rng(1).random((4, 6), np.float32)
