@@ -169,7 +169,8 @@ def test_names_follow_prometheus_rules() -> None:
             assert list(family.buckets) == sorted(set(family.buckets)), family.name
             assert family.name.endswith(("_seconds", "_images", "_difference")), family.name
         if family.kind == "gauge":
-            assert family.name.endswith(("_seconds", "_bytes", "_images", "_ready", "_weight")), family.name
+            units = ("_seconds", "_bytes", "_images", "_ready", "_weight", "_generation", "_successful")
+            assert family.name.endswith(units), family.name
 
 
 def test_elsewhere_a_file_without_a_name_has_all_its_room(
