@@ -202,6 +202,30 @@ def _queues(found: dashboard.Dashboard) -> dashboard.Dashboard:
                 ),
             )
         )
+        .with_panel(
+            lines(
+                "Images answered",
+                "Images per second, those of shadow runs included.",
+                units.Short,
+                query(f"sum by (variant) (rate(twinserve_images_total{{{VARIANT}}}{WINDOW}))", "{{variant}}"),
+            )
+        )
+        .with_panel(
+            lines(
+                "Requests in each stage",
+                "Average number of requests in a stage: seconds that requests spend there, per second. "
+                "*Without an answer*: requests that ended without one.",
+                units.Short,
+                query(
+                    f"sum by (variant, stage) (rate(twinserve_request_stage_seconds_total{{{VARIANT}}}{WINDOW}))",
+                    "{{variant}} {{stage}}",
+                ),
+                query(
+                    f"sum by (variant) (rate(twinserve_refused_seconds_total{{{VARIANT}}}{WINDOW}))",
+                    "{{variant}} without an answer",
+                ),
+            )
+        )
     )
 
 
