@@ -21,6 +21,9 @@ from twinserve_bench import perf_analyzer
 if "MNIST_ROOT" not in os.environ and (shared := Path(__file__).parents[2] / "shared" / "mnist").is_dir():
     os.environ["MNIST_ROOT"] = str(shared)
 
+#: Where Debian's dataset-fashion-mnist lies.
+FASHION = Path("/usr/share/datasets/fashion-mnist")
+
 #: What a marker's tests need, and how to get it.
 TOOLS = {
     "browser": ("chromium", "apt-get install chromium"),
@@ -41,6 +44,8 @@ def missing_tools() -> dict[str, str]:
     root = os.environ.get("MNIST_ROOT", "")
     if not (Path(root) / "MNIST" / "raw" / "t10k-images-idx3-ubyte").is_file():
         missing["mnist"] = "the full MNIST is not in MNIST_ROOT"
+    if not FASHION.is_dir():
+        missing["fashion"] = "Fashion-MNIST is not installed (apt-get install dataset-fashion-mnist)"
     if not perf_analyzer.is_installed():
         missing["perf_analyzer"] = "it is not installed (python -m twinserve_bench.perf_analyzer --install)"
     try:

@@ -17,6 +17,8 @@ from twinserve_models.artefacts import make_artefacts
 from twinserve_models.budget import fit, seconds_a_step
 from twinserve_models.data import Dataset, DatasetInfo, load_dataset
 from twinserve_models.export import new_version, remove_leftovers, write_version
+from twinserve_models.mnist_files import DataError
+from twinserve_models.own_data import read_own
 from twinserve_models.testset import TESTSET_NAME, write_testset
 from twinserve_models.train import Recipe, Training, train
 from twinserve_server.artefact.manifest import MANIFEST_NAME
@@ -49,12 +51,15 @@ def build_models(
     force: bool = True,
     recipe: Recipe | None = None,
     seconds: float | None = None,
+    model: str = MODEL,
+    classes: list[str] | None = None,
 ) -> Path:
-    """Train, quantise and write ``folder/mnist/<version>`` and ``folder/mnist/testset.npz``; return the version's path.
+    """Train, quantise and write ``folder/<model>/<version>`` and its ``testset.npz``; return the version's path.
 
     Args:
         folder: The model folder; made when missing.
-        data: Where MNIST lies; see :mod:`twinserve_models.data`.
+        data: Where the images lie; see :mod:`twinserve_models.data`, and for your own images
+            :mod:`twinserve_models.own_data`.
         seed: Of weights, order, shifts and dropout.
         progress: Show on standard error what is going on.
         version: The version to write.
@@ -62,20 +67,22 @@ def build_models(
         recipe: How to train.
         seconds: About how long training may take: on a machine that is too slow for all of it, fewer epochs and images
             are used, which the manifest tells. None: however long it takes.
+        model: What the model is called; another name than MNIST's is for images of your own.
+        classes: The names of the classes of your own images.
 
     Raises:
         DataError: the images cannot be had.
         FileError: the model folder cannot be written.
     """
     console = Console(stderr=True, quiet=not progress)
-    target = folder / MODEL / version
+    target = folder / model / version
     with _lock(folder):
         if not force and (target / MANIFEST_NAME).is_file():
             return target
-        remove_leftovers(folder / MODEL)
-        check_writable(folder / MODEL / TESTSET_NAME)  # before minutes of training
-        with console.status("looking for MNIST …"):
-            dataset = load_dataset(data)
+        remove_leftovers(folder / model)
+        check_writable(folder / model / TESTSET_NAME)  # before minutes of training
+        with console.status("looking for the images …"):
+            dataset = load_images(model, data, classes or [])
         console.print(dataset_panel(dataset.info))
         recipe, reduced = recipe or Recipe(), None
         if seconds is not None:
@@ -85,11 +92,26 @@ def build_models(
                     Panel(str(reduced), title="NOT ALL OF THE TRAINING", border_style="bold red", expand=False)
                 )
         training = _train(dataset, seed, recipe, console)
-        with console.status("quantising and evaluating …"), new_version(folder / MODEL, version) as scratch:
+        with console.status("quantising and evaluating …"), new_version(folder / model, version) as scratch:
             artefacts = make_artefacts(training.net, dataset)
-            write_version(scratch, MODEL, artefacts, training, dataset.info, reduced)
-            write_testset(folder / MODEL, dataset.test_images, dataset.test_labels, dataset.info)
+            write_version(scratch, model, artefacts, training, dataset.info, reduced, dataset.classes)
+            write_testset(folder / model, dataset.test_images, dataset.test_labels, dataset.info)
     return target
+
+
+def load_images(model: str, data: Path | None, classes: list[str]) -> Dataset:
+    """MNIST for the model of that name, images of the user's own for any other.
+
+    Raises:
+        DataError: they cannot be had.
+    """
+    if model == MODEL:
+        if classes:
+            raise DataError(f"--labels: MNIST's classes are the digits; give the model another name than {MODEL!r}")
+        return load_dataset(data)
+    if data is None:
+        raise DataError(f"--data: model {model!r} is built from images of your own; say where they are")
+    return read_own(model, data, classes)
 
 
 def dataset_panel(info: DatasetInfo) -> Panel:

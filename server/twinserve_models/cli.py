@@ -21,6 +21,8 @@ Examples:
 
   twinserve models build --data ~/mnist            a folder that holds MNIST (or set MNIST_ROOT)
 
+  twinserve models build --name fashion --data DIR your own images: IDX files, .npz, <class>/*.png, torchvision:NAME
+
   twinserve models build --force --seed 7          build anew
 
   twinserve models build --full                    train on everything, however slow the machine is
@@ -28,19 +30,23 @@ Examples:
 )
 def build(
     models: Models = Path("models"),
-    data: Annotated[Path | None, typer.Option(help="Folder that holds MNIST.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder that holds MNIST; with --name, your own images.")] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order, shifts and dropout.")] = 0,
     force: Annotated[bool, typer.Option(help="Replace a version that is there.")] = False,
     full: Annotated[
         bool,
         typer.Option("--full", help="All images and epochs. [default: what this machine trains in about four minutes]"),
     ] = False,
+    name: Annotated[
+        str, typer.Option(help="Model; another name than mnist is for images of your own, 28 x 28, grey, ten classes.")
+    ] = "mnist",
+    labels: Annotated[str, typer.Option(help="Names of your ten classes, divided by commas.", metavar="A,B,...")] = "",
     as_json: Json = False,
 ) -> None:
     """Train the network once and write its three variants: fp32, int8, int8-dynamic."""
     from twinserve_models.commands import build as run
 
-    raise typer.Exit(run(models, data, seed, force, full=full, as_json=as_json))
+    raise typer.Exit(run(models, data, seed, force, full=full, model=name, labels=labels, as_json=as_json))
 
 
 @app.command(name="list")

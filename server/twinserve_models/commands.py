@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from zipfile import BadZipFile
 
 from rich.console import Console
 from rich.markup import escape
@@ -13,7 +15,7 @@ from rich.table import Table
 from twinserve_host.files import FileError, check_writable, write_file
 from twinserve_models.bench import PUBLISHED_ROWS, Bench, bench_models, read_testset, steps
 from twinserve_models.budget import TRAINING_SECONDS, Reduction
-from twinserve_models.build import build_models
+from twinserve_models.build import MODEL, build_models
 from twinserve_models.import_mar import ImportModelError, import_mar
 from twinserve_models.mnist_files import DataError
 from twinserve_models.plots import dataset_line, draw_plots
@@ -22,14 +24,37 @@ from twinserve_server.artefact.manifest import ModelVersion
 from twinserve_server.artefact.repository import load_repository
 from twinserve_server.errors import ArtefactError
 
+#: What a model may be called; it is the name of a folder.
+NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?")
+
 console = Console()
 errors = Console(stderr=True)
 
 
-def build(models: Path, data: Path | None, seed: int, force: bool, *, full: bool, as_json: bool = False) -> int:
+def build(
+    models: Path,
+    data: Path | None,
+    seed: int,
+    force: bool,
+    *,
+    full: bool,
+    model: str = MODEL,
+    labels: str = "",
+    as_json: bool = False,
+) -> int:
     """0: built, or there already; 1: the data are wrong, or the folder is."""
+    if not NAME.fullmatch(model):
+        return _fail(f"--name {model}: small letters, digits, '_', '.' and '-' are wanted, 64 at most")
     try:
-        folder = build_models(models, data=data, seed=seed, force=force, seconds=None if full else TRAINING_SECONDS)
+        folder = build_models(
+            models,
+            data=data,
+            seed=seed,
+            force=force,
+            seconds=None if full else TRAINING_SECONDS,
+            model=model,
+            classes=[label.strip() for label in labels.split(",")] if labels else None,
+        )
     except DataError as error:
         return _fail(str(error))
     except FileError as error:
@@ -122,7 +147,7 @@ def bench(
         return _fail(error.message)
     except FileError as error:
         return _fail(str(error))
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, BadZipFile) as error:
         return _fail(f"{models / model}/testset.npz: cannot be read ({error}); build it with `twinserve models build`")
     if images:
         pixels, labels = pixels[:images], labels[:images]

@@ -69,15 +69,21 @@ class DatasetInfo:
         return text if self.full else f"{text}: A SUBSET, not comparable with the full set's figures"
 
 
+#: The names of MNIST's classes.
+DIGITS = tuple(str(digit) for digit in range(10))
+
+
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Training and test images (uint8, N x 28 x 28, 0 is black), their labels (int64, N) and where they came from."""
+    """Training and test images (uint8, N x 28 x 28, 0 is black), their labels (int64, N), where they came from, and the
+    names of the ten classes."""
 
     train_images: UInt8Array
     train_labels: Int64Array
     test_images: UInt8Array
     test_labels: Int64Array
     info: DatasetInfo
+    classes: tuple[str, ...] = DIGITS
 
 
 @dataclass(frozen=True, slots=True)

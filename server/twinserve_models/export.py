@@ -17,7 +17,7 @@ import torch
 
 from twinserve_host.files import write_file
 from twinserve_models.budget import Reduction
-from twinserve_models.data import DatasetInfo
+from twinserve_models.data import DIGITS, DatasetInfo
 from twinserve_models.machine import cpu_name, isa
 from twinserve_models.net import MEAN, PARAMETERS, STD
 from twinserve_models.train import Training
@@ -76,6 +76,7 @@ def write_version(
     training: Training,
     info: DatasetInfo,
     reduced: Reduction | None = None,
+    classes: tuple[str, ...] = DIGITS,
 ) -> dict[str, Any]:
     """Write the artefacts and ``manifest.json`` into ``folder``, whose name is the version; return the manifest.
 
@@ -104,11 +105,12 @@ def write_version(
             "accuracy": {"correct": artefact.correct, "total": info.test_images},
             **({"on_demand": True} if artefact.on_demand else {}),
         }
+    digits = classes == DIGITS  # whose pictures MNIST's own preparation suits
     manifest = {
         "schema_version": SCHEMA_VERSION,
         "model": model,
         "version": folder.name,
-        "description": "Handwritten digits: two convolutions, two linears.",
+        "description": f"{'Handwritten digits' if digits else info.name}: two convolutions, two linears.",
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "inputs": [
             {
@@ -117,11 +119,13 @@ def write_version(
                 "shape": [28, 28],
                 "ranges": {"UINT8": [0, 255], "FP32": [0, 1]},
                 "normalisation": {"scale": 255, "mean": [MEAN], "std": [STD]},
-                "image": {"mode": "L", "foreground": "light_on_dark", "centre_of_mass": True},
+                "image": {"mode": "L", "foreground": "light_on_dark", "centre_of_mass": True}
+                if digits
+                else {"mode": "L", "foreground": "light_on_dark"},
             }
         ],
         "outputs": [{"name": "probabilities", "datatype": "FP32", "shape": [10]}],
-        "output": {"kind": "classifier", "scores": "probabilities", "labels": [str(digit) for digit in range(10)]},
+        "output": {"kind": "classifier", "scores": "probabilities", "labels": list(classes)},
         "dataset": info.to_json(),
         "training": {
             "epochs": training.recipe.epochs,

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -119,7 +120,7 @@ def _testset(models: Path, version: ModelVersion) -> tuple[Images, Labels]:
         raise ArtefactError(f"model {version.model}: explain looks at classifiers with one input of a fixed shape only")
     try:
         pictures, labels = read_testset(models, version.model)
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, BadZipFile) as error:
         raise ArtefactError(f"{path}: cannot be read ({error}); it holds images and labels of the model") from None
     if pictures.shape[1:] != version.item_shape or len(labels) != len(pictures):
         raise ArtefactError(

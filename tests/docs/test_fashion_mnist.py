@@ -1,0 +1,65 @@
+"""docs/fashion-mnist.md as it is written, on a part of the images and with less time to measure."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "fashion-mnist.md"
+INSTALLED = "/usr/share/datasets/fashion-mnist"
+#: Images of each part that are used, and the seconds of the comparison.
+TRAIN, TEST, SECONDS = 1500, 400, 30
+#: With so little time no verdict is wrong: it may not have enough evidence.
+VERDICTS = (0, 1, 2)
+
+
+def shorten(source: Path, target: Path, count: int) -> None:
+    """The first items of a gzipped IDX file."""
+    data = gzip.decompress(source.read_bytes())
+    dimensions = data[3]
+    header = 4 + 4 * dimensions
+    items = int.from_bytes(data[4:8], "big")
+    item = (len(data) - header) // items
+    head = data[:4] + count.to_bytes(4, "big") + data[8:header]
+    target.write_bytes(gzip.compress(head + data[header : header + count * item], 1))
+
+
+@pytest.mark.fashion
+@pytest.mark.timeout(600)
+def test_from_training_to_verdict_without_touching_code(tmp_path: Path) -> None:
+    images = tmp_path / "fashion"
+    images.mkdir()
+    for source in Path(INSTALLED).glob("*.gz"):
+        shorten(source, images / source.name, TRAIN if source.name.startswith("train") else TEST)
+    blocks = re.findall(r"^```\n(.*?)^```", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    commands = [line for block in blocks for line in block.splitlines() if line.startswith("twinserve ")]
+    assert [shlex.split(command)[1] for command in commands] == ["models", "models", "models", "compare"]
+    for command in commands:
+        words = shlex.split(command.replace(INSTALLED, str(images)).replace("--quick", f"--time {SECONDS}"))[1:]
+        if words[0] == "compare":
+            words += ["--output", "compare.json"]
+        ran = subprocess.run(
+            [sys.executable, "-m", "twinserve_client.cli.main", *words],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert ran.returncode in (VERDICTS if words[0] == "compare" else (0,)), (words, ran.stdout, ran.stderr)
+    manifest = json.loads((tmp_path / "models/fashion-mnist/1/manifest.json").read_text())
+    assert manifest["output"]["labels"][:2] == ["T-shirt", "Trouser"]
+    assert manifest["dataset"]["name"] == "fashion-mnist"
+    right = {name: entry["accuracy"]["correct"] / TEST for name, entry in manifest["variants"].items()}
+    assert right["fp32"] > 0.6
+    assert abs(right["int8"] - right["fp32"]) < 0.03
+    assert (tmp_path / "fashion-layers.svg").stat().st_size > 10_000
+    assert (tmp_path / "compare.json").is_file()
