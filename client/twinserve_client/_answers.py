@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import grpc
@@ -9,11 +10,11 @@ import numpy as np
 
 from twinserve.v1 import admin_pb2, predict_pb2
 from twinserve_client import types
+from twinserve_client._named import NAMES, decode_named
 from twinserve_client.errors import InternalError
 
 _NS: Final = 1e-9
 _FP32: Final = np.dtype("<f4")
-_DATATYPES: Final = {predict_pb2.DATA_TYPE_UINT8: "UINT8", predict_pb2.DATA_TYPE_FP32: "FP32"}
 _ROUTES: Final[dict[int, types.Route]] = {predict_pb2.ROUTE_NAMED: "named", predict_pb2.ROUTE_SPLIT: "split"}
 
 
@@ -35,7 +36,7 @@ def prediction(response: predict_pb2.PredictResponse, names: types.ClassNames) -
     served = response.served_by
     return types.Prediction(
         np.fromiter(response.classes, np.int64, count),
-        np.frombuffer(raw, _FP32).reshape(count, class_count),
+        np.frombuffer(raw, _FP32).reshape(count, class_count) if raw else np.empty((count, class_count), _FP32),
         served.model,
         served.version,
         served.variant,
@@ -45,6 +46,7 @@ def prediction(response: predict_pb2.PredictResponse, names: types.ClassNames) -
         _ROUTES.get(response.route, "unspecified"),
         names,
         served.manifest_digest,
+        decode_named(response) if response.outputs else {},
     )
 
 
@@ -54,7 +56,7 @@ def model_info(response: predict_pb2.DescribeModelResponse) -> types.ModelInfo:
         model=response.model,
         version=response.version,
         item_shape=tuple(response.item_shape),
-        datatypes=tuple(_DATATYPES.get(datatype, str(datatype)) for datatype in response.datatypes),
+        datatypes=tuple(NAMES.get(datatype, str(datatype)) for datatype in response.datatypes),
         labels=tuple(response.labels),
         max_request_images=response.max_request_images,
         variants=tuple(
@@ -70,6 +72,15 @@ def model_info(response: predict_pb2.DescribeModelResponse) -> types.ModelInfo:
         ),
         models=tuple(response.models),
         manifest_json=response.manifest_json,
+        inputs=_tensors(response.inputs),
+        outputs=_tensors(response.outputs),
+    )
+
+
+def _tensors(described: Iterable[predict_pb2.TensorDescription]) -> tuple[types.TensorInfo, ...]:
+    return tuple(
+        types.TensorInfo(tensor.name, NAMES.get(tensor.datatype, str(tensor.datatype)), tuple(tensor.shape))
+        for tensor in described
     )
 
 

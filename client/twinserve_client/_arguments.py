@@ -137,3 +137,18 @@ def pairs(name: str, value: object, kind: _Refusal = InvalidInputError) -> list[
         return list(value.items())
     except Exception as error:  # a mapping of the caller's can fail in any way
         raise refusal(kind, name, f"cannot be read ({error})") from error
+
+
+def one_of(images: Any, inputs: Any) -> Any:
+    """What a request is made of.
+
+    Raises:
+        InvalidInputError: both are given, or none is.
+    """
+    if (images is None) == (inputs is None):
+        raise InvalidInputError.of(
+            "inputs", "are missing, and so are images" if images is None else "come beside images"
+        )
+    if inputs is not None and not isinstance(inputs, Mapping):
+        raise InvalidInputError.of("inputs", f"is {shown(inputs)}; give a mapping from names to arrays")
+    return images if inputs is None else inputs

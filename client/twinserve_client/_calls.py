@@ -18,6 +18,7 @@ from google.protobuf.message import Message
 from twinserve.v1 import admin_pb2, admin_pb2_grpc, predict_pb2, predict_pb2_grpc
 from twinserve_client import _answers, types
 from twinserve_client._arguments import shares, text, texts, whole
+from twinserve_client._named import encode_named
 from twinserve_client._tensor import encode_labels, encode_tensor, out_of_range
 from twinserve_client.errors import (
     CallError,
@@ -83,7 +84,7 @@ class Calls:
         """
         name = text("request_id", request_id)
         request = predict_pb2.PredictRequest(
-            input=self._tensor(images, described),
+            **self._items(images, described),
             variant=text("variant", variant),
             model=self._model,
             routing_key=text("routing_key", routing_key),
@@ -99,7 +100,7 @@ class Calls:
 
         def encode(images: types.ImageInput, described: bool) -> predict_pb2.PredictRequest:
             return predict_pb2.PredictRequest(
-                input=self._tensor(images, described),
+                **self._items(images, described),
                 variant=variant,
                 model=self._model,
                 routing_key=routing_key,
@@ -113,7 +114,7 @@ class Calls:
         """One input through several variants; raises as ``predict`` does."""
         name = text("request_id", request_id)
         request = predict_pb2.CompareRequest(
-            input=self._tensor(images, described),
+            **self._items(images, described),
             variants=texts("variants", variants),
             model=self._model,
             request_id=name,
@@ -169,6 +170,15 @@ class Calls:
     def doubt(self) -> None:
         """The server refused an input: it may be another one by now, which takes something else."""
         self._info = None
+
+    def _items(self, images: object, described: bool) -> dict[str, Any]:
+        """The field of a request that holds the images, or the named tensors; raises as ``_tensor`` does."""
+        if not isinstance(images, Mapping):
+            return {"input": self._tensor(images, described)}
+        if self._info is None and not described:
+            # The description says which datatype each of them has.
+            raise DescribeFirst
+        return {"inputs": encode_named(images, self._info)}
 
     def _tensor(self, images: object, described: bool) -> predict_pb2.Tensor:
         """The images as a tensor whose values lie in the range that the manifest states.

@@ -13,7 +13,7 @@ from typing import Literal, Self, TypeVar, overload
 import numpy.typing as npt
 
 from twinserve_client import _fleet, _stream
-from twinserve_client._arguments import seconds
+from twinserve_client._arguments import one_of, seconds
 from twinserve_client._async_session import AsyncSession
 from twinserve_client._calls import Call, Calls
 from twinserve_client._channel import TLS, Connection, Option
@@ -66,8 +66,9 @@ class AsyncClient:
 
     async def predict(
         self,
-        images: ImageInput,
+        images: ImageInput | None = None,
         *,
+        inputs: Mapping[str, npt.ArrayLike] | None = None,
         variant: str | None = None,
         routing_key: str | None = None,
         request_id: str | None = None,
@@ -75,7 +76,7 @@ class AsyncClient:
     ) -> Prediction:
         """Classify one or many images; see :meth:`Client.predict`."""
         deadline = self._deadline(timeout)
-        make = partial(self._calls.predict, images, variant, routing_key, request_id)
+        make = partial(self._calls.predict, one_of(images, inputs), variant, routing_key, request_id)
         prediction = await self._session.ask(make, deadline)
         await self._session.learn_names(prediction, deadline)
         return prediction

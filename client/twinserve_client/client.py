@@ -11,7 +11,7 @@ from typing import Literal, Self, TypeVar, overload
 import numpy.typing as npt
 
 from twinserve_client import _fleet, _stream
-from twinserve_client._arguments import seconds
+from twinserve_client._arguments import one_of, seconds
 from twinserve_client._calls import Call, Calls
 from twinserve_client._channel import TLS, Connection, Option
 from twinserve_client._retry import RetryPolicy
@@ -76,8 +76,9 @@ class Client:
 
     def predict(
         self,
-        images: ImageInput,
+        images: ImageInput | None = None,
         *,
+        inputs: Mapping[str, npt.ArrayLike] | None = None,
         variant: str | None = None,
         routing_key: str | None = None,
         request_id: str | None = None,
@@ -90,6 +91,8 @@ class Client:
         Args:
             images: uint8 (0..255) or floating point (in the model's range, mostly 0..1), the item shape or N x item; or
                 a picture (a path or a PIL image), or a list of them, which become what the manifest asks for.
+            inputs: instead of images: the tensors of the model by name, all of one item or all of N; numbers become the
+                datatype that the model takes. What a model returns that is no classifier is in ``Prediction.outputs``.
             variant: which variant must answer; None: the router decides.
             routing_key: requests with the same key meet the same variant while the weights stand.
             request_id: names the request in logs, traces and feedback; at most 128 bytes.
@@ -101,7 +104,7 @@ class Client:
             CallError: any other failure, by the table in ``errors``.
         """
         deadline = self._deadline(timeout)
-        make = partial(self._calls.predict, images, variant, routing_key, request_id)
+        make = partial(self._calls.predict, one_of(images, inputs), variant, routing_key, request_id)
         prediction = self._session.ask(make, deadline)
         self._session.learn_names(prediction, deadline)
         return prediction

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
     #: What a request may hold: an array (torch tensors, too), a picture (a path or a PIL image), or a list of pictures.
-    ImageInput = npt.ArrayLike | os.PathLike[str] | Picture | Sequence[os.PathLike[str] | Picture]
+    #: or a mapping of named tensors, for a model that takes several.
+    ImageInput = (
+        Mapping[str, npt.ArrayLike] | npt.ArrayLike | os.PathLike[str] | Picture | Sequence[os.PathLike[str] | Picture]
+    )
 else:
     ImageInput = Any
 
@@ -64,6 +67,8 @@ class Prediction:
         timing: the server's time split.
         request_id: names the request in the server's logs and in ``send_feedback``.
         route: why this variant answered.
+        outputs: of a model that is no classifier: its tensors by name, N along the first axis. Read-only. ``classes``
+            and ``probabilities`` are empty then.
     """
 
     classes: npt.NDArray[np.int64]
@@ -78,10 +83,11 @@ class Prediction:
     #: Shared by all predictions of a client, which fills it.
     _names: ClassNames = field(default_factory=dict, repr=False)
     _manifest: bytes = field(default=b"", repr=False)
+    outputs: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        """Number of images."""
-        return len(self.classes)
+        """Number of images, or of items."""
+        return len(next(iter(self.outputs.values()), self.classes))
 
     @property
     def labels(self) -> list[str]:
@@ -135,6 +141,15 @@ class VariantInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """A tensor that a model takes or returns: ``shape`` is an item's, -1 being any size."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ModelInfo:
     """What the server says about a model: all of it stands in the model's manifest.
 
@@ -145,6 +160,8 @@ class ModelInfo:
         max_request_images: the most images that one request may carry.
         models: every model that the server holds.
         manifest_json: the manifest as it lies beside the artefacts.
+        inputs, outputs: the named tensors of the model, in its order. ``item_shape`` and ``datatypes`` are empty for a
+            model that takes several, or others than pixels.
     """
 
     model: str
@@ -156,6 +173,8 @@ class ModelInfo:
     variants: tuple[VariantInfo, ...]
     models: tuple[str, ...]
     manifest_json: str = field(repr=False)
+    inputs: tuple[TensorInfo, ...] = ()
+    outputs: tuple[TensorInfo, ...] = ()
 
     @property
     def ready(self) -> bool:

@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
-from twinserve_client import AsyncClient, Prediction, TwinserveError
+from twinserve_client import AsyncClient, Prediction, TensorInfo, TwinserveError
 from twinserve_rest.errors import RequestError, message_of, status_of
 from twinserve_rest.messages import (
     Failure,
@@ -139,6 +139,15 @@ def _add_models(app: FastAPI, models: Models) -> None:
     @app.get("/v2/models/{name}/versions/{version}", summary="Inputs and outputs of a model")
     async def metadata(name: str, version: str = "") -> ModelMetadata:
         info = (await models.find(name, version, fresh=True)).info
+        if not info.datatypes:
+            # Tensors that this service cannot carry yet are described all the same.
+            return ModelMetadata(
+                name=name,
+                versions=[info.version],
+                platform="pytorch_libtorch",
+                inputs=_tensors(info.inputs),
+                outputs=_tensors(info.outputs),
+            )
         return ModelMetadata(
             name=name,
             versions=[info.version],
@@ -158,6 +167,10 @@ def _add_models(app: FastAPI, models: Models) -> None:
         return ModelState(name=name, ready=is_ready)
 
 
+def _tensors(described: tuple[TensorInfo, ...]) -> list[TensorMetadata]:
+    return [TensorMetadata(name=one.name, datatype=one.datatype, shape=[-1, *one.shape]) for one in described]
+
+
 def _add_inference(app: FastAPI, models: Models, max_body_bytes: int) -> None:
     @app.post("/v2/models/{name}/infer", openapi_extra=_INFERENCE_BODY, response_model=InferenceResponse)
     @app.post(
@@ -170,6 +183,10 @@ def _add_inference(app: FastAPI, models: Models, max_body_bytes: int) -> None:
         wanted = wanted_outputs(asked)
         array = input_array(asked, binary)
         addressed = await models.find(name, version)
+        if not addressed.info.datatypes:
+            raise RequestError(
+                f"model {name!r} takes named tensors, which are served over gRPC: call ModelInfer or Predict", 501
+            )
         named = _text(asked, "variant")
         if named and addressed.variant not in (None, named):
             raise RequestError(f"parameters.variant: is {named!r}, but the model name means {addressed.variant!r}")

@@ -81,7 +81,7 @@ async def asynchronous(images: npt.NDArray[np.float32]) -> None:
 
 
 def mistakes(client: Client, images: npt.NDArray[np.uint8]) -> None:
-    client.predict(images, "int8")  # type: ignore[call-arg]
+    client.predict(images, "int8")  # type: ignore[call-arg, arg-type]
     client.predict_stream([images], on_error="ignore")  # type: ignore[call-overload]
     client.predict(images).timing.queue = 1.0  # type: ignore[misc]
     client.predict(images, timeout="soon")  # type: ignore[arg-type]

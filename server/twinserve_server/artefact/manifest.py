@@ -101,6 +101,21 @@ class ModelVersion:
         return self.ranges.get(datatype, DEFAULT_RANGES[datatype])
 
     @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """What it takes, on either path; of two datatypes the preferred one."""
+        if self.signature is not None:
+            return self.signature.inputs
+        first = self.datatypes[0]
+        return (TensorSpec(self.input_name, first, self.item_shape, self.ranges.get(first)),)
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """What an answer holds: tensors, or the probabilities of a classifier."""
+        if self.signature is not None and not self.classes:
+            return self.signature.outputs
+        return (TensorSpec("probabilities", "FP32", (self.classes,)),)
+
+    @property
     def classes(self) -> int:
         """How many classes the model tells apart."""
         return len(self.labels)

@@ -11,6 +11,7 @@ from twinserve_server.artefact.datatypes import DataType
 from twinserve_server.artefact.manifest import ModelVersion
 from twinserve_server.engine.batch_queue import BatchPolicy, BatchQueue
 from twinserve_server.engine.job import Job
+from twinserve_server.engine.layout import Form, Layout
 from twinserve_server.engine.link import Link
 from twinserve_server.engine.pace import Pace
 from twinserve_server.errors import (
@@ -65,9 +66,9 @@ class ModelChannel:
         """Images in model processes now."""
         return sum(link.images_in_flight for link in self.links)
 
-    def item_bytes(self, datatype: DataType) -> int:
+    def item_bytes(self, form: Form) -> int:
         """Bytes of one item."""
-        return self._item_bytes[datatype]
+        return form.item_bytes if isinstance(form, Layout) else self._item_bytes[form]
 
     def next_batch_id(self) -> int:
         """Numbers the batches: an answer must name the batch it is for."""

@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from twinserve_server.artefact.datatypes import DataType
 from twinserve_server.artefact.manifest import ModelVersion
 from twinserve_server.engine.channel import ModelChannel
 from twinserve_server.engine.feedback import FeedbackStore, Judgement
 from twinserve_server.engine.job import Buffer, Job
+from twinserve_server.engine.layout import Form
 from twinserve_server.engine.receipts import Receipt, Receipts
 from twinserve_server.engine.router import Router, RouteReason, TrafficPolicy
 from twinserve_server.errors import (
@@ -177,7 +177,7 @@ class Engine:
         self,
         call: Call,
         data: Buffer,
-        datatype: DataType,
+        datatype: Form,
         count: int,
         on_done: Callable[[Call], None],
         deadline_ns: int = 0,

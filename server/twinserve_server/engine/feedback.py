@@ -94,6 +94,8 @@ class FeedbackStore:
             )
         if answer is None:
             raise RepeatedFeedbackError(f"request_id: feedback for {shown(request_id)} was already counted")
+        if not classes:
+            raise InvalidInputError.of("labels", f"model {model} returns tensors, no classes; feedback is of classes")
         correct = count_correct(array(item_format(classes), answer), labels, classes)
         self._answers[request_id] = (when_ns, model, variant, classes, 0, None)
         self._images -= images

@@ -5,11 +5,15 @@ One batch is one frame each way, written with a single ``sendmsg``. A fixed litt
 ======== ========================================= ================================================================
 frame    header                                    payload
 ======== ========================================= ================================================================
-request  length, datatype, images, batch id        the pixels, images x item
-answer   length, status, images, batch id, batch   uint32 classes, then float32 probabilities, images rows each; with
-         size, wait, preprocess, inference,        ``FAILED`` then, as JSON, what went wrong by row: the rows that it
-         postprocess (ns)                          names mean nothing
+request  length, datatype, layout's length,        the pixels, images x item
+         images, batch id
+answer   length, status, layout's length, images,  uint32 classes, then float32 probabilities, images rows each; with
+         batch id, batch size, wait, preprocess,   ``FAILED`` then, as JSON, what went wrong by row: the rows that it
+         inference, postprocess (ns)               names mean nothing
 ======== ========================================= ================================================================
+
+Named tensors travel the same way: the payload begins with their layout (:mod:`~twinserve_server.engine.layout`), and
+each item, or each row of the answer, holds them one after the other. For pixels and classes there is none.
 
 A model process sends one answer frame with status ``HELLO`` when it is warm and ready. An answer repeats the batch id
 of its request.
@@ -24,6 +28,7 @@ from typing import Final, Generic, NamedTuple, TypeVar
 
 from twinserve_server.artefact.datatypes import DataType
 from twinserve_server.engine.job import BatchTiming, Buffer
+from twinserve_server.engine.layout import Form, Layout
 
 _REQUEST: Final = struct.Struct("<IHHIQ")
 _ANSWER: Final = struct.Struct("<IHHIQIQQQQ")
@@ -33,6 +38,7 @@ FAILED: Final = 1
 HELLO: Final = 2
 
 _CODES: Final[dict[DataType, int]] = {"UINT8": 1, "FP32": 2}
+_TENSORS: Final = 3
 _DATATYPES: Final[dict[int, DataType]] = {code: name for name, code in _CODES.items()}
 
 #: One read takes what a socket buffer usually holds.
@@ -46,7 +52,7 @@ class FrameError(Exception):
 class Request(NamedTuple):
     """One batch, to be run."""
 
-    datatype: DataType
+    datatype: Form
     images: int
     batch_id: int
     payload: memoryview
@@ -60,10 +66,15 @@ class Answer(NamedTuple):
     batch_id: int
     timing: BatchTiming
     payload: memoryview
+    #: Of the rows, where they are no probabilities.
+    layout: Layout | None = None
 
 
-def request_header(datatype: DataType, images: int, batch_id: int, length: int) -> bytes:
-    """What goes before ``length`` bytes of pixels."""
+def request_header(datatype: Form, images: int, batch_id: int, length: int) -> bytes:
+    """What goes before ``length`` bytes of pixels, or of items of named tensors."""
+    if isinstance(datatype, Layout):
+        packed = datatype.packed
+        return _REQUEST.pack(len(packed) + length, _TENSORS, len(packed), images, batch_id) + packed
     return _REQUEST.pack(length, _CODES[datatype], 0, images, batch_id)
 
 
@@ -73,7 +84,9 @@ def check_size(request: Request, item_bytes: dict[DataType, int]) -> None:
     Raises:
         FrameError: the model does not take its datatype, or its payload is not ``images`` items.
     """
-    if len(request.payload) != request.images * item_bytes.get(request.datatype, 0):
+    form = request.datatype
+    size = form.item_bytes if isinstance(form, Layout) else item_bytes.get(form, 0)
+    if len(request.payload) != request.images * size:
         raise FrameError(f"{request.images} images of {request.datatype} in {len(request.payload)} bytes")
 
 
@@ -89,13 +102,15 @@ def answer(
     classes: Buffer,
     probabilities: Buffer,
     errors: dict[int, str] | None = None,
+    layout: Layout | None = None,
 ) -> bytes:
-    """The frame that answers a batch; ``errors`` says what went wrong by row."""
+    """The frame that answers a batch; ``errors`` says what went wrong by row, ``layout`` what rows of tensors hold."""
     failed = json.dumps(errors).encode() if errors else b""
+    packed = b"" if layout is None else layout.packed
     header = _ANSWER.pack(
-        len(classes) + len(probabilities) + len(failed),
+        len(packed) + len(classes) + len(probabilities) + len(failed),
         FAILED if errors else OK,
-        0,
+        len(packed),
         images,
         batch_id,
         timing.batch_size,
@@ -104,7 +119,7 @@ def answer(
         timing.inference_ns,
         timing.postprocess_ns,
     )
-    return b"".join((header, classes, probabilities, failed))
+    return b"".join((header, packed, classes, probabilities, failed))
 
 
 def split_answer(found: Answer, classes: int) -> tuple[memoryview, memoryview, dict[int, str]]:
@@ -114,10 +129,12 @@ def split_answer(found: Answer, classes: int) -> tuple[memoryview, memoryview, d
         FrameError: its payload does not hold ``images`` rows of ``classes`` classes.
     """
     payload, images = found.payload, found.images
-    at, end = 4 * images, 4 * images * (1 + classes)
+    row = 4 * classes if found.layout is None else found.layout.item_bytes
+    at, end = 4 * images, images * (4 + row)
     if len(payload) < end or (found.status == OK and len(payload) != end):
         raise FrameError(
-            f"its answer for {images} images of {classes} classes holds {len(payload)} bytes; {end} are expected"
+            f"its answer for {images} images of {f'{row} bytes' if found.layout else f'{classes} classes'} holds "
+            f"{len(payload)} bytes; {end} are expected"
         )
     if found.status == OK:
         return payload[:at], payload[at:], {}
@@ -187,17 +204,29 @@ def _length(buffer: Buffer, start: int) -> int:
 
 
 def _request(buffer: Buffer, start: int, payload: memoryview) -> Request:
-    _, code, _, images, batch_id = _REQUEST.unpack_from(buffer, start)
-    datatype = _DATATYPES.get(code)
+    _, code, size, images, batch_id = _REQUEST.unpack_from(buffer, start)
+    datatype: Form | None = _DATATYPES.get(code)
+    if code == _TENSORS:
+        datatype, payload = _layout(payload[:size]), payload[size:]
     if datatype is None or not images:
         raise FrameError(f"a batch of {images} images of the unknown datatype {code}")
     return Request(datatype, images, batch_id, payload)
 
 
 def _answer(buffer: Buffer, start: int, payload: memoryview) -> Answer:
-    _, status, _, images, batch_id, batch_size, wait, preprocess, inference, postprocess = _ANSWER.unpack_from(
+    _, status, size, images, batch_id, batch_size, wait, preprocess, inference, postprocess = _ANSWER.unpack_from(
         buffer, start
     )
     if status not in (OK, FAILED, HELLO):
         raise FrameError(f"an answer of the unknown status {status}")
-    return Answer(status, images, batch_id, BatchTiming(wait, preprocess, inference, postprocess, batch_size), payload)
+    timing = BatchTiming(wait, preprocess, inference, postprocess, batch_size)
+    if size:
+        return Answer(status, images, batch_id, timing, payload[size:], _layout(payload[:size]))
+    return Answer(status, images, batch_id, timing, payload)
+
+
+def _layout(data: memoryview) -> Layout:
+    try:
+        return Layout.unpacked(bytes(data))
+    except (ValueError, TypeError):
+        raise FrameError("the layout of its tensors cannot be read") from None

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from twinserve_server.artefact.datatypes import DataType
-from twinserve_server.errors import TwinserveError
+from twinserve_server.engine.layout import Form, Layout
+from twinserve_server.errors import InferenceError, TwinserveError
 
 Buffer = bytes | bytearray | memoryview
 
@@ -30,7 +30,8 @@ class Job:
     """The images of one request for one variant, and, once it is done, the answer.
 
     ``on_done`` is called exactly once, from the thread that drives the variant's channel: with ``error`` set, or
-    with ``classes`` (uint32, one an image) and ``probabilities`` (float32, images x classes, row-major) filled in.
+    with ``classes`` (uint32, one an image) and ``probabilities`` (float32, images x classes, row-major) filled in. Of a
+    model that returns tensors, ``probabilities`` holds its rows, in the layout ``outputs``; the classes mean nothing.
     """
 
     __slots__ = (
@@ -45,6 +46,7 @@ class Job:
         "error",
         "inference_ns",
         "on_done",
+        "outputs",
         "owner",
         "peer",
         "pending",
@@ -59,7 +61,7 @@ class Job:
     def __init__(
         self,
         data: Buffer,
-        datatype: DataType,
+        datatype: Form,
         count: int,
         on_done: Callable[[Job], None],
         deadline_ns: int = 0,
@@ -67,7 +69,7 @@ class Job:
         peer: str = "",
     ) -> None:
         self.data = data
-        self.datatype: DataType = datatype
+        self.datatype: Form = datatype
         self.count = count
         self.on_done = on_done
         #: Whatever ``on_done`` wants to find again.
@@ -81,6 +83,7 @@ class Job:
         self.error: TwinserveError | None = None
         self.classes: Buffer = b""
         self.probabilities: Buffer = b""
+        self.outputs: Layout | None = None
         self.queue_ns = self.transfer_ns = self.preprocess_ns = self.inference_ns = self.postprocess_ns = 0
         self.batch_size = 0
         #: Images handed to batches so far; images whose answer is outstanding.
@@ -144,8 +147,8 @@ class Batch:
 
     __slots__ = ("batch_id", "datatype", "images", "parts", "sent_ns")
 
-    def __init__(self, datatype: DataType) -> None:
-        self.datatype: DataType = datatype
+    def __init__(self, datatype: Form) -> None:
+        self.datatype: Form = datatype
         #: (job, its first image, how many)
         self.parts: list[tuple[Job, int, int]] = []
         self.images = 0
@@ -158,6 +161,13 @@ class Batch:
             job.data if count == job.count else memoryview(job.data)[start * item_bytes : (start + count) * item_bytes]
             for job, start, count in self.parts
         ]
+
+    def returns(self, outputs: Layout) -> None:
+        """What the rows of the answer hold; a job whose other parts got rows of another layout fails."""
+        for job, _, _ in self.parts:
+            if job.outputs not in (None, outputs):
+                job.fail(InferenceError("the items of one request were answered with different shapes; send one each"))
+            job.outputs = outputs
 
     def fail(self, error: TwinserveError) -> None:
         """End every job that has a part in this batch."""

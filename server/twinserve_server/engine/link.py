@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from twinserve_server.engine.job import Batch, BatchTiming
+from twinserve_server.engine.layout import Layout
 from twinserve_server.errors import InferenceError, ModelUnavailableError, TwinserveError
 
 if TYPE_CHECKING:
@@ -60,10 +61,24 @@ class Link(ABC):
         """Let go of what leads to the model."""
 
     def _answered(
-        self, classes: memoryview, probabilities: memoryview, timing: BatchTiming, messages: Mapping[int, str]
+        self,
+        classes: memoryview,
+        probabilities: memoryview,
+        timing: BatchTiming,
+        messages: Mapping[int, str],
+        outputs: Layout | None = None,
     ) -> None:
-        """Hand out the answers of the oldest batch in flight; ``messages`` says by row what went wrong."""
+        """Hand out the answers of the oldest batch in flight.
+
+        Args:
+            classes, probabilities: see :meth:`Batch.answer`.
+            timing: what the model measured.
+            messages: by row, what went wrong.
+            outputs: of rows of tensors: what they hold.
+        """
         batch = self._in_flight.popleft()
+        if outputs is not None:
+            batch.returns(outputs)
         now_ns = time.monotonic_ns()
         errors: dict[int, TwinserveError] = {
             row: InferenceError(f"variant {self.channel.name!r}: {message}") for row, message in messages.items()

@@ -134,4 +134,4 @@ class SocketLink(Link):
                 f"an answer to batch {answer.batch_id} of {answer.images} images came, {expected} was expected"
             )
         classes, probabilities, messages = frames.split_answer(answer, self.channel.model.classes)
-        self._answered(classes, probabilities, answer.timing, messages)
+        self._answered(classes, probabilities, answer.timing, messages, answer.layout)

@@ -7,15 +7,16 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from twinserve_server.artefact.datatypes import DataType
 from twinserve_server.engine.channel import ModelChannel
 from twinserve_server.engine.job import Batch, BatchTiming, Buffer
+from twinserve_server.engine.layout import Form, Layout
 from twinserve_server.engine.link import Link
 
-#: Takes the rows of a batch: classes, probabilities, how long each step took, and by row what went wrong.
-OnAnswer = Callable[[Buffer, Buffer, BatchTiming, Mapping[int, str]], None]
+#: Takes the rows of a batch: classes, probabilities, how long each step took, by row what went wrong, and what rows of
+#: tensors hold.
+OnAnswer = Callable[[Buffer, Buffer, BatchTiming, Mapping[int, str], Layout | None], None]
 #: Has a batch run elsewhere: its pixels in pieces, their datatype, how many images, and who is called there.
-RunElsewhere = Callable[[list[Buffer], DataType, int, OnAnswer], None]
+RunElsewhere = Callable[[list[Buffer], Form, int, OnAnswer], None]
 
 
 class ThreadLink(Link):
@@ -32,16 +33,28 @@ class ThreadLink(Link):
         self._in_flight.append(batch)
         self._run(batch.buffers(self.channel.item_bytes(batch.datatype)), batch.datatype, batch.images, self._told)
 
-    def _told(self, classes: Buffer, probabilities: Buffer, timing: BatchTiming, messages: Mapping[int, str]) -> None:
+    def _told(
+        self,
+        classes: Buffer,
+        probabilities: Buffer,
+        timing: BatchTiming,
+        messages: Mapping[int, str],
+        outputs: Layout | None,
+    ) -> None:
         # In the model's thread.
         rows = memoryview(classes), memoryview(probabilities)
-        self._loop.call_soon_threadsafe(partial(self._take, *rows, timing, messages))
+        self._loop.call_soon_threadsafe(partial(self._take, *rows, timing, messages, outputs))
 
     def _take(
-        self, classes: memoryview, probabilities: memoryview, timing: BatchTiming, messages: Mapping[int, str]
+        self,
+        classes: memoryview,
+        probabilities: memoryview,
+        timing: BatchTiming,
+        messages: Mapping[int, str],
+        outputs: Layout | None,
     ) -> None:
         if not self.closed:
-            self._answered(classes, probabilities, timing, messages)
+            self._answered(classes, probabilities, timing, messages, outputs)
 
     def _disconnect(self) -> None:
         pass

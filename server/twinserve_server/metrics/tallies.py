@@ -143,6 +143,11 @@ class ShadowTally:
 
     def compared(self, primary: Job, shadow: Job) -> None:
         """Count a request that ran on both."""
+        if primary.outputs is not None or shadow.outputs is not None:
+            # Tensors have no classes that could differ, and shapes that may.
+            self._requests.add()
+            self._images.add(primary.count)
+            return
         ours, theirs = (np.frombuffer(job.probabilities, np.float32) for job in (primary, shadow))
         differing = np.frombuffer(primary.classes, np.uint32) != np.frombuffer(shadow.classes, np.uint32)
         self._requests.add()

@@ -151,6 +151,7 @@ class BatchServer:
                 outcome.classes[4 * at : 4 * end],
                 outcome.probabilities[row * at : row * end],
                 errors,
+                outcome.layout,
             )
             self._send(peer, frame)
             at = end

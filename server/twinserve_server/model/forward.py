@@ -15,6 +15,7 @@ from twinserve_server.artefact.datatypes import PIXEL_TYPES, DataType
 from twinserve_server.artefact.files import read_artefact
 from twinserve_server.artefact.manifest import MAX_BATCH_BYTES, ModelVersion, Variant
 from twinserve_server.engine.job import Buffer
+from twinserve_server.engine.layout import Form, Layout
 from twinserve_server.errors import ArtefactError, InferenceError
 from twinserve_server.host.memory import resident_bytes
 from twinserve_server.model.convert import convert
@@ -59,6 +60,8 @@ class Answers:
     inference_ns: int
     postprocess_ns: int
     not_finite: tuple[int, ...] = ()
+    #: Of ``probabilities``, where they are rows of tensors.
+    layout: Layout | None = None
 
 
 class Forward:
@@ -98,13 +101,15 @@ class Forward:
             message = error.message if variant.path in error.message else f"{variant.path}: {error.message}"
             raise ArtefactError(message) from None
 
-    def __call__(self, data: Buffer, datatype: DataType, images: int) -> Answers:
+    def __call__(self, data: Buffer, datatype: Form, images: int) -> Answers:
         """Run one batch: ``images`` items of ``datatype``, row-major, little-endian.
 
         Raises:
             InferenceError: the artefact failed on it, or answered with another shape than images x classes.
         """
         started = time.perf_counter_ns()
+        if isinstance(datatype, Layout):
+            raise InferenceError("named tensors came, but the model takes pixels")
         batch = self._prepare(data, datatype, images)
         ready = time.perf_counter_ns()
         output = self._runtime.run(batch)
@@ -125,20 +130,18 @@ class Forward:
     def _load(
         self, variant: Variant, threads: int, sizes: list[int], on_progress: Callable[[int, int], None]
     ) -> LoadFacts:
-        if self.version.signature is not None:
-            raise ArtefactError("takes named tensors, which no runtime serves yet")
-        _check_batch_bytes(self.version, max(sizes))
+        self._check_batch_bytes(max(sizes))
         runtime = self._runtime = find_runtime(variant)(variant, threads)
         before = _held_bytes()
         started = time.perf_counter()
-        runtime.load(read_artefact(variant))
+        runtime.load(read_artefact(variant), self.version.signature)
         load_seconds = time.perf_counter() - started
         self._conversions = conversions(runtime)
         loaded = _held_bytes()
         started = time.perf_counter()
-        check_one(self._run, self.version)
+        self._check_one()
         first = _held_bytes()
-        check_answers(self._run, self.version, max(sizes))
+        self._check_answers(max(sizes))
         warm_up = WarmUp(self._warm, runtime.warm_up_passes, on_progress)
         # One image and a full batch tell what memory is needed; the rest is speed.
         cold = warm_up.warm(sizes[:2])
@@ -158,6 +161,15 @@ class Forward:
             left_cold=ranges_of(sorted(cold)),
             floats_only=variant.quantized and bool(described.kernels) and not described.computes_in_integers,
         )
+
+    def _check_one(self) -> None:
+        check_one(self._run, self.version)
+
+    def _check_answers(self, max_batch_size: int) -> None:
+        check_answers(self._run, self.version, max_batch_size)
+
+    def _check_batch_bytes(self, limit: int) -> None:
+        check_batch_bytes(limit, max(self.version.item_bytes(datatype) for datatype in self.version.datatypes))
 
     def _run(self, data: Buffer, datatype: DataType, images: int) -> Output:
         output = self._runtime.run(self._prepare(data, datatype, images))
@@ -211,8 +223,12 @@ def conversions(runtime: Runtime) -> dict[DataType, DataType]:
     return {datatype: taken[0] for datatype in PIXEL_TYPES if datatype not in taken}
 
 
-def _check_batch_bytes(version: ModelVersion, limit: int) -> None:
-    item = max(version.item_bytes(datatype) for datatype in version.datatypes)
+def check_batch_bytes(limit: int, item: int) -> None:
+    """Check that a batch of ``limit`` items of so many bytes is not too large.
+
+    Raises:
+        ArtefactError: it is; says which limit is possible.
+    """
     if limit * item > MAX_BATCH_BYTES:
         raise ArtefactError(
             f"max_batch_size: {limit} items of {item} bytes make a batch above {MAX_BATCH_BYTES} bytes; "

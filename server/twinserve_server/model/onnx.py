@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,9 +14,10 @@ import onnxruntime as ort
 
 from twinserve_server.artefact.datatypes import DTYPES, DataType
 from twinserve_server.artefact.manifest import Variant
+from twinserve_server.artefact.signature import FREE, Signature, TensorSpec
 from twinserve_server.engine.job import Buffer
 from twinserve_server.errors import ArtefactError, InferenceError
-from twinserve_server.model.runtime import Output, Runtime, RuntimeFacts
+from twinserve_server.model.runtime import Array, Output, Runtime, RuntimeFacts
 
 #: What ONNX Runtime calls the types that it takes.
 _INPUT_TYPES: Final[dict[str, DataType]] = {"tensor(uint8)": "UINT8", "tensor(float)": "FP32"}
@@ -24,7 +26,7 @@ _ERRORS_ONLY: Final = 3
 
 
 class Onnx(Runtime):
-    """One ONNX graph with one input and one output, on the CPU."""
+    """One ONNX graph on the CPU."""
 
     def __init__(self, variant: Variant, threads: int) -> None:  # noqa: ARG002  (a session needs no backend set)
         options = ort.SessionOptions()
@@ -39,7 +41,7 @@ class Onnx(Runtime):
         self._takes: DataType = "FP32"
         self._kernels: dict[str, int] = {}
 
-    def load(self, data: bytes) -> None:
+    def load(self, data: bytes, signature: Signature | None = None) -> None:
         try:
             session = ort.InferenceSession(data, self._options, providers=[_PROVIDER])
         except Exception as error:  # noqa: BLE001  (what a damaged file raises is anybody's guess)
@@ -47,13 +49,21 @@ class Onnx(Runtime):
                 f"is not an ONNX file that onnxruntime {ort.__version__} can load ({one_line(error)})"
             ) from None
         inputs, outputs = session.get_inputs(), session.get_outputs()
+        if signature is not None:
+            _check_names("inputs", inputs, signature.inputs, all_of=True)
+            _check_names("outputs", outputs, signature.outputs)
+            self._session = session
+            self._kernels = _kernels(data, self._options, signature)
+            return
         if len(inputs) != 1 or len(outputs) != 1:
             raise ArtefactError(f"has {len(inputs)} inputs and {len(outputs)} outputs; one of each is served")
         takes = _INPUT_TYPES.get(inputs[0].type)
         if takes is None:
             raise ArtefactError(f"input {inputs[0].name!r} is {inputs[0].type}; {' or '.join(_INPUT_TYPES)} is served")
         self._session, self._input, self._takes = session, inputs[0].name, takes
-        self._kernels = _kernels(data, self._options, inputs[0])
+        shape = tuple(size if isinstance(size, int) else FREE for size in inputs[0].shape[1:])
+        alone = Signature((TensorSpec(self._input, takes, shape),), ())
+        self._kernels = _kernels(data, self._options, alone)
 
     def takes(self, datatype: DataType) -> bool:
         return datatype == self._takes
@@ -71,6 +81,16 @@ class Onnx(Runtime):
             raise InferenceError(f"the graph returned {kind}; an array of floating-point numbers is needed")
         return output
 
+    def run_named(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
+        try:
+            found = self._session.run(list(outputs), dict(inputs))
+        except Exception as error:  # noqa: BLE001  (kernels raise what they like)
+            raise InferenceError(f"the forward pass failed: {one_line(error)}") from None
+        for name, value in zip(outputs, found, strict=True):
+            if not isinstance(value, np.ndarray):
+                raise InferenceError(f"the graph returned a {type(value).__name__} as {name}; a tensor is needed")
+        return list(found)
+
     def describe(self) -> RuntimeFacts:
         return RuntimeFacts("onnx", "onnxruntime", str(ort.__version__), _PROVIDER, self._kernels)
 
@@ -84,10 +104,21 @@ def one_line(error: Exception) -> str:
     return text.rpartition(" : ")[2][:300] or type(error).__name__
 
 
-def _kernels(data: bytes, options: ort.SessionOptions, wanted: Any) -> dict[str, int]:
+def _check_names(what: str, entries: list[Any], specs: tuple[TensorSpec, ...], *, all_of: bool = False) -> None:
+    """Check that the graph has the tensors that the manifest names, and with ``all_of`` no others."""
+    found, wanted = [entry.name for entry in entries], [spec.name for spec in specs]
+    if set(wanted) - set(found) or (all_of and set(found) - set(wanted)):
+        raise ArtefactError(
+            f"the graph's {what} are {', '.join(found)}; the manifest names {', '.join(wanted)}: name them alike"
+        )
+
+
+def _kernels(data: bytes, options: ort.SessionOptions, signature: Signature) -> dict[str, int]:
     """How often each kernel runs in one forward pass, by ONNX Runtime's own profiler; empty: it could not tell."""
-    shape = [size if isinstance(size, int) else 1 for size in wanted.shape]
-    item = np.zeros(shape, DTYPES[_INPUT_TYPES[wanted.type]])
+    item = {
+        spec.name: np.zeros((1, *(max(1, size) for size in spec.shape)), DTYPES[spec.datatype])
+        for spec in signature.inputs
+    }
     found: Counter[str] = Counter()
     try:
         with tempfile.TemporaryDirectory(prefix="twinserve-") as folder:
@@ -97,7 +128,7 @@ def _kernels(data: bytes, options: ort.SessionOptions, wanted: Any) -> dict[str,
             profiled.enable_profiling = True
             profiled.profile_file_prefix = f"{folder}/profile"
             session = ort.InferenceSession(data, profiled, providers=[_PROVIDER])
-            session.run(None, {wanted.name: item})
+            session.run(None, item)
             events = json.loads(Path(session.end_profiling()).read_text("utf-8"))
     except Exception:  # noqa: BLE001  (a description is no reason not to serve)
         return {}

@@ -53,7 +53,7 @@ def check_answers(run: RunBatch, version: ModelVersion, max_batch_size: int) -> 
         for seed in range(BATCHES):
             output = _run_random(run, version, datatype, count, seed)
             if output is not None:
-                _check_rows(output, version)
+                check_rows(output, version)
             if time.monotonic() - started > SLOW_SECONDS:
                 break
 
@@ -73,7 +73,12 @@ def _run_random(run: RunBatch, version: ModelVersion, datatype: DataType, count:
         return None
 
 
-def _check_rows(output: Output, version: ModelVersion) -> None:
+def check_rows(output: Output, version: ModelVersion) -> None:
+    """Check the rows of a classifier.
+
+    Raises:
+        ArtefactError: one is not finite, or probabilities do not sum to 1.
+    """
     rows = output.astype(np.float64)
     if not np.isfinite(rows).all():
         found = "NaN" if np.isnan(rows).any() else "infinity"

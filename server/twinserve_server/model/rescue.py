@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from twinserve_server.artefact.datatypes import DataType
 from twinserve_server.engine.job import Buffer
+from twinserve_server.engine.layout import Form, Layout
 from twinserve_server.errors import InferenceError
 from twinserve_server.model.forward import Answers, Forward
 
@@ -42,9 +42,11 @@ class Outcome:
     inference_ns: int
     postprocess_ns: int
     errors: dict[int, str] = field(default_factory=dict)
+    #: Of ``probabilities``, where they are rows of tensors.
+    layout: Layout | None = None
 
 
-def run_batch(forward: Forward, recorder: PassRecorder, data: Buffer, datatype: DataType, images: int) -> Outcome:
+def run_batch(forward: Forward, recorder: PassRecorder, data: Buffer, datatype: Form, images: int) -> Outcome:
     """Run ``images`` items of ``datatype``; what goes wrong is told by row."""
     started_ns = time.perf_counter_ns()
     answers = _run(forward, recorder, data, datatype, images)
@@ -59,6 +61,7 @@ def run_batch(forward: Forward, recorder: PassRecorder, data: Buffer, datatype: 
             answers.inference_ns,
             answers.postprocess_ns,
             dict.fromkeys(answers.not_finite, NOT_FINITE) if answers.not_finite else {},
+            answers.layout,
         )
         if not outcome.errors:
             return outcome
@@ -71,7 +74,7 @@ def run_batch(forward: Forward, recorder: PassRecorder, data: Buffer, datatype: 
 
 
 def _run_alone(
-    forward: Forward, recorder: PassRecorder, data: Buffer, datatype: DataType, images: int, outcome: Outcome
+    forward: Forward, recorder: PassRecorder, data: Buffer, datatype: Form, images: int, outcome: Outcome
 ) -> None:
     """Run each row that failed in a pass of its own, while there is time."""
     begun = time.monotonic()
@@ -89,7 +92,13 @@ def _run_alone(
             outcome.errors[index] = alone
         elif alone.not_finite:
             outcome.errors[index] = NOT_FINITE
+        elif row and alone.layout != outcome.layout:
+            outcome.errors[index] = "the answer to this item has another shape than those of its batch; send it alone"
         else:
+            if not row:
+                # Of tensors nobody knows the size before a pass has ended well.
+                row, outcome.layout = len(alone.probabilities), alone.layout
+                probabilities = bytearray(row * images)
             del outcome.errors[index]
             classes[4 * index : 4 * (index + 1)] = alone.classes
             probabilities[row * index : row * (index + 1)] = alone.probabilities
@@ -97,7 +106,7 @@ def _run_alone(
     recorder.on_failed_batch(len(failed) - len(outcome.errors), len(outcome.errors) - not_run, not_run)
 
 
-def _run(forward: Forward, recorder: PassRecorder, data: Buffer, datatype: DataType, images: int) -> Answers | str:
+def _run(forward: Forward, recorder: PassRecorder, data: Buffer, datatype: Form, images: int) -> Answers | str:
     """One forward pass, or what went wrong."""
     try:
         answers = forward(data, datatype, images)

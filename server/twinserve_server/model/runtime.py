@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -19,6 +20,7 @@ import numpy.typing as npt
 
 from twinserve_server.artefact.datatypes import DataType
 from twinserve_server.artefact.manifest import Variant
+from twinserve_server.artefact.signature import Signature
 from twinserve_server.engine.job import Buffer
 from twinserve_server.errors import ArtefactError
 
@@ -26,6 +28,7 @@ from twinserve_server.errors import ArtefactError
 INTEGER_KERNEL: Final = re.compile(r"^quantized::|QLinear|Integer|QGemm|DynamicQuantize(MatMul|LSTM)")
 
 Output = npt.NDArray[np.floating[Any]]
+Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +74,12 @@ class Runtime(ABC):
         return nullcontext()
 
     @abstractmethod
-    def load(self, data: bytes) -> None:
+    def load(self, data: bytes, signature: Signature | None = None) -> None:
         """Load the artefact from its verified bytes.
+
+        Args:
+            data: the file.
+            signature: the tensors of a model that :meth:`run_named` will run; None: :meth:`run` will.
 
         Raises:
             ArtefactError: in one line, without the file's name: they are not what this runtime loads.
@@ -95,6 +102,15 @@ class Runtime(ABC):
 
         Raises:
             InferenceError: in one line: the artefact failed, or returned no array of floating-point numbers.
+        """
+
+    @abstractmethod
+    def run_named(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
+        """One forward pass over named tensors, in the signature's order, each with the batch as its first dimension:
+        the tensors named ``outputs``, on the CPU. Shapes, datatypes and values are checked outside.
+
+        Raises:
+            InferenceError: in one line: the artefact failed, or returned something else.
         """
 
     @abstractmethod

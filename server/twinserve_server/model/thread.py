@@ -16,8 +16,8 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-from twinserve_server.artefact.datatypes import DataType
 from twinserve_server.engine.job import BatchTiming, Buffer
+from twinserve_server.engine.layout import Form
 from twinserve_server.engine.thread_link import OnAnswer
 from twinserve_server.ipc.process_config import ModelProcessConfig
 from twinserve_server.metrics.cells import BatchRecorder
@@ -99,12 +99,12 @@ class ThreadModel:
         """CPU seconds that the thread has spent on this variant."""
         return self._cpu_ns / 1e9
 
-    def run(self, buffers: list[Buffer], datatype: DataType, images: int, on_answer: OnAnswer) -> None:
+    def run(self, buffers: list[Buffer], datatype: Form, images: int, on_answer: OnAnswer) -> None:
         """Run one batch in the thread; ``on_answer`` is called there. See ``engine.thread_link``."""
         self._thread.put(partial(self._pass, buffers, datatype, images, on_answer, time.perf_counter_ns()))
 
     def _pass(
-        self, buffers: list[Buffer], datatype: DataType, images: int, on_answer: OnAnswer, arrived_ns: int
+        self, buffers: list[Buffer], datatype: Form, images: int, on_answer: OnAnswer, arrived_ns: int
     ) -> None:
         began_ns = time.thread_time_ns()
         data: Buffer = buffers[0] if len(buffers) == 1 else bytearray().join(buffers)
@@ -114,7 +114,7 @@ class ThreadModel:
         timing = BatchTiming(
             started_ns - arrived_ns, outcome.preprocess_ns, outcome.inference_ns, outcome.postprocess_ns, images
         )
-        on_answer(outcome.classes, outcome.probabilities, timing, outcome.errors)
+        on_answer(outcome.classes, outcome.probabilities, timing, outcome.errors, outcome.layout)
         self._cpu_ns += time.thread_time_ns() - began_ns
 
 

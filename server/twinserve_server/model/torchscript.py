@@ -7,7 +7,7 @@ import math
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Final
 
@@ -15,13 +15,14 @@ import torch
 
 from twinserve_server.artefact.datatypes import DataType
 from twinserve_server.artefact.manifest import Variant
+from twinserve_server.artefact.signature import Signature
 from twinserve_server.engine.job import Buffer
 from twinserve_server.errors import ArtefactError, InferenceError
 from twinserve_server.model.heap import keep_freed_memory
-from twinserve_server.model.runtime import Output, Runtime, RuntimeFacts
+from twinserve_server.model.runtime import Array, Output, Runtime, RuntimeFacts
 
 # What came off the socket is read-only bytes, and no artefact writes its input.
-warnings.filterwarnings("ignore", message="The given buffer is not writable")
+warnings.filterwarnings("ignore", message="The given (buffer|NumPy array) is not writable")
 
 _DTYPES: Final[dict[DataType, torch.dtype]] = {"UINT8": torch.uint8, "FP32": torch.float32}
 #: A batch up to this size is copied into memory that stays: that costs less than a tensor of its own.
@@ -53,7 +54,7 @@ class TorchScript(Runtime):
         # Entered once, it need not be entered for every pass.
         return torch.inference_mode()
 
-    def load(self, data: bytes) -> None:
+    def load(self, data: bytes, signature: Signature | None = None) -> None:  # noqa: ARG002  (any module will do)
         try:
             # Saved on a GPU or not, it runs here.
             module = torch.jit.load(io.BytesIO(data), map_location="cpu").eval()
@@ -97,11 +98,35 @@ class TorchScript(Runtime):
         array: Output = output.numpy()
         return array
 
+    def run_named(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
+        try:
+            with torch.inference_mode():
+                returned = self._module(*map(torch.from_numpy, inputs.values()))
+        except Exception as error:  # noqa: BLE001  (a script raises what it likes, and so does torch)
+            raise InferenceError(f"the forward pass failed: {one_line(error)}") from None
+        if isinstance(returned, dict):
+            if missing := [name for name in outputs if name not in returned]:
+                raise InferenceError(f"forward() returned {', '.join(map(str, returned))}; {missing[0]} is missing")
+            found = [returned[name] for name in outputs]
+        else:
+            found = list(returned) if isinstance(returned, tuple | list) else [returned]
+        if len(found) != len(outputs):
+            raise InferenceError(f"forward() returned {len(found)} values; {len(outputs)} tensors are expected")
+        return [_array(name, tensor) for name, tensor in zip(outputs, found, strict=True)]
+
     def describe(self) -> RuntimeFacts:
         return RuntimeFacts("torchscript", "torch", str(torch.__version__), self._backend, self._kernels)
 
 
 RUNTIME: Final = TorchScript
+
+
+def _array(name: str, tensor: object) -> Array:
+    if not isinstance(tensor, torch.Tensor) or tensor.layout is not torch.strided or tensor.is_quantized:
+        raise InferenceError(f"forward() returned a {type(tensor).__name__} as {name}; a dense tensor is needed")
+    # numpy has no bfloat16.
+    array: Array = (tensor.float() if tensor.dtype is torch.bfloat16 else tensor).numpy()
+    return array
 
 
 def configure_torch(engine: str, threads: int) -> None:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from twinserve.v1 import predict_pb2
 from twinserve_server.artefact.datatypes import DTYPES, EVERY_VALUE, ITEM_SIZE, DataType
 from twinserve_server.artefact.manifest import ModelVersion
+from twinserve_server.engine.layout import Form
 from twinserve_server.errors import InvalidInputError, OutOfRangeError, shown
 from twinserve_server.rpc.status import MAX_ID_BYTES
 
@@ -52,7 +53,7 @@ class Items:
     """Checked input: ``count`` items of ``datatype``, row-major, little-endian."""
 
     data: bytes
-    datatype: DataType
+    datatype: Form
     count: int
 
 
@@ -70,7 +71,8 @@ def decode_input(tensor: predict_pb2.Tensor, version: ModelVersion, limits: Limi
     """
     datatype = _DATATYPES.get(tensor.datatype)
     if datatype is None or datatype not in version.datatypes:
-        found = datatype or predict_pb2.DataType.Name(tensor.datatype) if tensor.datatype in (0, 1, 2) else "unknown"
+        known = tensor.datatype in predict_pb2.DataType.values()
+        found = datatype or (predict_pb2.DataType.Name(tensor.datatype) if known else "unknown")
         wanted = " or ".join(version.datatypes)
         raise InvalidInputError.of("input.datatype", f"is {found}; {version.model} takes {wanted}")
     return check_items(datatype, tuple(tensor.shape), tensor.data, version, limits, answers)
@@ -121,11 +123,11 @@ def check_items(
         )
     bounds = version.ranges.get(datatype, EVERY_VALUE[datatype])
     if datatype == "FP32" or bounds != EVERY_VALUE[datatype]:
-        _check_values(np.frombuffer(data, DTYPES[datatype]), bounds, version.model, data_field)
+        check_values(np.frombuffer(data, DTYPES[datatype]), bounds, version.model, data_field)
     return Items(data, datatype, count)
 
 
-def _check_values(values: npt.NDArray[Any], bounds: tuple[float, float], model: str, field: str) -> None:
+def check_values(values: npt.NDArray[Any], bounds: tuple[float, float], model: str, field: str) -> None:
     """Check values (one axis) against the least and the greatest that the model takes."""
     low, high = bounds
     slack = _ROUNDING * (high - low)

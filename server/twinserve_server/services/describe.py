@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from twinserve.v1 import predict_pb2
 from twinserve_server.artefact.manifest import manifest_digest
+from twinserve_server.artefact.signature import TensorSpec
 from twinserve_server.engine.engine import Engine
 from twinserve_server.services.decode import Limits
-
-_DATATYPES = {"UINT8": predict_pb2.DATA_TYPE_UINT8, "FP32": predict_pb2.DATA_TYPE_FP32}
+from twinserve_server.services.tensors import NUMBERS
 
 
 def describe_model(engine: Engine, model: str, limits: Limits) -> predict_pb2.DescribeModelResponse:
@@ -23,7 +23,7 @@ def describe_model(engine: Engine, model: str, limits: Limits) -> predict_pb2.De
         model=version.model,
         version=version.version,
         item_shape=version.item_shape,
-        datatypes=[_DATATYPES[datatype] for datatype in version.datatypes],
+        datatypes=[NUMBERS[datatype] for datatype in version.datatypes],
         labels=version.labels,
         max_request_images=max(1, min(limits.request_images, limits.answer_images(version))),
         variants=[
@@ -40,4 +40,10 @@ def describe_model(engine: Engine, model: str, limits: Limits) -> predict_pb2.De
         models=sorted(engine.models),
         manifest_json=version.manifest_json,
         manifest_digest=manifest_digest(version.manifest_json),
+        inputs=map(_described, version.inputs),
+        outputs=map(_described, version.outputs),
     )
+
+
+def _described(spec: TensorSpec) -> predict_pb2.TensorDescription:
+    return predict_pb2.TensorDescription(name=spec.name, datatype=NUMBERS[spec.datatype], shape=spec.shape)

@@ -13,10 +13,11 @@ from twinserve_server.errors import InvalidInputError, shown
 from twinserve_server.rpc.callback import DirectStream
 from twinserve_server.rpc.coroutine import Reply, RpcContext, deadline_of
 from twinserve_server.rpc.deadlines import why_gone
-from twinserve_server.services.decode import Limits, decode_input
+from twinserve_server.services.decode import Limits
 from twinserve_server.services.describe import describe_model
 from twinserve_server.services.encode import encode_comparison, encode_stream_answer, encode_stream_error
 from twinserve_server.services.predict_method import PredictMethod, stream_window_images
+from twinserve_server.services.tensors import decode_request
 
 
 class PredictService:
@@ -46,11 +47,9 @@ class PredictService:
         names = list(request.variants) or sorted(served.channels)
         if len(set(names)) != len(names):
             raise InvalidInputError.of("variants", f"{shown(names)} names a variant twice")
-        if not request.HasField("input"):
-            raise InvalidInputError.of("input", "is missing; send a tensor of one or many items")
         for name in names:
             served.router.route(name, "")  # refuses an unknown one before any of them runs
-        items = decode_input(request.input, served.version, self._limits, answers=len(names))
+        items = decode_request(request, served, self._limits, answers=len(names))
         deadline_ns, started_ns = deadline_of(context), time.monotonic_ns()
         replies = [Reply(context.peer()) for _ in names]
         calls = []

@@ -12,6 +12,7 @@ from twinserve_server.errors import InvalidInputError, TwinserveError
 from twinserve_server.rpc.callback import Exchange
 from twinserve_server.services.decode import MAX_KEY_BYTES, Items, Limits, check_request_id, check_text, decode_input
 from twinserve_server.services.encode import encode_answer
+from twinserve_server.services.tensors import decode_request, encode_tensors
 
 #: So many streams that send more than is worked off share a variant's queue before requests are refused.
 STREAMS_A_QUEUE: Final = 4
@@ -32,9 +33,10 @@ class PredictMethod:
             request = parse_request(raw)
             request_id, routing_key = request.request_id, request.routing_key
             served = self._engine.find(request.model)
-            if not request.HasField("input"):
-                raise InvalidInputError.of("input", "is missing; send a tensor of one or many items")
-            items = decode_input(request.input, served.version, self._limits)
+            if served.version.signature is None and request.HasField("input") and not request.inputs:
+                items = decode_input(request.input, served.version, self._limits)
+            else:
+                items = decode_request(request, served, self._limits)
             if routing_key:
                 check_text("routing_key", routing_key, MAX_KEY_BYTES)
             return self.run(served, items, request.variant, routing_key, request_id, deadline_ns, exchange)
@@ -73,7 +75,7 @@ def _finish(call: Call) -> None:
     job = call.job
     assert job is not None
     if job.error is None:
-        exchange.answer(encode_answer(call, job))
+        exchange.answer(encode_answer(call, job) if job.outputs is None else encode_tensors(call, job))
     else:
         exchange.refuse(job.error, call.request_id)
     call.owner = None

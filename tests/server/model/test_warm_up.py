@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from support.tiny_model import CLASSES, classes_of, items
-from twinserve_server.artefact.datatypes import DataType
 from twinserve_server.artefact.manifest import ModelVersion, read_manifest
 from twinserve_server.engine.job import Buffer
+from twinserve_server.engine.layout import Form
 from twinserve_server.model.forward import Answers, Forward
 from twinserve_server.model.warm_up import WarmUp, ranges_of, sizes_to_warm
 
@@ -23,8 +23,8 @@ class Counting(Forward):
         self.passes: Counter[tuple[str, int]] = Counter()
         super().__init__(version, version.variants["fp32"], 1, max_batch_size, preferred_batch_sizes)
 
-    def __call__(self, data: Buffer, datatype: DataType, images: int) -> Answers:
-        self.passes[datatype, images] += 1
+    def __call__(self, data: Buffer, datatype: Form, images: int) -> Answers:
+        self.passes[str(datatype), images] += 1
         return super().__call__(data, datatype, images)
 
 

@@ -12,7 +12,7 @@ from twinserve_server.artefact.datatypes import DTYPES, DataType
 from twinserve_server.artefact.manifest import ModelVersion
 from twinserve_server.errors import InvalidInputError, shown
 from twinserve_server.services.decode import Items, Limits, check_items
-from twinserve_server.services.open_inference.names import INPUT, OUTPUTS, PROBABILITIES
+from twinserve_server.services.open_inference.names import OUTPUTS, PROBABILITIES
 
 #: The field of InferTensorContents that carries a datatype.
 _CONTENTS: Final[dict[DataType, str]] = {"UINT8": "uint_contents", "FP32": "fp32_contents"}
@@ -44,10 +44,11 @@ def decode_items(request: pb.ModelInferRequest, version: ModelVersion, limits: L
             "inputs", f"expected 1 inputs but got {len(inputs)} inputs for model '{request.model_name}'"
         )
     tensor = inputs[0]
-    if tensor.name != INPUT:
+    if tensor.name != version.input_name:
         raise InvalidInputError.of(
             "inputs[0].name",
-            f"unexpected inference input {shown(tensor.name)} for model '{request.model_name}'; it takes '{INPUT}'",
+            f"unexpected inference input {shown(tensor.name)} for model '{request.model_name}'; "
+            f"it takes '{version.input_name}'",
         )
     if _SHARED_MEMORY in tensor.parameters:
         raise InvalidInputError.of("inputs[0].parameters", "shared memory is not supported; send the contents")
@@ -55,8 +56,8 @@ def decode_items(request: pb.ModelInferRequest, version: ModelVersion, limits: L
     if datatype is None:
         raise InvalidInputError.of(
             "inputs[0].datatype",
-            f"inference input '{INPUT}' data-type is {shown(tensor.datatype)}, but model '{request.model_name}' "
-            f"expects {' or '.join(version.datatypes)}",
+            f"inference input '{version.input_name}' data-type is {shown(tensor.datatype)}, but model "
+            f"'{request.model_name}' expects {' or '.join(version.datatypes)}",
         )
     if not raw:
         data = _typed(tensor, datatype)
@@ -89,15 +90,16 @@ def wanted_outputs(request: pb.ModelInferRequest, version: ModelVersion) -> tupl
     Raises:
         InvalidInputError: names an output that the model does not have, or asks for what it cannot give.
     """
+    names = OUTPUTS if version.classes else tuple(spec.name for spec in version.outputs)
     if not request.outputs:
-        return ALL_OUTPUTS
+        return ALL_OUTPUTS if version.classes else tuple(map(WantedOutput, names))
     wanted = []
     for index, output in enumerate(request.outputs):
-        if output.name not in OUTPUTS:
+        if output.name not in names:
             raise InvalidInputError.of(
                 f"outputs[{index}].name",
                 f"unexpected inference output {shown(output.name)} for model '{request.model_name}'; "
-                f"it has {', '.join(OUTPUTS)}",
+                f"it has {', '.join(names)}",
             )
         if _SHARED_MEMORY in output.parameters:
             raise InvalidInputError.of(f"outputs[{index}].parameters", "shared memory is not supported")

@@ -14,6 +14,7 @@ from twinserve_server.services.decode import MAX_KEY_BYTES, Items, Limits, check
 from twinserve_server.services.open_inference.decode import WantedOutput, decode_items, text_parameter, wanted_outputs
 from twinserve_server.services.open_inference.encode import encode_response
 from twinserve_server.services.open_inference.names import resolve
+from twinserve_server.services.open_inference.tensors import decode_named, encode_named
 
 _parse: Final = pb.ModelInferRequest.FromString
 
@@ -47,7 +48,8 @@ class ModelInferMethod:
         job = call.job
         assert job is not None
         if job.error is None:
-            exchange.answer(encode_response(call, job, name, wanted))
+            encode = encode_response if job.outputs is None else encode_named
+            exchange.answer(encode(call, job, name, wanted))
         else:
             exchange.refuse(job.error, call.request_id)
         call.owner = None
@@ -76,7 +78,10 @@ def open_call(
         TwinserveError: the request is refused.
     """
     served, variant = resolve(engine, request.model_name, request.model_version)
-    items = decode_items(request, served.version, limits)
+    if served.version.signature is None:
+        items = decode_items(request, served.version, limits)
+    else:
+        items = decode_named(request, served, limits)
     wanted = wanted_outputs(request, served.version)
     request_id, routing_key = request.id, ""
     if request_id:

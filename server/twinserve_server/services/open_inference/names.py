@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from twinserve_server.artefact.manifest import ModelVersion
+from twinserve_server.artefact.signature import TensorSpec
 from twinserve_server.engine.engine import Engine, ServedModel
 from twinserve_server.errors import UnknownModelError, shown
 
-INPUT: Final = "input"
 #: FP32, N x classes.
 PROBABILITIES: Final = "probabilities"
 #: UINT32, N x 1: the most probable class of each item.
 CLASSES: Final = "classes"
 OUTPUTS: Final = (PROBABILITIES, CLASSES)
+
+
+def outputs_of(version: ModelVersion) -> tuple[TensorSpec, ...]:
+    """What an answer holds: tensors, or the probabilities of a classifier and its classes."""
+    return (*version.outputs, TensorSpec(CLASSES, "UINT32", (1,))) if version.classes else version.outputs
 
 
 def resolve(engine: Engine, name: str, version: str) -> tuple[ServedModel, str]:

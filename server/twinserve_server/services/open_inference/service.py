@@ -6,7 +6,7 @@ from importlib.metadata import version as package_version
 from typing import Any, Final
 
 from twinserve.inference import open_inference_pb2 as pb
-from twinserve_server.artefact.datatypes import DataType
+from twinserve_server.artefact.datatypes import DATATYPES
 from twinserve_server.engine.engine import Engine, ServedModel
 from twinserve_server.ipc.control import ControlLine
 from twinserve_server.ipc.messages import GetStatistics, Statistics
@@ -16,11 +16,9 @@ from twinserve_server.services.decode import Limits
 from twinserve_server.services.open_inference.encode import encode_stream_failure, encode_stream_response
 from twinserve_server.services.open_inference.infer import ModelInferMethod
 from twinserve_server.services.open_inference.names import (
-    CLASSES,
-    INPUT,
-    PROBABILITIES,
     addressable,
     is_ready,
+    outputs_of,
     resolve,
 )
 from twinserve_server.services.open_inference.statistics import model_statistics
@@ -30,7 +28,7 @@ SERVER: Final = "twinserve"
 EXTENSIONS: Final = ("classification", "model_repository", "model_configuration", "statistics")
 PLATFORM: Final = "pytorch_libtorch"
 
-_CONFIG_TYPES: Final[dict[DataType, pb.DataType.ValueType]] = {"UINT8": pb.TYPE_UINT8, "FP32": pb.TYPE_FP32}
+_CONFIG_TYPES: Final = {name: pb.DataType.Value(f"TYPE_{name}") for name in DATATYPES}
 
 
 class OpenInferenceService:
@@ -71,13 +69,12 @@ class OpenInferenceService:
             versions=[version.version],
             platform=PLATFORM,
             # The protocol knows one datatype an input: the manifest's first. The others are taken as well.
-            inputs=[tensor(name=INPUT, datatype=version.datatypes[0], shape=[-1, *version.item_shape])],
+            inputs=[tensor(name=spec.name, datatype=spec.datatype, shape=[-1, *spec.shape]) for spec in version.inputs],
             outputs=[
-                tensor(name=PROBABILITIES, datatype="FP32", shape=[-1, version.classes]),
-                tensor(name=CLASSES, datatype="UINT32", shape=[-1, 1]),
+                tensor(name=spec.name, datatype=spec.datatype, shape=[-1, *spec.shape]) for spec in outputs_of(version)
             ],
             properties={
-                "datatypes": ",".join(version.datatypes),
+                "datatypes": ",".join(version.datatypes or [spec.datatype for spec in version.inputs]),
                 "variants": ",".join([variant] if variant else sorted(served.channels)),
             },
         )
@@ -95,10 +92,13 @@ class OpenInferenceService:
             platform=PLATFORM,
             backend="pytorch",
             max_batch_size=min(policy.max_batch_size for policy in policies),
-            input=[pb.ModelInput(name=INPUT, data_type=_CONFIG_TYPES[version.datatypes[0]], dims=version.item_shape)],
+            input=[
+                pb.ModelInput(name=spec.name, data_type=_CONFIG_TYPES[spec.datatype], dims=spec.shape)
+                for spec in version.inputs
+            ],
             output=[
-                pb.ModelOutput(name=PROBABILITIES, data_type=pb.TYPE_FP32, dims=[version.classes]),
-                pb.ModelOutput(name=CLASSES, data_type=pb.TYPE_UINT32, dims=[1]),
+                pb.ModelOutput(name=spec.name, data_type=_CONFIG_TYPES[spec.datatype], dims=spec.shape)
+                for spec in outputs_of(version)
             ],
             instance_group=[
                 pb.ModelInstanceGroup(
