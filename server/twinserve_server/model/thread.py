@@ -103,9 +103,7 @@ class ThreadModel:
         """Run one batch in the thread; ``on_answer`` is called there. See ``engine.thread_link``."""
         self._thread.put(partial(self._pass, buffers, datatype, images, on_answer, time.perf_counter_ns()))
 
-    def _pass(
-        self, buffers: list[Buffer], datatype: Form, images: int, on_answer: OnAnswer, arrived_ns: int
-    ) -> None:
+    def _pass(self, buffers: list[Buffer], datatype: Form, images: int, on_answer: OnAnswer, arrived_ns: int) -> None:
         began_ns = time.thread_time_ns()
         data: Buffer = buffers[0] if len(buffers) == 1 else bytearray().join(buffers)
         started_ns = self._thread.busy_since_ns = time.perf_counter_ns()
