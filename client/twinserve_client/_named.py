@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from twinserve.v1 import predict_pb2
-from twinserve_client._arguments import pairs, shown
+from twinserve_client._arguments import pairs, shown, text
 from twinserve_client._tensor import MAX_MESSAGE_BYTES, as_array
 from twinserve_client.errors import InternalError, InvalidInputError
 from twinserve_client.types import ModelInfo
@@ -46,6 +46,7 @@ def encode_named(inputs: Mapping[str, object], info: ModelInfo | None) -> dict[s
     for name, value in pairs("inputs", inputs, InvalidInputError):
         if not isinstance(name, str):
             raise InvalidInputError.of("inputs", f"has the key {shown(name)}; give names")
+        text("inputs", name)  # refuses what UTF-8 cannot carry
         field = f"inputs[{name}]"
         array = _cast(field, as_array(field, value), wanted.get(name))
         datatype = next((known for known, dtype in DTYPES.items() if dtype == array.dtype), None)

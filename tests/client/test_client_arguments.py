@@ -233,7 +233,7 @@ def test_a_length_of_time_says_how_to_write_it(face: Face, client: Any) -> None:
         ("predict", {"images": IMAGE, "variant": 8}, "variant: is 8, of type int; give text"),
         ("predict", {"images": IMAGE, "request_id": "\ud800"}, "request_id: '.ud800' holds a lone surrogate"),
         ("predict", {"images": IMAGE, "routing_key": b"user"}, "routing_key: is b'user', of type bytes"),
-        ("predict", {"images": {"a": 1}}, "input.datatype: is object"),
+        ("predict", {"images": {1: 1}}, "inputs: has the key 1; give names"),
         ("predict", {"images": b"\x89PNG"}, "input.datatype: is .S4"),
         ("predict", {"images": np.ma.masked_array(IMAGE, IMAGE == 0)}, "input: holds masked values; fill them first"),
         ("predict", {"images": np.full(SHAPE, 1e300)}, "input.data: holds values beyond FP32"),

@@ -54,7 +54,7 @@ def test_one_or_many_items_are_taken(given: predict_pb2.Tensor, count: int, data
     ("given", "field", "message"),
     [
         (tensor([28, 28], 0), "input.datatype", "is DATA_TYPE_UNSPECIFIED; mnist takes UINT8 or FP32"),
-        (tensor([28, 28], 9), "input.datatype", "is unknown; mnist takes UINT8 or FP32"),
+        (tensor([28, 28], 99), "input.datatype", "is unknown; mnist takes UINT8 or FP32"),
         (tensor([28, 27]), "input.shape", r"is \[28, 27\]; mnist takes \[28, 28\] or \[N, 28, 28\]"),
         (tensor([1, 1, 28, 28]), "input.shape", r"is \[1, 1, 28, 28\]; mnist takes"),
         (tensor([]), "input.shape", r"is \[\]; mnist takes"),
