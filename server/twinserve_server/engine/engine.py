@@ -247,7 +247,7 @@ class Engine:
                     # Its caller has given up by now: an answer would count as good what nobody received.
                     job.error = DeadlineError("the deadline passed while the request ran")
                 else:
-                    if self._receipts is not None and call.receipt is not None:
+                    if self._receipts is not None and call.receipt is not None and call.served.version.classes:
                         call.receipt = self._receipts.sign(
                             call.request_id, call.served.version, call.variant, job.classes
                         )

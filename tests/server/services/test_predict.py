@@ -154,7 +154,7 @@ ONE = items(1)
         (request(np.zeros((0, 4, 4), np.uint8)), INVALID, "the batch is empty", ["input.shape"]),
         (request(np.zeros((1025, 4, 4), np.uint8)), INVALID, "1025 items; the limit is 1024", ["input.shape"]),
         (
-            predict_pb2.PredictRequest(input=predict_pb2.Tensor(datatype=7, shape=[4, 4], data=bytes(16))),  # type: ignore[arg-type]
+            predict_pb2.PredictRequest(input=predict_pb2.Tensor(datatype=99, shape=[4, 4], data=bytes(16))),  # type: ignore[arg-type]
             INVALID,
             "input.datatype: is unknown; tiny takes UINT8 or FP32",
             ["input.datatype"],
