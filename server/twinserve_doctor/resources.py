@@ -56,7 +56,8 @@ def memory(variants: int, root: Path = Path("/")) -> Finding:
     return Finding("memory", "ok", found, facts=facts)
 
 
-def shared_memory(folder: Path = Path("/dev/shm")) -> Finding:  # noqa: S108  (looked at, not written to)
+# The folder is looked at, not written to.
+def shared_memory(folder: Path = Path("/dev/shm")) -> Finding:  # noqa: S108  # nosec B108
     """Whether counters can be shared, and how large ``/dev/shm`` is, which other programs may want."""
     from twinserve_server.metrics.shared_memory import SharedMemoryError, reserve  # noqa: PLC0415
 
