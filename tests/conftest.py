@@ -56,8 +56,9 @@ def missing_tools() -> dict[str, str]:
 
 
 def pytest_configure() -> None:
-    """A job in the background of a shell ignores SIGINT, and so would every program that the tests interrupt."""
+    """A job in the background ignores SIGINT, under nohup SIGHUP, and so would every program that is tested."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -54,12 +54,12 @@ def test_a_server_that_does_not_start_is_quoted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "text"),
     [
-        ("8502", "no metrics address"),
-        ("http://127.0.0.1:http", "no metrics address"),
-        ("http://[::1", "no metrics address"),
-        ("http://:8502", "no metrics address"),
+        ("8502", "is not a metrics address"),
+        ("http://127.0.0.1:http", "is not a metrics address"),
+        ("http://[::1", "is not a metrics address"),
+        ("http://:8502", "is not a metrics address"),
         ("http://127.0.0.1:1", "could not be read"),
-        ("http://127.0.0.1:99999", "no metrics address"),
+        ("http://127.0.0.1:99999", "is not a metrics address"),
         ("http://in valid/", "could not be read"),
     ],
 )
