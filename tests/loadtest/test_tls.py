@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -88,14 +89,15 @@ def test_compare(
 ) -> None:
     sizes = Sizes(single_stream_s=0.02, server_s=0.05, offline_s=0.02, images_per_request=16)
 
-    def run_shortly(order: CompareOrder) -> int:
+    def run_shortly(order: CompareOrder, *rest: Any) -> int:
         settings = replace(order.settings, seconds=4.0, least_units=2, sizes=sizes)
-        return run_compare(replace(order, settings=settings))
+        return run_compare(replace(order, settings=settings), *rest)
 
     monkeypatch.setattr("twinserve_loadtest.commands.outcome.run_compare", run_shortly)
     output = tmp_path / "compare.json"
     options = ["--target", tls_server.target, "--models", str(tiny_models), "--output", str(output), "--quick"]
     result = CliRunner().invoke(compare_command.app, ["fp32", "int8", *options, *flags(certificates)])
+    assert isinstance(result.exception, SystemExit | None), repr(result.exception)
     assert result.exit_code != NO_VERDICT, result.output
     assert set(read_record(output).model.variants) == {"fp32", "int8"}
 
