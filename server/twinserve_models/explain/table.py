@@ -9,20 +9,10 @@ from rich.table import Table
 from twinserve_models.explain.findings import Explanation, LayerFinding
 from twinserve_models.plots import dataset_line
 
-_HEAD = (
-    "layer",
-    "FP32 kernel",
-    "INT8 kernel",
-    "weights dB",
-    "alone dB",
-    "served dB",
-    "values",
-    "8 bits hold",
-    "saturated",
-    "lost alone",
-    "regained",
-    "FP32 costs",
-)
+# Three tables, so that each fits a terminal of 80 columns.
+_NOISE = ("layer", "weights", "alone", "served", "values", "8 bits hold", "saturated")
+_PRICE = ("layer", "lost alone", "regained", "FP32 costs")
+_KERNELS = ("layer", "FP32 kernel", "INT8 kernel")
 
 
 def show(found: Explanation, console: Console) -> None:
@@ -36,10 +26,15 @@ def show(found: Explanation, console: Console) -> None:
         highlight=False,
     )
     console.print(dataset_line(found.dataset), style="dim", highlight=False)
-    layers = Table(*_HEAD, caption=f"Signal to noise in dB, accuracy in points, times of a batch of {found.batch}")
+    noise = Table(*_NOISE, title="Noise: signal to noise in dB")
+    price = Table(*_PRICE, title=f"Price: accuracy in points, time of a batch of {found.batch}")
+    kernels = Table(*_KERNELS, title="What executed each layer")
     for layer in found.layers:
-        layers.add_row(*map(escape, _cells(layer)))
-    console.print(layers)
+        noise.add_row(*map(escape, _noise(layer)))
+        price.add_row(*map(escape, _price(layer)))
+        kernels.add_row(*map(escape, (layer.name, layer.float_kernel, layer.integer_kernel)))
+    for table in (noise, price, kernels):
+        console.print(table)
     if found.sweep:
         sweep = Table(
             "calibrator", "images", "right, %", "as FP32, %", "scores dB", title="Activations calibrated anew"
@@ -52,20 +47,24 @@ def show(found: Explanation, console: Console) -> None:
         console.print(f"- {escape(sentence)}", highlight=False)
 
 
-def _cells(layer: LayerFinding) -> list[str]:
-    more = f"{layer.float_bytes / 1024:,.0f} KB"
-    if layer.float_us is not None and layer.integer_us is not None:
-        more += f", {layer.float_us - layer.integer_us:+,.0f} µs"
+def _noise(layer: LayerFinding) -> list[str]:
     return [
         layer.name,
-        layer.float_kernel,
-        layer.integer_kernel,
         _number(layer.weights_db, ".1f"),
         _number(layer.alone_db, ".1f"),
         f"{layer.served_db:.1f}",
         f"{layer.seen[0]:.3g}..{layer.seen[1]:.3g}",
         "" if layer.kept is None else f"{layer.kept[0]:.3g}..{layer.kept[1]:.3g}",
         _number(layer.saturated, ".2%"),
+    ]
+
+
+def _price(layer: LayerFinding) -> list[str]:
+    more = f"{layer.float_bytes / 1024:,.0f} KB"
+    if layer.float_us is not None and layer.integer_us is not None:
+        more += f", {layer.float_us - layer.integer_us:+,.0f} µs"
+    return [
+        layer.name,
         _number(layer.lost_points, ".2f"),
         _number(layer.regained_points, ".2f"),
         more if layer.in_integers else "is in FP32",
