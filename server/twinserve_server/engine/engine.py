@@ -87,7 +87,7 @@ class Call:
         #: "named", "split" or "shadow".
         self.route = ROUTES[reason]
         self.request_id = request_id
-        #: The signed answer, which follows the request id where the caller reads it; None: the caller chose the id.
+        #: The signed answer; None: the caller chose the id.
         self.receipt: str | None = ""
         self.started_ns = time.monotonic_ns()
         self.total_ns = 0
@@ -97,6 +97,11 @@ class Call:
         self.owner: Any = None
         #: What a hook wants to find again when the call ends.
         self.note: Any = None
+
+    @property
+    def answer_id(self) -> str:
+        """The request id as the caller reads it: the signed answer, if there is one, follows the name."""
+        return self.request_id + (self.receipt or "")
 
 
 #: Told of every call when it is routed and when it has ended, and of every judgement.

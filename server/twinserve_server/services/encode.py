@@ -39,7 +39,7 @@ _TIMING_LENGTH: Final = _TIMING.size - 2
 def encode_answer(call: Call, job: Job) -> bytes:
     """The wire bytes of the ``PredictResponse`` of a call that ended well."""
     version, probabilities = call.served.version, job.probabilities
-    request_id = (call.request_id + (call.receipt or "")).encode()
+    request_id = call.answer_id.encode()
     return b"".join(
         (
             _head(
@@ -96,7 +96,8 @@ def encode_stream_error(error: TwinserveError, request_id: str) -> bytes:
     return predict_pb2.PredictStreamResponse(error=found).SerializeToString()
 
 
-_ROUTES: Final = {"named": predict_pb2.ROUTE_NAMED, "split": predict_pb2.ROUTE_SPLIT}
+#: The contract's number of each way in which a call met its variant.
+ROUTES: Final = {"named": predict_pb2.ROUTE_NAMED, "split": predict_pb2.ROUTE_SPLIT}
 #: The length and the one varint of a single class below 128.
 _ONE_CLASS: Final = tuple(bytes((1, index)) for index in range(0x80))
 
@@ -115,7 +116,7 @@ def _head(
             sha256=sha256,
             manifest_digest=manifest_digest(manifest_json),
         ),
-        route=_ROUTES[path],
+        route=ROUTES[path],
     )
     return fields.SerializeToString() + _TAG_CLASSES
 

@@ -17,13 +17,13 @@ from twinserve_server.engine.job import Job
 from twinserve_server.engine.layout import Array, Layout
 from twinserve_server.errors import InvalidInputError, shown
 from twinserve_server.services.decode import Items, Limits, check_values, decode_input
+from twinserve_server.services.encode import ROUTES
 
 #: The contract's number of each datatype, and the other way round.
 NUMBERS: Final[dict[DataType, predict_pb2.DataType.ValueType]] = {
     name: predict_pb2.DataType.Value(f"DATA_TYPE_{name}") for name in DATATYPES
 }
 _NAMES: Final[dict[int, DataType]] = {number: name for name, number in NUMBERS.items()}
-_ROUTES: Final = {"named": predict_pb2.ROUTE_NAMED, "split": predict_pb2.ROUTE_SPLIT}
 
 
 def decode_request(
@@ -129,7 +129,7 @@ def encode_tensors(call: Call, job: Job) -> bytes:
             postprocess_ns=job.postprocess_ns,
         ),
         request_id=call.request_id,
-        route=_ROUTES[call.route],
+        route=ROUTES[call.route],
     )
     for spec, array in outputs_of(call, job):
         response.outputs[spec.name].CopyFrom(

@@ -39,7 +39,7 @@ def encode_response(call: Call, job: Job, name: str, wanted: tuple[WantedOutput,
         wanted: the outputs, in order.
     """
     version = call.served.version
-    request_id = (call.request_id + (call.receipt or "")).encode()
+    request_id = call.answer_id.encode()
     contents = [_contents(output, job, version.classes, version.labels) for output in wanted]
     return b"".join(
         (
