@@ -82,6 +82,9 @@ def sweep(
         window_ms: milliseconds of each of the three measurements of a step.
         shape: of the input where the model leaves one open, as perf_analyzer's ``--shape``.
 
+    Returns:
+        One row a step, in the order of the sweep.
+
     Raises:
         PerfAnalyzerError: it is not installed, failed, or left a step out.
     """
@@ -114,7 +117,8 @@ def sweep(
 def _read(table: Path) -> list[Row]:
     with table.open(newline="") as lines:
         found = list(csv.DictReader(lines))
-    return [
+    # The table is sorted by latency, not by what was asked for.
+    rows = [
         Row(
             float(row.get("Concurrency") or row["Request Rate"]),
             float(row["Inferences/Second"]),
@@ -125,6 +129,7 @@ def _read(table: Path) -> list[Row]:
         )
         for row in found
     ]
+    return sorted(rows, key=lambda row: row.asked)
 
 
 def _libraries() -> list[str]:
