@@ -1,4 +1,4 @@
-"""``twinserve models``: build, list, show, bench and explain the artefacts."""
+"""``twinserve models``: build, list, show, bench, explain and import the artefacts."""
 
 from __future__ import annotations
 
@@ -7,10 +7,19 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Build, list, show, bench and explain the models.")
+app = typer.Typer(no_args_is_help=True, help="Build, list, show, bench, explain and import the models.")
 
 Models = Annotated[Path, typer.Option("--models", help="Model folder.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
+VariantName = Annotated[str, typer.Option("--variant", help="The variant's name.")]
+Classifier = Annotated[
+    bool,
+    typer.Option(
+        "--classifier",
+        help="Its one output holds scores of classes: answer labels and probabilities, as `twinserve compare` needs. "
+        "[default: answer the tensors as they are]",
+    ),
+]
 
 
 @app.command(
@@ -136,12 +145,12 @@ def import_mar(
     shape: Annotated[str, typer.Option(help="Of one item, without the batch.", metavar="N,N,...")],
     datatype: Annotated[str, typer.Option(help="What the file takes: FP32 or UINT8.")] = "FP32",
     name: Annotated[str, typer.Option(help="The model's name. [default: the archive's]")] = "",
-    variant: Annotated[str, typer.Option(help="The variant's name.")] = "fp32",
+    variant: VariantName = "fp32",
     models: Models = Path("models"),
     as_json: Json = False,
 ) -> None:
     """Make a model folder of a TorchServe archive; say what of it is not carried over."""
-    from twinserve_models.commands import import_archive as run
+    from twinserve_models.importing.command import import_mar as run
 
     sides = shape.replace("x", ",").split(",")
     if not all(side.strip().isdigit() and int(side) > 0 for side in sides):
@@ -149,3 +158,52 @@ def import_mar(
     if datatype not in ("FP32", "UINT8"):
         raise typer.BadParameter(f"{datatype!r} is not FP32 or UINT8", param_hint="--datatype")
     raise typer.Exit(run(archive, models, [int(side) for side in sides], datatype, name, variant, as_json=as_json))
+
+
+@app.command(
+    "import-triton",
+    epilog="""
+Examples:
+
+  twinserve models import-triton model_repository                    every model in it, with the variant fp32
+
+  twinserve models import-triton model_repository --model digits_int8 --name digits --variant int8 --classifier
+""",
+)
+def import_triton(
+    repository: Annotated[Path, typer.Argument(help="The repository: REPOSITORY/<model>/config.pbtxt.")],
+    only: Annotated[str, typer.Option("--model", help="Import this one. [default: all]")] = "",
+    name: Annotated[str, typer.Option(help="The model's name here. [default: as it is there]")] = "",
+    variant: VariantName = "fp32",
+    classifier: Classifier = False,
+    models: Models = Path("models"),
+    as_json: Json = False,
+) -> None:
+    """Make model folders of a Triton repository (PyTorch and ONNX Runtime backends); say what is not carried over."""
+    from twinserve_models.importing.command import import_triton as run
+
+    raise typer.Exit(run(repository, models, only, name, variant, scores=classifier, as_json=as_json))
+
+
+@app.command(
+    "import-mlserver",
+    epilog="""
+Examples:
+
+  twinserve models import-mlserver models/digits/model-settings.json
+
+  twinserve models import-mlserver models/digits --classifier --variant int8
+""",
+)
+def import_mlserver(
+    settings: Annotated[Path, typer.Argument(help="model-settings.json, or the folder that holds it.")],
+    name: Annotated[str, typer.Option(help="The model's name here. [default: as it is there]")] = "",
+    variant: VariantName = "fp32",
+    classifier: Classifier = False,
+    models: Models = Path("models"),
+    as_json: Json = False,
+) -> None:
+    """Make a model folder of an MLServer model whose file is TorchScript or ONNX; say what is not carried over."""
+    from twinserve_models.importing.command import import_mlserver as run
+
+    raise typer.Exit(run(settings, models, name, variant, scores=classifier, as_json=as_json))

@@ -16,7 +16,6 @@ from twinserve_host.files import FileError, check_writable, write_file
 from twinserve_models.bench import PUBLISHED_ROWS, Bench, bench_models, read_testset, steps
 from twinserve_models.budget import TRAINING_SECONDS, Reduction
 from twinserve_models.build import MODEL, build_models
-from twinserve_models.import_mar import ImportModelError, import_mar
 from twinserve_models.mnist_files import DataError
 from twinserve_models.plots import dataset_line, draw_plots
 from twinserve_server.artefact.files import read_artefact
@@ -235,25 +234,6 @@ def bench_table(found: Bench) -> Table:
         )
         table.add_row(f"published {published.variant}", *cells, style="dim")
     return table
-
-
-def import_archive(
-    archive: Path, models: Path, shape: list[int], datatype: str, name: str, variant: str, *, as_json: bool
-) -> int:
-    """0: imported; 1: it cannot be."""
-    try:
-        found = import_mar(archive, models, shape, datatype, name, variant)
-    except ArtefactError as error:
-        return _fail(error.message)
-    except (ImportModelError, FileError) as error:
-        return _fail(str(error))
-    if as_json:
-        print(json.dumps({"folder": str(found.folder), "model": found.model, "left_out": found.left_out}))
-        return 0
-    console.print(f"{found.folder} is ready; `twinserve serve --models {models}` serves it.", highlight=False)
-    for line in found.left_out:
-        console.print(f"not carried over: {line}", highlight=False, markup=False)
-    return 0
 
 
 def _find(models: Path, model: str) -> ModelVersion:

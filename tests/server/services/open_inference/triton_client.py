@@ -61,6 +61,17 @@ def infer(client: Any, model: str, pixels: Any, **options: Any) -> Any:
     return _values(client.infer(model, [_input(pixels)], **options))
 
 
+def infer_floats(client: Any, model: str, version: str, inputs: dict[str, Any], output: str) -> Any:
+    """One request of named tensors in floats, which asks for one output by its name."""
+    tensors = []
+    for name, values in inputs.items():
+        array = np.asarray(values, np.float32)
+        tensors.append(triton.InferInput(name, list(array.shape), "FP32"))
+        tensors[-1].set_data_from_numpy(array)
+    answer = client.infer(model, tensors, version, outputs=[triton.InferRequestedOutput(output)])
+    return answer.as_numpy(output).tolist()
+
+
 def count_right(client: Any, model: str, testset: str, batch: int = 50) -> int:
     """How many images of a test set file get their label as the most probable class."""
     with np.load(testset) as held:

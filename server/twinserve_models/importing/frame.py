@@ -1,0 +1,165 @@
+"""What every import shares: what was read, once checked as the server checks it, becomes a model folder."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from twinserve_host.files import write_file
+from twinserve_models.export import SUFFIXES
+from twinserve_server.artefact.files import sha256_of
+from twinserve_server.artefact.manifest import MANIFEST_NAME, read_manifest
+from twinserve_server.artefact.schema import SCHEMA_VERSION, schema, validate_manifest
+from twinserve_server.errors import ArtefactError
+from twinserve_server.model.forward import Forward
+from twinserve_server.model.tensor_forward import TensorForward
+
+#: Of so many items the forward pass is tried, where the model takes so many.
+_TRIED: Final = 2
+
+
+class ImportModelError(Exception):
+    """It cannot be imported; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a foreign form says of one model, in the words of a manifest.
+
+    Attributes:
+        where: what it was read from, for messages.
+        model: its name here.
+        version: its version here, a number.
+        description: one sentence.
+        data: the artefact's bytes.
+        runtime: torchscript or onnx.
+        inputs, outputs, output: as the manifest has them.
+        max_batch_size: of a forward pass; 0: not stated.
+        serve: flags of ``twinserve serve`` that stand for settings which no manifest holds.
+        left_out: what has no counterpart, in words.
+    """
+
+    where: str
+    model: str
+    version: str
+    description: str
+    data: bytes
+    runtime: str
+    inputs: list[dict[str, Any]]
+    outputs: list[dict[str, Any]]
+    output: dict[str, Any]
+    max_batch_size: int = 0
+    serve: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """A model folder that was made, and what of the source is not in it (see :class:`Source`)."""
+
+    folder: Path
+    model: str
+    serve: list[str]
+    left_out: list[str]
+
+
+def check_name(option: str, word: str) -> None:
+    """Check a name of a model or a variant, given by ``option``; it becomes the name of a folder or a file.
+
+    Raises:
+        ImportModelError: it is none that a manifest may hold.
+    """
+    if not re.search(schema()["$defs"]["name"]["pattern"].replace("$", r"\Z"), word):
+        raise ImportModelError(f"{option}: {word!r} is no name here; use a-z, 0-9, '.', '_' and '-', 64 at most")
+
+
+def read_file(path: Path) -> bytes:
+    """An artefact, or what lies beside it.
+
+    Raises:
+        ImportModelError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ImportModelError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+def write_models(sources: list[Source], models: Path, variant: str) -> list[Imported]:
+    """Write ``models/<model>/<version>`` for every source, each with one variant; all of them or none.
+
+    Raises:
+        ImportModelError: a name is taken or none, or the server would refuse the model.
+        FileError: a file cannot be written.
+        OSError: the model folder cannot be.
+    """
+    check_name("--variant", variant)
+    for source in sources:
+        check_name("--name", source.model)
+        if (models / source.model).exists():
+            raise ImportModelError(
+                f"{models / source.model}: is there already; give another name with --name, or remove it"
+            )
+    with _scratch(models) as scratch:
+        for source in sources:
+            _write(source, scratch / source.model / source.version, variant)
+        for source in sources:
+            (scratch / source.model).rename(models / source.model)
+    return [
+        Imported(models / source.model / source.version, source.model, source.serve, source.left_out)
+        for source in sources
+    ]
+
+
+def _write(source: Source, folder: Path, variant: str) -> None:
+    path = folder / f"{variant}{SUFFIXES[source.runtime]}"
+    write_file(path, source.data)
+    entry = {
+        "file": path.name,
+        "runtime": source.runtime,
+        "device": "cpu",
+        "sha256": sha256_of(path),
+        "bytes": len(source.data),
+        **({"max_batch_size": source.max_batch_size} if source.max_batch_size else {}),
+    }
+    manifest = {
+        "schema_version": SCHEMA_VERSION,
+        "model": source.model,
+        "version": source.version,
+        "description": source.description,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "inputs": source.inputs,
+        "outputs": source.outputs,
+        "output": source.output,
+        "variants": {variant: entry},
+    }
+    try:
+        validate_manifest(manifest, source.where)
+        write_file(folder / MANIFEST_NAME, json.dumps(manifest, indent=2) + "\n")
+        version = read_manifest(folder)
+        forward = Forward if version.signature is None else TensorForward
+        forward(version, version.variants[variant], 1, min(_TRIED, source.max_batch_size or _TRIED))
+    except ArtefactError as error:
+        # The scratch folder is gone when this is read.
+        said = error.message.replace(f"{path}: ", "").replace(f"{folder / MANIFEST_NAME}: ", "")
+        raise ImportModelError(f"{source.where}: {said.removeprefix(f'{source.where}: ')}") from None
+
+
+@contextmanager
+def _scratch(models: Path) -> Iterator[Path]:
+    """A folder inside ``models``, where no server looks for manifests; an empty ``models`` is removed in the end."""
+    models.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(dir=models, prefix=".importing-") as scratch:
+            yield Path(scratch)
+    finally:
+        with contextlib.suppress(OSError):  # something is in it
+            models.rmdir()
