@@ -24,8 +24,7 @@ def models(settings: ServerSettings, libraries: Mapping[str, dict[str, Any]]) ->
         settings: of the server.
         libraries: by module name, the facts that were found about them.
     """
-    from twinserve_server.artefact.manifest import read_manifest  # noqa: PLC0415
-    from twinserve_server.artefact.repository import find_versions  # noqa: PLC0415
+    from twinserve_server.artefact.repository import find_versions, read_version  # noqa: PLC0415
     from twinserve_server.errors import ArtefactError, TwinserveError  # noqa: PLC0415
     from twinserve_server.serve import nothing_in  # noqa: PLC0415
     from twinserve_server.supervisor.plan import make_plan  # noqa: PLC0415
@@ -40,9 +39,9 @@ def models(settings: ServerSettings, libraries: Mapping[str, dict[str, Any]]) ->
     wrong, versions = [], {}
     for name, numbers in folders.items():
         try:
-            versions[name] = read_manifest(numbers[0])
+            versions[name] = read_version(numbers[0], settings.model_key)
         except ArtefactError as error:
-            advice = "correct the manifest, or build the model again"
+            advice = "correct it, or build the model again"
             wrong.append(Finding(f"model {name}", "fault", error.message, advice))
     served: dict[str, ModelVersion] = versions
     if not wrong:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from twinserve_server.artefact.manifest import MANIFEST_NAME, ModelVersion, read_manifest
+from twinserve_server.artefact.signing import verify_signature
 from twinserve_server.errors import ArtefactError
 
 
@@ -26,11 +27,15 @@ def is_version(name: str) -> bool:
     return len(name) <= 9 and name.isascii() and name.isdigit()
 
 
-def load_repository(root: Path) -> dict[str, ModelVersion]:
+def load_repository(root: Path, key: Path | None = None) -> dict[str, ModelVersion]:
     """The greatest version of every model under ``root``.
 
+    Args:
+        root: the model folder.
+        key: the public key that they must be signed with; None: signatures are not looked at.
+
     Raises:
-        ArtefactError: ``root`` is not a folder, holds no model, or a manifest is wrong.
+        ArtefactError: ``root`` is not a folder, holds no model, a manifest is wrong, or a signature does not hold.
     """
     build = f"`twinserve models build --models {root}`"
     if not root.exists():
@@ -45,7 +50,19 @@ def load_repository(root: Path) -> dict[str, ModelVersion]:
             f"model folder {root}: holds no <model>/<version>/{MANIFEST_NAME} ({_found(root)}); "
             f"name another folder, or build models there with {build}"
         )
-    return {model: read_manifest(folders[0]) for model, folders in versions.items()}
+    return {model: read_version(folders[0], key) for model, folders in versions.items()}
+
+
+def read_version(folder: Path, key: Path | None) -> ModelVersion:
+    """The version in ``folder``; with a ``key`` it must be signed.
+
+    Raises:
+        ArtefactError: its manifest is wrong, or its signature does not hold.
+    """
+    version = read_manifest(folder)
+    if key is not None:
+        verify_signature(folder, version.manifest_json, key)
+    return version
 
 
 def _found(root: Path) -> str:

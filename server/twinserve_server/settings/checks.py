@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from pathlib import Path
 
 
 def one_gateway_off_linux(count: int) -> None:
@@ -48,3 +49,13 @@ def native_is_installed(transport: str) -> None:
     """The native transport is an extra."""
     if transport == "native" and importlib.util.find_spec("pygrpc_native") is None:
         raise ValueError("pygrpc-native is not installed: pip install 'twinserve[native]'")
+
+
+def model_signing_is_installed(key: Path | None) -> None:
+    """What checks signatures is an extra."""
+    if key is None:
+        return
+    if importlib.util.find_spec("model_signing") is None:
+        raise ValueError("model-signing is not installed: pip install 'twinserve[signing]'")
+    if not key.is_file():
+        raise ValueError(f"{key}: is not there")

@@ -46,6 +46,9 @@ class ServerSettings:
         "", "Answers requests that name no model.", shown="the only one, or the first", panel=MODELS
     )
     variants: Names = setting([], "Serve only these variants.", shown="all", metavar="A,B", panel=MODELS)
+    model_key: Annotated[Path | None, Check(checks.model_signing_is_installed)] = setting(
+        None, "Serve only models signed for this public key (PEM), by model-signing.", panel=MODELS
+    )
     build: bool = setting(True, "Build the MNIST models when there are none yet and no folder is named.", panel=MODELS)
 
     host: str = setting("127.0.0.1", "Address to listen on.", panel=NETWORK)

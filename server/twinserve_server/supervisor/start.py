@@ -63,7 +63,7 @@ async def run_server(
         StartError: a port is taken, or a process cannot start.
         ProfileError: the edge profile is asked for and cannot be had.
     """
-    versions = load_repository(settings.model_folder)
+    versions = load_repository(settings.model_folder, settings.model_key)
     if settings.ready_file is not None:
         check_ready_file(settings.ready_file)
     stop, force = asyncio.Event(), asyncio.Event()
@@ -178,7 +178,7 @@ async def explain(settings: ServerSettings, on_progress: Callable[[int, int], No
     Raises:
         ArtefactError, OptionError, StartError: see :func:`run_server`.
     """
-    versions = load_repository(settings.model_folder)
+    versions = load_repository(settings.model_folder, settings.model_key)
     with address_space() as space:
         plan = make_plan(settings, versions, space)
         if plan.profile.edge:
@@ -197,7 +197,7 @@ def plan_of(settings: ServerSettings) -> Plan:
     Raises:
         ArtefactError, OptionError, ProfileError: see :func:`run_server`.
     """
-    return make_plan(settings, load_repository(settings.model_folder), "")
+    return make_plan(settings, load_repository(settings.model_folder, settings.model_key), "")
 
 
 def reserve_port(option: str, host: str, port: int) -> socket.socket:
