@@ -47,7 +47,7 @@ def main() -> int:
                 for transport in arguments.transports.split(","):
                     flags = ("--variants", "fp32,int8", "--transport", transport)
                     with twinserve(arguments.models, *flags) as server:
-                        idle = f"{sum(pss_mib(server.pid).values()):.0f}"
+                        idle = f"{pss_mib(server.pid):.0f}"
                         for variant in VARIANTS:
                             tests.check(server.port, variant)
                             message = tests.request(variant).SerializeToString()

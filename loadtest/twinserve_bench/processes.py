@@ -14,7 +14,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_ROLES = {"twinserve_server.gateway": "gateway", "twinserve_server.model": "model", "twinserve_server": "supervisor"}
+from twinserve_server.host.memory import cpu_seconds as process_cpu_seconds
+from twinserve_server.host.memory import resident_bytes
+
+#: What tells of a command line which process it is; the first that fits.
+_ROLES = {
+    "twinserve_server.gateway": "gateway",
+    "twinserve_server.model": "model",
+    "--profile\0edge": "edge",
+    "twinserve_server": "supervisor",
+    "multiprocessing.spawn": "gateway",
+    "noop_server": "supervisor",
+}
 #: Above this many runnable processes a core, the figures are no measurement.
 QUIET_LOAD_PER_CORE = 1.5
 
@@ -58,6 +69,18 @@ def twinserve(models: Path, *flags: str) -> Iterator[Running]:
             end(process)
 
 
+def idle_memory(models: Path) -> dict[str, dict[str, tuple[float, float]]]:
+    """What a server with both variants holds once it is ready, by profile: see :func:`memory_mib`.
+
+    Each is alone: beside another server, its PSS would leave half of every shared library to that one.
+    """
+    found = {}
+    for profile in ("isolated", "edge"):
+        with twinserve(models, "--variants", "fp32,int8", "--profile", profile) as server:
+            found["default" if profile == "isolated" else profile] = memory_mib(server.pid)
+    return found
+
+
 @contextlib.contextmanager
 def noop(processes: int) -> Iterator[Running]:
     """The no-op grpc.aio server."""
@@ -95,30 +118,34 @@ def tree(pid: int) -> list[int]:
     return found
 
 
-def pss_mib(pid: int) -> dict[str, float]:
-    """Resident memory (PSS, MiB) of ``pid`` and its descendants, by what each runs."""
-    found: dict[str, float] = {}
+def memory_mib(pid: int) -> dict[str, tuple[float, float]]:
+    """Resident memory (PSS and RSS, MiB) of ``pid`` and its descendants, by what each runs and its PID."""
+    found: dict[str, tuple[float, float]] = {}
     for one in tree(pid):
         with contextlib.suppress(OSError):
-            words = Path(f"/proc/{one}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            rollup = Path(f"/proc/{one}/smaps_rollup").read_text()
-            kib = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
-            name = next((part for part in words.split() if "." in part and "/" not in part), words[:40])
-            found[f"{name} [{one}]"] = kib / 1024
+            resident = resident_bytes(one)
+            found[f"{_role(one)} [{one}]"] = (resident.pss / 2**20, resident.rss / 2**20)
     return found
+
+
+def pss_mib(pid: int) -> float:
+    """Resident memory (PSS, MiB) of ``pid`` and its descendants."""
+    return sum(pss for pss, _ in memory_mib(pid).values())
 
 
 def cpu_seconds(pid: int) -> dict[str, float]:
-    """CPU seconds so far of ``pid`` and its descendants, by what they run: gateway, model, supervisor, other."""
+    """CPU seconds so far of ``pid`` and its descendants, by role: gateway, model, supervisor, edge, other."""
     found: dict[str, float] = {}
     for one in tree(pid):
         with contextlib.suppress(OSError):
-            words = Path(f"/proc/{one}/cmdline").read_bytes().decode(errors="replace")
-            fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
-            role = next((role for part, role in _ROLES.items() if part in words), "other")
-            spent = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-            found[role] = found.get(role, 0.0) + spent
+            role = _role(one)
+            found[role] = found.get(role, 0.0) + process_cpu_seconds(one)
     return found
+
+
+def _role(pid: int) -> str:
+    words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+    return next((role for part, role in _ROLES.items() if part in words), "other")
 
 
 def affinity() -> list[int]:

@@ -5,6 +5,7 @@ measured in turn, round after round, so that a slow minute of the machine hits e
 their spread, and targets are ratios within a round. Examples:
 
     python -m twinserve_bench.run                 about ten minutes
+    python -m twinserve_bench.run --only edge,native
     python -m twinserve_bench.run --quick         one round of short runs: does everything work?
     python -m twinserve_bench.run --no-profile    does not ask py-spy where a request's time goes
 """
@@ -29,14 +30,31 @@ from rich.progress import Progress
 from twinserve_bench.h2load import LoadError, drive
 from twinserve_bench.health_probe import health_under_load
 from twinserve_bench.messages import TestSet
-from twinserve_bench.processes import Running, affinity, busy_warning, ensure_models, noop, pss_mib, twinserve
-from twinserve_bench.table import Figures, Target, figures_table, profile_table, targets_table
+from twinserve_bench.processes import Running, affinity, busy_warning, ensure_models, idle_memory, noop, twinserve
+from twinserve_bench.table import (
+    Figures,
+    Target,
+    cpu_table,
+    figures_table,
+    memory_table,
+    profile_table,
+    targets_table,
+)
 from twinserve_bench.where_time_goes import ProfileError, where_time_goes
 from twinserve_loadtest.generate.generator import LoadGenerator
 from twinserve_loadtest.generate.spec import BlockSpec
 from twinserve_loadtest.record.stamp import read_stamp
 from twinserve_loadtest.record.testset import load_test_set
 
+#: The forms of the server, and how each is started; beside them, the no-op server.
+ARMS: dict[str, tuple[str, ...]] = {
+    "aio": ("--transport", "aio"),
+    "fast": ("--transport", "fast"),
+    "native": ("--transport", "native", "--gateways", "1"),
+    "edge": ("--profile", "edge", "--gateways", "1"),
+}
+#: Those that are held against every bound; of the others, single images are measured.
+THOROUGHLY = ("aio", "fast")
 IN_FLIGHT = (1, 8, 16, 32, 64, 128)
 #: An open loop that sends later than this is none. Not relative to the latency: a late client inflates that, too.
 LATEST_US = 1000.0
@@ -49,23 +67,26 @@ console = Console(stderr=True)
 class Bench:
     """One run: servers, figures, progress."""
 
-    def __init__(self, models: Path, seconds: float, gateways: int) -> None:
+    def __init__(self, models: Path, seconds: float, gateways: int, only: set[str]) -> None:
+        """``only``: the arms to measure; none named: all."""
         self.models = models
         self.seconds = seconds
         self.gateways = gateways
         self.figures = Figures()
         self.tests = TestSet(models)
+        self.arms = {name: flags for name, flags in ARMS.items() if not only or name in only}
+        self.noop = not only or "noop" in only
+        self.thoroughly = [name for name in THOROUGHLY if name in self.arms]
         self.servers: dict[str, Running] = {}
+        #: CPU µs a request with 64 single INT8 images in flight, by arm and process.
+        self.cpu_us: dict[str, dict[str, list[float]]] = {}
 
     def start(self, stack: contextlib.ExitStack) -> None:
         """Start every server, and see that each answers rightly."""
         flags = ["--variants", "fp32,int8", "--gateways", str(self.gateways)]
-        self.servers["noop"] = stack.enter_context(noop(self.gateways))
-        for name, more in (
-            ("aio", ["--transport", "aio"]),
-            ("fast", ["--transport", "fast"]),
-            ("native", ["--transport", "native", "--gateways", "1"]),
-        ):
+        if self.noop:
+            self.servers["noop"] = stack.enter_context(noop(self.gateways))
+        for name, more in self.arms.items():
             self.servers[name] = stack.enter_context(twinserve(self.models, *flags, *more))
             for variant in ("fp32", "int8"):
                 self.tests.check(self.servers[name].port, variant)
@@ -73,15 +94,14 @@ class Bench:
     def round(self, progress: Progress) -> None:
         """Measure everything once."""
         steps: list[partial[None]] = [
-            *(partial(self.unary, "noop", "int8", n, 1) for n in IN_FLIGHT),
-            *(partial(self.unary, name, "int8", n, 1) for name in ("aio", "fast", "native") for n in IN_FLIGHT),
-            *(partial(self.unary, name, "fp32", n, 1) for name in ("aio", "fast", "native") for n in (1, 64)),
-            *(partial(self.unary, name, variant, 4, 64) for name in ("aio", "fast") for variant in ("fp32", "int8")),
-            *(partial(self.stream, name, "int8") for name in ("aio", "fast")),
-            *(partial(self.locust, name, "int8", n) for name in ("aio", "fast") for n in (1, 64)),
-            *(partial(self.bare, variant) for variant in ("fp32", "int8")),
-            *(partial(self.open_loop, name, "int8") for name in ("aio", "fast")),
-            *(partial(self.health, name, n) for name in ("aio", "fast") for n in HEALTH_IN_FLIGHT),
+            *(partial(self.unary, name, "int8", n, 1) for name in self.servers for n in IN_FLIGHT),
+            *(partial(self.unary, name, "fp32", n, 1) for name in self.arms for n in (1, 64)),
+            *(partial(self.unary, name, variant, 4, 64) for name in self.thoroughly for variant in ("fp32", "int8")),
+            *(partial(self.stream, name, "int8") for name in self.thoroughly),
+            *(partial(self.locust, name, "int8", n) for name in self.thoroughly for n in (1, 64)),
+            *(partial(self.bare, variant) for variant in ("fp32", "int8") if self.thoroughly),
+            *(partial(self.open_loop, name, "int8") for name in self.thoroughly),
+            *(partial(self.health, name, n) for name in self.thoroughly for n in HEALTH_IN_FLIGHT),
         ]
         task = progress.add_task("measuring", total=len(steps))
         for step in steps:
@@ -102,6 +122,8 @@ class Bench:
         if in_flight == 64 and images == 1:
             for role, spent in load.cpu_us.items():
                 self.figures.add(f"{label}, {in_flight} in flight: CPU µs a request, {role}", spent)
+                if variant == "int8":
+                    self.cpu_us.setdefault(name, {}).setdefault(role, []).append(spent)
 
     def stream(self, name: str, variant: str) -> None:
         """Bidirectional streams, 64 images in flight in all."""
@@ -164,7 +186,7 @@ class Bench:
 
         best_bare = max((f"bare fp32, batch {size}: images/s" for size in (1, 8, 32, 64, 128)), key=figures.median)
         rows = []
-        for name in ("aio", "fast"):
+        for name in self.thoroughly:
             rows += [
                 Target(
                     f"{name}: int8 unary, 64 in flight / no-op grpc.aio",
@@ -205,11 +227,11 @@ class Bench:
                     figures.ratio(f"{name} fp32, 1 in flight: p50 µs", f"{name} int8, 1 in flight: p50 µs"),
                 ),
             ]
-        for name in ("aio", "fast"):
+        for name in self.thoroughly:
             load = f"{name} int8, Poisson at half its peak"
             ratios = figures.ratio(f"{load}: p99 µs", f"{load}: p50 µs")
             rows.append(Target(f"{name}: int8 p99 / p50, Poisson at half its peak", 4.0, False, ratios))
-        for name in ("aio", "fast"):
+        for name in self.thoroughly:
             for in_flight in HEALTH_IN_FLIGHT:
                 label = f"{name}, Health/Check with {in_flight} INT8 in flight"
                 times = [value / 1000 for value in figures.values.get(f"{label}: p99 µs", [])]
@@ -224,27 +246,31 @@ def main() -> int:
     parser.add_argument("--rounds", "--repeats", type=int, default=3, dest="repeats")
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
     parser.add_argument("--gateways", type=int, default=2)
+    parser.add_argument("--only", default="", help=f"which arms, of noop,{','.join(ARMS)}; the default is all")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--profile", action=argparse.BooleanOptionalAction, default=True, help="profile with py-spy")
     parser.add_argument("--output", type=Path, default=Path("bench-results"))
     arguments = parser.parse_args()
+    only = set(filter(None, arguments.only.split(",")))
+    if unknown := only - {"noop", *ARMS}:
+        parser.error(f"--only: {', '.join(sorted(unknown))} is not among noop, {', '.join(ARMS)}")
     try:
         ensure_models(arguments.models)
     except subprocess.CalledProcessError as error:
         return int(error.returncode)
     repeats, seconds = (1, 1.0) if arguments.quick else (arguments.repeats, arguments.seconds)
     load_before = os.getloadavg()[0]
-    bench = Bench(arguments.models, seconds, arguments.gateways)
+    bench = Bench(arguments.models, seconds, arguments.gateways, only)
     try:
+        memory = idle_memory(arguments.models)
         with contextlib.ExitStack() as stack, Progress(console=console) as progress:
             bench.start(stack)
-            memory = {name: pss_mib(server.pid) for name, server in bench.servers.items()}
             task = progress.add_task("rounds", total=repeats)
             for _ in range(repeats):
                 bench.round(progress)
                 progress.advance(task)
             profile = {}
-            if arguments.profile:
+            if arguments.profile and "fast" in bench.servers:
                 try:
                     profile = where_time_goes(bench.servers["fast"], bench.tests)
                 except ProfileError as error:
@@ -260,8 +286,9 @@ def main() -> int:
             f"Cores {affinity()}, {repeats} rounds of {seconds:g} s; server and generator share the cores.",
             busy_warning(load_before),
             figures_table(bench.figures),
-            targets_table(targets),
-            *(f"{name}: {sum(found.values()):.0f} MiB PSS idle: {found}" for name, found in memory.items()),
+            targets_table(targets) if targets else "",
+            f"64 single INT8 images in flight:\n\n{cpu_table(bench.cpu_us)}",
+            memory_table(memory),
             profile_table(profile) if profile else "",
         ]
     )
@@ -276,7 +303,7 @@ def main() -> int:
                 "load_average_before": load_before,
                 "figures": bench.figures.values,
                 "targets": [{**asdict(target), "reached": target.reached} for target in targets],
-                "idle_pss_mib": memory,
+                "idle_mib": memory,
                 "profile": profile,
             },
             indent=1,

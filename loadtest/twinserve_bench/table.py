@@ -68,6 +68,30 @@ def figures_table(figures: Figures) -> str:
     return "\n".join(lines)
 
 
+def cpu_table(spent: dict[str, dict[str, list[float]]]) -> str:
+    """CPU µs a request, by arm and process, every repeat of each; the sum is of medians."""
+    roles = sorted({role for found in spent.values() for role in found})
+    lines = [f"| CPU µs a request | {' | '.join(roles)} | sum |", "|---|" + "---:|" * (len(roles) + 1)]
+    for name, found in spent.items():
+        cells = [
+            f"{statistics.median(values):,.0f} ({min(values):,.0f} to {max(values):,.0f})" if values else ""
+            for values in (found.get(role, []) for role in roles)
+        ]
+        total = sum(map(statistics.median, found.values()))
+        lines.append(f"| {name} | {' | '.join(cells)} | {total:,.0f} |")
+    return "\n".join(lines)
+
+
+def memory_table(memory: dict[str, dict[str, tuple[float, float]]]) -> str:
+    """Idle memory of each arm: PSS and RSS in MiB, in all and by process."""
+    lines = ["| idle, both variants | PSS MiB | RSS MiB | PSS by process |", "|---|---:|---:|---|"]
+    for name, found in memory.items():
+        pss, rss = (sum(kind) for kind in zip(*found.values(), strict=True))
+        each = ", ".join(f"{process} {mib:.0f}" for process, (mib, _) in found.items())
+        lines.append(f"| {name} | {pss:,.0f} | {rss:,.0f} | {each} |")
+    return "\n".join(lines)
+
+
 def targets_table(targets: list[Target]) -> str:
     """The targets and what was reached."""
     return "\n".join(

@@ -25,6 +25,13 @@ def test_it_explains_itself(module: str) -> None:
     assert "--" in done.stdout
 
 
+def test_an_arm_that_is_not_there_is_named() -> None:
+    command = [sys.executable, "-m", "twinserve_bench.run", "--only", "fast,egde"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "--only: egde is not among noop, aio, fast, native, edge" in done.stderr
+
+
 def test_planted_variants_flip_what_they_say(torchscript_models: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "twinserve_bench.plant", "--models", str(torchscript_models), "--model", "tiny"]
     done = subprocess.run(

@@ -16,8 +16,8 @@ from twinserve_bench.table import Figures, Target, targets_table
 #: Python servers that answer each request on its own, or batch it in Python.
 PYTHON_PEERS = ("kserve", "mlserver", "bentoml", "ray", "litserve")
 #: As many INT8 model processes as Triton has instances.
-REPLICATED = "twinserve-fast, 2 replicas"
-OURS = ("twinserve-aio", "twinserve-fast", REPLICATED, "no-op")
+REPLICATED = "twinserve-fast-2-replicas"
+OURS = ("twinserve-aio", "twinserve-fast", REPLICATED, "twinserve-native", "twinserve-edge", "no-op")
 #: Against the best peer, and against each Python server.
 AIMS = {"twinserve-aio": (1.1, 5.0), "twinserve-fast": (2.0, 10.0)}
 RATES = ("1 in flight, requests/s", "16 in flight, requests/s", "64 in flight, requests/s", "batch-64, images/s")
@@ -100,8 +100,8 @@ def _table(result: dict[str, Any], figures: Figures) -> str:
 
 def _memory(result: dict[str, Any]) -> str:
     return "\n".join(
-        f"{name}, idle PSS in MiB: " + ", ".join(f"{process} {mib:.0f}" for process, mib in found.items())
-        for name, found in result["idle_pss_mib"].items()
+        f"{name}, idle PSS in MiB: " + ", ".join(f"{process} {pss:.0f}" for process, (pss, _) in found.items())
+        for name, found in result["idle_mib"].items()
     )
 
 

@@ -28,7 +28,7 @@ from twinserve_bench.h2load import LoadError
 from twinserve_bench.peers.catalogue import PEERS
 from twinserve_bench.peers.report import REPLICATED, markdown
 from twinserve_bench.peers.subjects import Subject, running_noop, running_peer, running_twinserve
-from twinserve_bench.processes import affinity, ensure_models, pss_mib
+from twinserve_bench.processes import affinity, ensure_models, memory_mib
 from twinserve_bench.table import Figures
 from twinserve_loadtest.record.stamp import read_stamp
 
@@ -38,10 +38,10 @@ ATTEMPTS = 2
 console = Console(stderr=True)
 
 
-def measure(name: str, subject: Subject, figures: Figures, seconds: float) -> dict[str, float]:
-    """One round of one system; returns its idle memory by process."""
-    memory = pss_mib(subject.pid)
-    figures.add(f"{name}: idle MiB", sum(memory.values()))
+def measure(name: str, subject: Subject, figures: Figures, seconds: float) -> dict[str, tuple[float, float]]:
+    """One round of one system; returns its idle memory (PSS, RSS) by process."""
+    memory = memory_mib(subject.pid)
+    figures.add(f"{name}: idle MiB", sum(pss for pss, _ in memory.values()))
     subject.drive(1, 16, 1.0)
     for in_flight in IN_FLIGHT:
         load = subject.drive(1, in_flight, seconds)
@@ -58,7 +58,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=Path, default=Path("models"))
     parser.add_argument("--home", type=Path, default=Path("~/.cache/twinserve/peers").expanduser())
-    parser.add_argument("--only", default="", help="names, by commas")
+    parser.add_argument("--only", default="", help="which systems, such as triton,twinserve-fast-2-replicas")
     parser.add_argument("--rounds", "--repeats", type=int, default=3, dest="repeats")
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
     parser.add_argument("--gateways", type=int, default=2)
@@ -80,6 +80,8 @@ def main() -> int:
         "twinserve-fast": lambda: running_twinserve("fast", arguments.models, arguments.gateways),
         REPLICATED: lambda: running_twinserve("fast", arguments.models, arguments.gateways, replicas=2),
         "twinserve-aio": lambda: running_twinserve("aio", arguments.models, arguments.gateways),
+        "twinserve-native": lambda: running_twinserve("native", arguments.models, 1, replicas=2),
+        "twinserve-edge": lambda: running_twinserve("auto", arguments.models, 1, profile="edge"),
         "no-op": lambda: running_noop(arguments.models, arguments.gateways),
         **{
             peer.name: lambda peer=peer: running_peer(peer, arguments.home, arguments.models, port)  # type: ignore[misc]
@@ -88,7 +90,7 @@ def main() -> int:
     }
     starts = {name: start for name, start in starts.items() if not only or name in only}
     figures, failed, crashes = Figures(), dict[str, str](), dict[str, list[str]]()
-    memory, right = dict[str, dict[str, float]](), dict[str, str]()
+    memory, right = dict[str, dict[str, tuple[float, float]]](), dict[str, str]()
     loads = [os.getloadavg()[0]]
     for number in range(arguments.repeats):
         for name, start in starts.items():
@@ -114,6 +116,8 @@ def main() -> int:
     described = {peer.name: peer.configuration for peer in PEERS}
     described["no-op"] = f"grpc.aio, {arguments.gateways} processes"
     ours = f"{arguments.gateways} gateways, 1 model process a variant; fp32 and int8 loaded"
+    described["twinserve-native"] = "1 gateway, 2 model processes of int8, 1 of fp32"
+    described["twinserve-edge"] = "one process; fp32 and int8 loaded"
     described[REPLICATED] = f"{arguments.gateways} gateways, 2 model processes of int8, 1 of fp32"
     result = {
         "stamp": asdict(read_stamp()),
@@ -125,7 +129,7 @@ def main() -> int:
         "configurations": {name: described.get(name, ours) for name in starts},
         "figures": figures.values,
         "right": right,
-        "idle_pss_mib": memory,
+        "idle_mib": memory,
         "crashes": crashes,
         "failed": failed,
     }

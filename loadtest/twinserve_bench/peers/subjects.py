@@ -150,11 +150,13 @@ def _expect_right(right: int) -> str:
 
 
 @contextlib.contextmanager
-def running_twinserve(transport: str, models: Path, gateways: int, replicas: int = 1) -> Iterator[Subject]:
+def running_twinserve(
+    transport: str, models: Path, gateways: int, replicas: int = 1, profile: str = "isolated"
+) -> Iterator[Subject]:
     """twinserve, as its own benchmark starts it."""
     tests = TestSet(models)
     flags: tuple[str, ...] = ("--variants", "fp32,int8", "--gateways", str(gateways), "--transport", transport)
-    flags += ("--replicas", f"int8={replicas}")
+    flags += ("--profile", profile, "--replicas", f"int8={replicas}")
     with twinserve(models, *flags) as server:
         right = _expect_right(round(CHECKED * tests.check(server.port, "int8", CHECKED)))
         bodies = {images: tests.request("int8", images).SerializeToString() for images in (1, 64)}
