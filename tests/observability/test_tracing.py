@@ -20,8 +20,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from observability.collector import Collector, attributes
 from observability.prometheus_process import PrometheusProcess
-from observability.trace_collector import TraceCollector, attributes
 from support.server_process import ServerProcess, wait_until
 from support.tiny_model import items
 from twinserve_client import Client, NotFoundError
@@ -35,7 +35,7 @@ class Traced:
     """A server that traces to a collector and logs every RPC, and a client that traces."""
 
     server: ServerProcess
-    collector: TraceCollector
+    collector: Collector
     client: Client
     client_spans: InMemorySpanExporter
 
@@ -57,7 +57,7 @@ def traced(twin_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     flags = ["--gateways", "1", "--tracing", "otlp", "--log-level", "debug", "--log-format", "json"]
     flags += ["--slow-request-ms", "0.001"]
     with ExitStack() as stack:
-        collector = stack.enter_context(TraceCollector())
+        collector = stack.enter_context(Collector())
         with pytest.MonkeyPatch.context() as environment:
             environment.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
             environment.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")

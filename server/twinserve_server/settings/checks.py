@@ -39,9 +39,9 @@ def usable(pins: dict[str, list[int]]) -> None:
             )
 
 
-def tracing_is_installed(tracing: str) -> None:
+def opentelemetry_is_installed(exporter: str) -> None:
     """OpenTelemetry is an extra."""
-    if tracing != "off" and importlib.util.find_spec("opentelemetry.sdk") is None:
+    if exporter != "off" and importlib.util.find_spec("opentelemetry.sdk") is None:
         raise ValueError("OpenTelemetry is not installed: pip install 'twinserve[tracing]'")
 
 

@@ -29,7 +29,7 @@ PROCESSES = "Processes"
 BATCHING = "Batching and limits"
 TRAFFIC = "Traffic"
 LIFE = "Start and stop"
-LOGS = "Logs and traces"
+LOGS = "Logs, traces, metrics"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,11 +159,14 @@ class ServerSettings:
     slow_request_ms: float = setting(
         1000.0, "Requests that take longer are logged with their stage split; 0: none.", ge=0, panel=LOGS
     )
-    tracing: Annotated[Literal["off", "console", "otlp"], Check(checks.tracing_is_installed)] = setting(
+    tracing: Annotated[Literal["off", "console", "otlp"], Check(checks.opentelemetry_is_installed)] = setting(
         "off", "OpenTelemetry traces: off, console or otlp (to OTEL_EXPORTER_OTLP_ENDPOINT).", panel=LOGS
     )
     trace_share: float = setting(
         1.0, "Share of the traces that begin here; one that a client began follows the client.", ge=0, le=1, panel=LOGS
+    )
+    metrics_export: Annotated[Literal["off", "otlp"], Check(checks.opentelemetry_is_installed)] = setting(
+        "off", "Push metrics, too: off or otlp (to OTEL_EXPORTER_OTLP_ENDPOINT).", panel=LOGS
     )
 
     @property

@@ -97,6 +97,12 @@ async def run_server(
                 f"--metrics-port: cannot listen on {host_and_port(beside.metrics_host, settings.metrics_port)} "
                 f"({error.strerror}); choose another one, or 0 for any"
             ) from None
+        if settings.metrics_export != "off":
+            # OpenTelemetry is an extra.
+            from twinserve_server.telemetry.metrics_export import MetricsExport  # noqa: PLC0415
+
+            export = MetricsExport(collector.sums, f"{socket.gethostname()}:{port}")
+            stack.callback(export.close)
         stack.callback(metrics_server.server_close)
         stack.callback(metrics_server.shutdown)
         listen_to_signals(stop, force, runner)

@@ -5,12 +5,10 @@ OpenTelemetry is an optional extra; nothing here is imported while tracing is of
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from importlib.metadata import version
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import grpc
 from opentelemetry import propagate, trace
@@ -19,7 +17,6 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
-from twinserve_host.http import is_loopback
 from twinserve_server.engine.engine import Call
 from twinserve_server.metrics.recorder import Recorder
 from twinserve_server.telemetry.journal import RpcRecord
@@ -137,15 +134,11 @@ class Tracing:
 def _exporter(name: str) -> SpanExporter:
     if name == "console":
         return ConsoleSpanExporter(out=sys.stdout, formatter=_line)
-    import requests  # noqa: PLC0415  (with the exporter's)
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
 
-    session = requests.Session()
-    variables = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-    endpoint = next(filter(None, map(os.environ.get, variables)), "http://localhost:4318")
-    # A collector on this machine is out of any proxy's reach.
-    session.trust_env = not is_loopback(urlsplit(endpoint).hostname or "")
-    return OTLPSpanExporter(session=session)
+    from twinserve_server.telemetry.collector import collector_session  # noqa: PLC0415
+
+    return OTLPSpanExporter(session=collector_session("TRACES"))
 
 
 def _line(span: Any) -> str:
