@@ -91,6 +91,12 @@ class FollowsFileError(TwinserveError):
     reason = "FOLLOWS_FILE"
 
 
+class PreconditionError(TwinserveError):
+    """The server is not in the state that this needs; the message says what to do first."""
+
+    reason = "PRECONDITION"
+
+
 class QueueFullError(TwinserveError):
     """The variant's queue is at its bound; try again later."""
 

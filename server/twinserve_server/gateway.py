@@ -12,6 +12,7 @@ import gc
 import os
 import sys
 import time
+from collections.abc import Set
 from typing import Any
 
 from google.protobuf.descriptor import ServiceDescriptor
@@ -22,13 +23,13 @@ from twinserve.inference import open_inference_pb2
 from twinserve.v1 import admin_pb2, predict_pb2
 from twinserve_server.access.guard import Guard
 from twinserve_server.access.token_file import TokenFile
+from twinserve_server.artefact.manifest import ModelVersion
 from twinserve_server.engine.batch_queue import BatchPolicy
 from twinserve_server.engine.channel import ModelChannel
-from twinserve_server.engine.engine import Engine, ServedModel
+from twinserve_server.engine.engine import Engine
 from twinserve_server.engine.feedback import FeedbackStore, Judgement
 from twinserve_server.engine.links import Links, ModelLinks
 from twinserve_server.engine.receipts import Receipts
-from twinserve_server.engine.router import Router
 from twinserve_server.errors import TwinserveError
 from twinserve_server.host.standard_error import StandardError
 from twinserve_server.ipc.addresses import is_ours
@@ -42,11 +43,15 @@ from twinserve_server.ipc.messages import (
     Failed,
     Judge,
     Judged,
+    KeepMetrics,
     Message,
     Serving,
+    SetModel,
     SetPolicy,
     ToGateway,
 )
+from twinserve_server.ipc.model_set import ModelSet
+from twinserve_server.ipc.model_setup import ChannelConfig
 from twinserve_server.ipc.process_config import GatewayConfig, read_config
 from twinserve_server.metrics.tallies import RpcTally
 from twinserve_server.rpc.auth import admission, elsewhere
@@ -85,11 +90,12 @@ class Gateway:
         self._recorder = self._telemetry.recorder
         self._links = links
         self._control = ControlLine(ToGateway, self._on_message, SUPERVISOR_SECONDS)
+        self._health_names: Set[str] = set()
         self._draining = False
         self._drained = asyncio.Event()
         self._health = HealthService()
         self._engine = Engine(
-            {name: self._served(name) for name in config.versions},
+            {},
             config.default_model,
             self._telemetry.hooks,
             FeedbackStore(),
@@ -97,6 +103,11 @@ class Gateway:
             id_prefix=f"{config.index:x}-",
         )
         self._transport: Transport | None = None
+        self._models = ModelSet(self._engine, self._links, self._channel, self._recorder.queue_state)
+        for setup in config.models:
+            self._models.apply(setup)
+        loaded = {(setup.model, version) for setup in config.models for version in setup.loaded}
+        self._recorder.keep_only(loaded | set(config.lingering))
         self._tallies: list[RpcTally] = []
         self._certificates: Certificates | None = None
         if (files := tls_files(config.settings)) is not None and config.pem is not None:
@@ -109,11 +120,6 @@ class Gateway:
         """Serve; return the exit code."""
         line = asyncio.ensure_future(self._control.serve(control))
         line.add_done_callback(lambda _: self._drained.set())
-        for name, channels in self._config.channels.items():
-            for variant, reached in channels.items():
-                channel = self._engine.models[name].channels[variant]
-                for replica, path in enumerate(reached.addresses):
-                    self._links.connect(channel, replica, path)
         await self._control.opened.wait()
         beating = asyncio.ensure_future(self._beat())
         try:
@@ -137,7 +143,7 @@ class Gateway:
 
     async def _listen(self) -> Transport:
         transport = await start_transport(self._config.settings.transport, self._doors())
-        for served in self._engine.models.values():
+        for served in self._engine.versions():
             for channel in served.channels.values():
                 channel.later = transport.later
         return transport
@@ -166,21 +172,20 @@ class Gateway:
             before = now
             await asyncio.sleep(QUIET_SECONDS)
 
-    def _served(self, name: str) -> ServedModel:
-        version = self._config.versions[name]
+    def _channel(self, version: ModelVersion, variant: str, reached: ChannelConfig) -> ModelChannel:
         settings = self._config.settings
-        channels = {}
-        for variant, reached in self._config.channels[name].items():
-            policy = BatchPolicy(
-                max_batch_size=reached.max_batch_size,
-                max_queue_delay_ns=settings.max_queue_delay_us * 1000,
-                preferred_batch_sizes=tuple(sorted(settings.preferred_batch_sizes)),
-                max_queue_images=settings.max_queue_images,
-                enabled=settings.batching,
-            )
-            on_transfer = self._recorder.transfer_of(version, variant)
-            channels[variant] = ModelChannel(version, variant, policy, on_transfer, pipeline=settings.pipeline)
-        return ServedModel(version, channels, Router(set(channels), self._config.policies[name]))
+        policy = BatchPolicy(
+            max_batch_size=reached.max_batch_size,
+            max_queue_delay_ns=settings.max_queue_delay_us * 1000,
+            preferred_batch_sizes=tuple(sorted(settings.preferred_batch_sizes)),
+            max_queue_images=settings.max_queue_images,
+            enabled=settings.batching,
+        )
+        on_transfer = self._recorder.transfer_of(version, variant)
+        channel = ModelChannel(version, variant, policy, on_transfer, pipeline=settings.pipeline)
+        if self._transport is not None:
+            channel.later = self._transport.later
+        return channel
 
     def _doors(self) -> list[Door]:
         settings, admin_at = self._config.settings, self._config.admin
@@ -228,6 +233,10 @@ class Gateway:
                 await self.drain(seconds)
             case SetPolicy(model=model, policy=policy):
                 self._engine.set_policy(model, policy)
+            case SetModel(setup=setup):
+                await self._models.change(setup)
+            case KeepMetrics(versions=versions):
+                self._recorder.keep_only(set(versions))
             case Judge(request_id=request_id, labels=labels):
                 return Judged(self._engine.judge(request_id, labels) if self._engine.knows(request_id) else None)
         return None
@@ -259,14 +268,27 @@ class Gateway:
             serving = ready or (announced and self._engine.routable)
             self._health.set("", serving)
             self._health.set(PREDICT.full_name, serving)
-            for name, served in self._engine.models.items():
+            for served in self._engine.versions():
                 for variant, channel in served.channels.items():
                     self._recorder.queue_state(served, variant, channel.queue.images, channel.images_in_flight)
-                    self._health.set(f"{name}/{variant}", channel.ready)
+            self._tell_health_of_variants()
             if ready and not announced and self._transport is not None:
                 announced = True
                 self._control.notify(Serving(self._transport.name))
             await asyncio.sleep(TICK_SECONDS)
+
+    def _tell_health_of_variants(self) -> None:
+        known = {
+            f"{model}/{name}": served.channels[variant].ready
+            for model, active in self._engine.models.items()
+            for name, (served, variant) in active.addresses.items()
+        }
+        # What was unloaded serves no more.
+        for name in self._health_names - known.keys():
+            self._health.set(name, False)
+        self._health_names = known.keys()
+        for name, ready in known.items():
+            self._health.set(name, ready)
 
 
 def main() -> int:

@@ -9,9 +9,10 @@ import structlog
 from structlog.testing import capture_logs
 
 from twinserve_server.artefact.manifest import ModelVersion, Variant
-from twinserve_server.engine.engine import Call, ServedModel
+from twinserve_server.engine.engine import Call
 from twinserve_server.engine.job import Job
 from twinserve_server.engine.router import Router, TrafficPolicy
+from twinserve_server.engine.served import ServedModel
 from twinserve_server.errors import QueueFullError
 from twinserve_server.metrics import exemplars, families
 from twinserve_server.metrics.cells import Cell

@@ -205,6 +205,7 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
     def __init__(self, behaviour: Behaviour) -> None:
         self._do = behaviour
         self._traffic = admin_pb2.Traffic(model="digits", weights={"fp32": 1.0}, generation=0)
+        self._versions = admin_pb2.ModelVersions(model="digits", active="1")
 
     def GetTraffic(self, request: Any, context: Any) -> Any:  # noqa: N802
         return admin_pb2.GetTrafficResponse(traffic=self._traffic)
@@ -220,6 +221,20 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         self._traffic.model = "digits"
         self._traffic.generation = generation
         return admin_pb2.SetTrafficResponse(traffic=self._traffic)
+
+    def ListVersions(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return admin_pb2.ListVersionsResponse(models=[self._versions])
+
+    def LoadVersion(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self._versions.versions.add(version=request.version, state=admin_pb2.VERSION_STATE_LOADED)
+        return admin_pb2.LoadVersionResponse(model=self._versions)
+
+    def ActivateVersion(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self._versions.previous, self._versions.active = self._versions.active, request.version
+        return admin_pb2.ActivateVersionResponse(model=self._versions)
+
+    def UnloadVersion(self, request: Any, context: Any) -> Any:  # noqa: N802
+        Fault(grpc.StatusCode.FAILED_PRECONDITION, "version 1 is active", reason="PRECONDITION").abort(context)
 
     def GetStatus(self, request: Any, context: Any) -> Any:  # noqa: N802
         process = admin_pb2.ProcessStatus(

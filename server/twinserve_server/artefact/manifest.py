@@ -166,6 +166,12 @@ def manifest_digest(manifest_json: str) -> bytes:
     return hashlib.sha256(manifest_json.encode()).digest()[:8]
 
 
+def same_signature(one: ModelVersion, other: ModelVersion) -> bool:
+    """Whether two versions take the same input and their answers mean the same."""
+    names = ("item_shape", "datatypes", "ranges", "labels", "input_name", "signature")
+    return all(getattr(one, name) == getattr(other, name) for name in names)
+
+
 def _variant(name: str, entry: dict[str, Any], folder: Path) -> Variant:
     path = folder / entry["file"]
     try:

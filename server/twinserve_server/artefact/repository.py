@@ -1,4 +1,4 @@
-"""The model repository: ``<root>/<model>/<version>/``; the greatest version of each model is served."""
+"""The model repository: ``<root>/<model>/<version>/``. A server starts with the greatest version of each model."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from twinserve_server.artefact.manifest import MANIFEST_NAME, ModelVersion, read_manifest
 from twinserve_server.artefact.signing import verify_signature
-from twinserve_server.errors import ArtefactError
+from twinserve_server.errors import ArtefactError, InvalidInputError, UnknownModelError, shown
 
 
 def find_versions(root: Path) -> dict[str, list[Path]]:
@@ -16,10 +16,7 @@ def find_versions(root: Path) -> dict[str, list[Path]]:
         folder = manifest.parent
         if is_version(folder.name):
             found.setdefault(folder.parent.name, []).append(folder)
-    return {
-        model: sorted(folders, key=lambda folder: int(folder.name), reverse=True)
-        for model, folders in sorted(found.items())
-    }
+    return {model: sorted(folders, key=_number, reverse=True) for model, folders in sorted(found.items())}
 
 
 def is_version(name: str) -> bool:
@@ -63,6 +60,44 @@ def read_version(folder: Path, key: Path | None) -> ModelVersion:
     if key is not None:
         verify_signature(folder, version.manifest_json, key)
     return version
+
+
+def version_folders(root: Path) -> dict[str, list[Path]]:
+    """The folders under ``root`` that could hold versions, complete or not, by model; the greatest version first."""
+    found: dict[str, list[Path]] = {}
+    for folder in root.glob("*/*"):
+        if is_version(folder.name) and folder.is_dir():
+            found.setdefault(folder.parent.name, []).append(folder)
+    return {model: sorted(folders, key=_number, reverse=True) for model, folders in sorted(found.items())}
+
+
+def find_version(root: Path, model: str, version: str, key: Path | None = None) -> ModelVersion:
+    """A version, the greatest if ``version`` is empty; with a ``key`` it must be signed.
+
+    Raises:
+        InvalidInputError: ``version`` is no version.
+        UnknownModelError: there is no such model, or no such version of it.
+        ArtefactError: its folder is not complete, the manifest is wrong, or its signature does not hold.
+    """
+    if version and not is_version(version):
+        raise InvalidInputError.of("version", f"is {shown(version)}; give a number of up to nine digits")
+    # Looked up, not joined to a path: a name from elsewhere cannot lead out of the folder.
+    models = version_folders(root)
+    if model not in models:
+        raise UnknownModelError(
+            f"model: {shown(model)} is not in {root}; there are: {', '.join(models) or 'none'}; put its files into "
+            f"{root}/<model>/<version>"
+        )
+    folders = {folder.name: folder for folder in models[model]}
+    if version and version not in folders:
+        raise UnknownModelError(
+            f"version: {shown(version)} of {model} is not in {root}; there are: {', '.join(folders)}"
+        )
+    return read_version(folders[version] if version else models[model][0], key)
+
+
+def _number(folder: Path) -> int:
+    return int(folder.name)
 
 
 def _found(root: Path) -> str:

@@ -22,11 +22,13 @@ from twinserve_server.edge.watchdog import Watchdog
 from twinserve_server.engine.channel import ModelChannel
 from twinserve_server.engine.links import pump_at
 from twinserve_server.engine.thread_link import ThreadLink
+from twinserve_server.errors import PreconditionError
 from twinserve_server.gateway import Gateway
 from twinserve_server.host.memory import cpu_seconds, resident_bytes
 from twinserve_server.host.standard_error import protect_standard_error
 from twinserve_server.ipc.control import CHILD_SECONDS, ControlLine
 from twinserve_server.ipc.messages import (
+    ActivateVersion,
     Alive,
     Claim,
     Drain,
@@ -35,6 +37,8 @@ from twinserve_server.ipc.messages import (
     GetStatistics,
     GetStatus,
     Judge,
+    ListVersions,
+    LoadVersion,
     Message,
     ProcessStatus,
     Ready,
@@ -42,6 +46,7 @@ from twinserve_server.ipc.messages import (
     SetTraffic,
     Statistics,
     Status,
+    UnloadVersion,
     WarmingUp,
 )
 from twinserve_server.metrics.books import Books
@@ -73,7 +78,9 @@ class Edge:
         self.models: dict[str, tuple[ThreadModel, ModelState]] = {}
         #: To the gateway, once it runs.
         self.line: ControlLine | None = None
-        self.traffic = Traffic(plan.versions, plan.policies, [self], plan.settings)
+        #: Those that follow the traffic policies: the line leads to the one gateway.
+        self.gateways = [self]
+        self.traffic = Traffic(self)
         self._thread = ModelThread()
         self._watchdog = Watchdog(plan.settings, self._thread)
         self._started = time.monotonic()
@@ -97,7 +104,7 @@ class Edge:
         reading = asyncio.ensure_future(self.line.serve(ours))
         handed = self.books.open(GATEWAY, traces=self.plan.settings.tracing != "off")
         config = self.plan.gateway_config(
-            0, -1, handed, self.entrance, self.traffic.policies, self.traffic.feedback_keys
+            0, -1, handed, self.entrance, self.traffic.policies, [], self.traffic.feedback_keys
         )
         gateway = Gateway(config, protect_standard_error(), self)
         self._gateway = asyncio.ensure_future(gateway.run(theirs))
@@ -153,8 +160,11 @@ class Edge:
     def connect(self, channel: ModelChannel, replica: int, path: str) -> None:  # noqa: ARG002  (there is one replica)
         """See :meth:`Links.connect`: the model is in this process, and ready."""
         channel.on_held_back = partial(pump_at, channel)
-        model, _ = self.models[Replica(channel.model.model, channel.name, replica).name]
+        model, _ = self.models[self.plan.replica(channel.model, channel.name, replica).name]
         channel.add(ThreadLink(channel, model.run))
+
+    def disconnect(self, channel: ModelChannel) -> None:
+        """See :meth:`Links.disconnect`: what this process serves, it serves until it ends."""
 
     def close(self) -> None:
         """See :meth:`Links.close`: a thread needs no leave-taking."""
@@ -181,6 +191,11 @@ class Edge:
                 self._serving.set_result(None)
             case SetTraffic():
                 await self.traffic.change(message)
+            case ListVersions() | LoadVersion() | ActivateVersion() | UnloadVersion():
+                raise PreconditionError(
+                    "versions: one process (edge profile) serves those that it started with; start the server again to "
+                    "serve others, or with --profile isolated to load them while it runs"
+                )
             case GetStatus():
                 return await asyncio.to_thread(self._status)
             case GetStatistics():
@@ -207,6 +222,8 @@ class Edge:
                 ready=True,
                 restarts=0,
                 variant=state.replica.variant,
+                model=state.replica.version.model,
+                version=state.replica.version.version,
                 pss_bytes=state.facts["added_warm_up_bytes"],
                 cpu_seconds=model.cpu_seconds,
             )
@@ -219,6 +236,8 @@ class Edge:
             ready=self._serving.done(),
             restarts=0,
             variant="",
+            model="",
+            version="",
             pss_bytes=resident_bytes().pss - sum(model.pss_bytes for model in models),
             cpu_seconds=cpu_seconds(os.getpid()) - sum(model.cpu_seconds for model in models),
         )

@@ -24,7 +24,7 @@ def edge_values(edge: Edge) -> dict[str, Values]:
     sheet = Sheet(edge.transport)
     models_cpu = 0.0
     for model, state in list(edge.models.values()):
-        labels = sheet.put_model(edge.plan, edge.traffic, state, ready=True)
+        labels = sheet.put_model(edge.traffic, state, ready=True)
         sheet.put(families.MODEL_CPU, labels, model.cpu_seconds)
         added = state.facts["added_warm_up_bytes"]
         sheet.put(families.MODEL_RESIDENT, (*labels, str(state.replica.index), "added"), added)

@@ -6,17 +6,15 @@ import itertools
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, Literal
 
-from twinserve_server.artefact.manifest import ModelVersion
-from twinserve_server.engine.channel import ModelChannel
 from twinserve_server.engine.feedback import FeedbackStore, Judgement
 from twinserve_server.engine.job import Buffer, Job
 from twinserve_server.engine.layout import Form
 from twinserve_server.engine.receipts import Receipt, Receipts
-from twinserve_server.engine.router import Router, RouteReason, TrafficPolicy
+from twinserve_server.engine.router import RouteReason, TrafficPolicy
+from twinserve_server.engine.served import AT, ServedModel
 from twinserve_server.errors import (
     DeadlineError,
     DrainingError,
@@ -25,16 +23,6 @@ from twinserve_server.errors import (
     UnknownModelError,
     shown,
 )
-
-
-@dataclass(slots=True)
-class ServedModel:
-    """One model as a gateway serves it."""
-
-    version: ModelVersion
-    channels: dict[str, ModelChannel]
-    router: Router
-
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +109,10 @@ class Engine:
         *,
         id_prefix: str = "",
     ) -> None:
+        #: The active version of each model, all that are loaded, and those that only finish what they have.
         self.models = models
+        self.loaded = {name: {served.version.version: served} for name, served in models.items()}
+        self.leaving: list[ServedModel] = []
         self.default_model = default_model
         self.draining = False
         self._hooks = tuple(hooks)
@@ -132,13 +123,13 @@ class Engine:
 
     @property
     def ready(self) -> bool:
-        """Every variant of every model has a warm model process."""
-        return all(channel.ready for served in self.models.values() for channel in served.channels.values())
+        """Every variant of every loaded version has a warm model process."""
+        return all(served.ready for versions in self.loaded.values() for served in versions.values())
 
     @property
     def routable(self) -> bool:
         """Every variant that a request without a variant may meet has a warm model process."""
-        return all(served.channels[name].ready for served in self.models.values() for name in served.router.live)
+        return all(served.live_ready for served in self.models.values())
 
     @property
     def least_queue_images(self) -> int:
@@ -149,8 +140,8 @@ class Engine:
             for channel in served.channels.values()
         )
 
-    def find(self, model: str) -> ServedModel:
-        """The model of that name; an empty name means the default.
+    def find(self, model: str, variant: str = "") -> ServedModel:
+        """The version of a model that answers for ``variant``; an empty model means the default one.
 
         Raises:
             UnknownModelError: it is not served here.
@@ -160,7 +151,15 @@ class Engine:
             raise UnknownModelError(
                 f"model: {shown(model)} is not served here; served are: {', '.join(sorted(self.models))}"
             )
+        if AT in variant and (found := served.addresses.get(variant)) is not None:
+            return found[0]
         return served
+
+    def versions(self) -> Iterator[ServedModel]:
+        """Every version that still has model processes."""
+        for loaded in self.loaded.values():
+            yield from loaded.values()
+        yield from self.leaving
 
     def open_call(self, served: ServedModel, variant: str, routing_key: str, request_id: str) -> Call:
         """Route a decoded request.
@@ -171,8 +170,9 @@ class Engine:
         """
         if self.draining:
             raise DrainingError("the server is shutting down; try another one, or again later")
-        name, reason = served.router.route(variant, routing_key)
-        call = Call(served, name, reason, request_id or f"{self._id_prefix}{next(self._ids):x}")
+        address, reason = served.router.route(variant, routing_key)
+        target, name = served.addresses[address]
+        call = Call(target, name, reason, request_id or f"{self._id_prefix}{next(self._ids):x}")
         if request_id or self._receipts is None:
             call.receipt = None
         self._tell(call)
@@ -223,7 +223,7 @@ class Engine:
         """The answer that is signed into ``request_id``; None: none is. Errors as :meth:`Receipts.read`."""
         if self._receipts is None:
             return None
-        return self._receipts.read(request_id, [served.version for served in self.models.values()])
+        return self._receipts.read(request_id, [served.version for served in self.versions()])
 
     def count(self, judgement: Judgement) -> None:
         """Count the judgement of an answer, whichever server gave it."""
@@ -236,7 +236,7 @@ class Engine:
     def tick(self) -> None:
         """Housekeeping of every channel, a few times a second."""
         now_ns = time.monotonic_ns()
-        for served in self.models.values():
+        for served in self.versions():
             for channel in served.channels.values():
                 channel.tick(now_ns)
 
@@ -270,15 +270,19 @@ class Engine:
 
     def _remember(self, call: Call, job: Job) -> None:
         version = call.served.version
-        self._feedback.remember(call.request_id, version.model, call.variant, version.classes, job.classes)
+        self._feedback.remember(
+            call.request_id, version.model, version.version, call.variant, version.classes, job.classes
+        )
 
     def _maybe_shadow(self, call: Call, first: Job) -> None:
         served, primary = call.served, call.variant
-        name = served.router.draw_shadow(primary)
-        if name is None:
+        address = served.router.draw_shadow(primary)
+        if address is None or (target := served.addresses.get(address)) in (None, (served, primary)):
             return
-        channel = served.channels[name]
-        shadow = Call(served, name, "shadow", call.request_id, primary=call)
+        assert target is not None
+        shadowing, name = target
+        channel = shadowing.channels[name]
+        shadow = Call(shadowing, name, "shadow", call.request_id, primary=call)
         # A shadow takes only what nobody else wants: no queue of its own, none of the primary's.
         if not channel.ready or len(channel.queue) or len(served.channels[primary].queue) or channel.images_in_flight:
             self._drop(shadow)

@@ -17,7 +17,7 @@ from twinserve_server.errors import InvalidInputError, RepeatedFeedbackError, Un
 _BYTE: Final = 1 << 8
 _LOWEST: Final = 0 if sys.byteorder == "little" else 3
 #: Where an entry holds its number of images.
-_IMAGES: Final = 4
+_IMAGES: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class Judgement:
     """How many images of an earlier request its variant had right."""
 
     model: str
+    version: str
     variant: str
     correct: int
     total: int
@@ -43,8 +44,8 @@ class FeedbackStore:
         self._capacity = capacity
         self._max_images = max_images
         self._ttl_ns = int(ttl_seconds * 1e9)
-        #: id -> (when, model, variant, classes, images, packed answer); images and answer are dropped once judged.
-        self._answers: OrderedDict[str, tuple[int, str, str, int, int, bytes | None]] = OrderedDict()
+        #: id -> (when, model, version, variant, classes, images, packed answer); the last two are dropped once judged.
+        self._answers: OrderedDict[str, tuple[int, str, str, str, int, int, bytes | None]] = OrderedDict()
         self._images = 0
 
     def __len__(self) -> int:
@@ -55,14 +56,14 @@ class FeedbackStore:
         """Images whose labels may still come."""
         return self._images
 
-    def remember(self, request_id: str, model: str, variant: str, classes: int, answer: Buffer) -> None:
+    def remember(self, request_id: str, model: str, version: str, variant: str, classes: int, answer: Buffer) -> None:
         """Keep the answer of ``request_id``, classes as native uint32; the oldest are forgotten when it is too much."""
         answers = self._answers
         if request_id in answers:
             # A client that names two requests alike means the later one.
             self._images -= answers.pop(request_id)[_IMAGES]
         images = len(answer) // 4
-        answers[request_id] = (time.monotonic_ns(), model, variant, classes, images, packed(answer, classes))
+        answers[request_id] = (time.monotonic_ns(), model, version, variant, classes, images, packed(answer, classes))
         self._images += images
         while len(answers) > self._capacity or self._images > self._max_images:
             self._images -= answers.popitem(last=False)[1][_IMAGES]
@@ -85,7 +86,7 @@ class FeedbackStore:
                 f"request_id: {shown(request_id)} is unknown: never answered here, or no longer among the last "
                 f"{self._capacity} answers or {self._max_images} images"
             )
-        when_ns, model, variant, classes, images, answer = entry
+        when_ns, model, version, variant, classes, images, answer = entry
         if time.monotonic_ns() - when_ns > self._ttl_ns:
             del self._answers[request_id]
             self._images -= images
@@ -97,9 +98,9 @@ class FeedbackStore:
         if not classes:
             raise InvalidInputError.of("labels", f"model {model} returns tensors, no classes; feedback is of classes")
         correct = count_correct(array(item_format(classes), answer), labels, classes)
-        self._answers[request_id] = (when_ns, model, variant, classes, 0, None)
+        self._answers[request_id] = (when_ns, model, version, variant, classes, 0, None)
         self._images -= images
-        return Judgement(model, variant, correct, len(labels))
+        return Judgement(model, version, variant, correct, len(labels))
 
 
 def count_correct(predicted: Sequence[int], labels: Sequence[int], classes: int) -> int:

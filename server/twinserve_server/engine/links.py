@@ -22,6 +22,9 @@ class Links(Protocol):
     def connect(self, channel: ModelChannel, replica: int, path: str) -> None:
         """Connect ``channel`` to the model that runs at ``path``."""
 
+    def disconnect(self, channel: ModelChannel) -> None:
+        """End the links of ``channel``, and make no new ones."""
+
     def close(self) -> None:
         """End every link."""
 
@@ -32,20 +35,25 @@ class ModelLinks:
     def __init__(self, trusted: Callable[[socket.socket], bool] = lambda _: True) -> None:
         """``trusted`` tells of a connection whether a model process of ours is at its other end."""
         self._trusted = trusted
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: dict[ModelChannel, list[asyncio.Task[None]]] = {}
         self._links: set[SocketLink] = set()
 
     def connect(self, channel: ModelChannel, replica: int, path: str) -> None:
         """Connect ``channel`` to the model process at ``path``, and again whenever it goes away."""
         channel.on_held_back = partial(pump_at, channel)
-        self._tasks.append(asyncio.ensure_future(self._keep(channel, replica, path)))
+        self._tasks.setdefault(channel, []).append(asyncio.ensure_future(self._keep(channel, replica, path)))
+
+    def disconnect(self, channel: ModelChannel) -> None:
+        """End the links of ``channel``, and make no new ones."""
+        for task in self._tasks.pop(channel, ()):
+            task.cancel()
+        for link in [link for link in self._links if link.channel is channel]:
+            link.close()
 
     def close(self) -> None:
         """End every link."""
-        for task in self._tasks:
-            task.cancel()
-        for link in list(self._links):
-            link.close()
+        for channel in list(self._tasks):
+            self.disconnect(channel)
 
     async def _keep(self, channel: ModelChannel, replica: int, path: str) -> None:
         loop = asyncio.get_running_loop()

@@ -44,13 +44,15 @@ class Receipt:
     Attributes:
         key: tells it from every other one.
         model: that answered.
-        variant: of it.
+        version: of it.
+        variant: of that.
         classes: how many the model knows.
         predicted: the class of each image.
     """
 
     key: str
     model: str
+    version: str
     variant: str
     classes: int
     predicted: Sequence[int]
@@ -62,7 +64,7 @@ class Receipt:
             InvalidInputError: the number of labels differs from the images, or a label is not a class.
         """
         correct = count_correct(self.predicted, labels, self.classes)
-        return Judgement(self.model, self.variant, correct, len(labels))
+        return Judgement(self.model, self.version, self.variant, correct, len(labels))
 
 
 class Receipts:
@@ -116,7 +118,7 @@ class Receipts:
             for variant, facts in version.variants.items():
                 if _hash(version.model, version.version, variant, facts.sha256) == artefact:
                     predicted = array(item_format(version.classes), body[_HEAD.size :])
-                    return Receipt(mac.hex(), version.model, variant, version.classes, predicted)
+                    return Receipt(mac.hex(), version.model, version.version, variant, version.classes, predicted)
         raise UnknownRequestError(
             f"request_id: {shown(request_id)} was answered by a version that is not served here (any more)"
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import random
+from collections.abc import Set
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -42,12 +43,13 @@ class TrafficPolicy:
     @classmethod
     def checked(
         cls,
-        variants: set[str],
+        variants: Set[str],
         weights: dict[str, float],
         shadows: tuple[ShadowPolicy, ...] = (),
         generation: int = 0,
+        aliases: Set[str] = frozenset(),
     ) -> TrafficPolicy:
-        """A policy over ``variants``.
+        """A policy over ``variants``; ``aliases`` are other names of the same, which no message lists.
 
         Raises:
             InvalidInputError: an unknown variant, a weight below 0 or not finite, no weight above 0, a share outside
@@ -55,7 +57,7 @@ class TrafficPolicy:
         """
         served = ", ".join(sorted(variants))
         for name, weight in weights.items():
-            if name not in variants:
+            if name not in variants and name not in aliases:
                 raise InvalidInputError.of(f"traffic.weights[{shown(name)}]", f"no such variant; served are: {served}")
             if not math.isfinite(weight) or weight < 0:
                 raise InvalidInputError.of(f"traffic.weights[{shown(name)}]", f"{weight} is not a weight (>= 0)")
@@ -65,7 +67,7 @@ class TrafficPolicy:
         if not math.isfinite(total):
             raise InvalidInputError.of("traffic.weights", f"the sum is {total}; give smaller ones, only ratios matter")
         for shadow in shadows:
-            if shadow.variant not in variants:
+            if shadow.variant not in variants and shadow.variant not in aliases:
                 raise InvalidInputError.of(
                     f"traffic.shadows[{shown(shadow.variant)}]", f"no such variant; served are: {served}"
                 )
@@ -79,8 +81,8 @@ class TrafficPolicy:
 class Router:
     """Draws variants by the policy in force."""
 
-    def __init__(self, variants: set[str], policy: TrafficPolicy, salt: bytes = b"twinserve", seed: int | None = None):
-        self._variants = variants
+    def __init__(self, variants: Set[str], policy: TrafficPolicy, salt: bytes = b"twinserve", seed: int | None = None):
+        self.set_names(variants)
         self._salt = salt
         self._random = random.Random(seed)  # noqa: S311  (traffic shares, not secrets)
         self.set_policy(policy)
@@ -94,6 +96,10 @@ class Router:
     def live(self) -> list[str]:
         """The variants that a request without a variant may meet."""
         return self._names
+
+    def set_names(self, variants: Set[str], aliases: Set[str] = frozenset()) -> None:
+        """What a request may name from now on; ``aliases`` are other names of the same, which no message lists."""
+        self._variants, self._aliases = variants, aliases
 
     def set_policy(self, policy: TrafficPolicy) -> None:
         """Put ``policy`` in force for the requests from now on."""
@@ -109,7 +115,7 @@ class Router:
             UnknownModelError: ``variant`` is named and not served.
         """
         if variant:
-            if variant not in self._variants:
+            if variant not in self._variants and variant not in self._aliases:
                 raise UnknownModelError(
                     f"variant: {shown(variant)} is not served here; served are: {', '.join(sorted(self._variants))}"
                 )

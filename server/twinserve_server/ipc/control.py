@@ -67,8 +67,8 @@ class ControlLine:
                     future.set_exception(ConnectionError("the other side has ended"))
             self._writer.close()
 
-    async def call(self, question: Message, answer: type[Answered]) -> Answered:
-        """Ask the other side.
+    async def call(self, question: Message, answer: type[Answered], seconds: float | None = None) -> Answered:
+        """Ask the other side; ``seconds``: how long the answer to this question may take.
 
         Raises:
             TwinserveError: it refused.
@@ -79,7 +79,7 @@ class ControlLine:
         future = self._waiting[number] = asyncio.get_running_loop().create_future()
         try:
             self._send(number, question)
-            async with asyncio.timeout(self._call_seconds):
+            async with asyncio.timeout(self._call_seconds if seconds is None else seconds):
                 got = await future
         finally:
             self._waiting.pop(number, None)

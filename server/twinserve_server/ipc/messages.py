@@ -9,6 +9,7 @@ import msgspec
 from twinserve_server.engine.feedback import Judgement
 from twinserve_server.engine.router import ShadowPolicy, TrafficPolicy
 from twinserve_server.errors import FieldViolation
+from twinserve_server.ipc.model_setup import ModelSetup
 
 #: How often every process says that it is at work, and how often the supervisor counts.
 ALIVE_SECONDS: Final = 0.5
@@ -76,6 +77,39 @@ class SetTraffic(Message, frozen=True):
     if_generation: int | None
 
 
+class ListVersions(Message, frozen=True):
+    """Asks which versions there are, on disk and loaded; answered by :class:`Versions`."""
+
+
+class LoadVersion(Message, frozen=True):
+    """Asks to load a version beside the others; answered by :class:`Versions` once it is warm."""
+
+    model: str
+    #: Empty: the greatest on disk.
+    version: str
+
+
+class ActivateVersion(Message, frozen=True):
+    """Asks to give a version the requests that name none, and to load it first if need be; answered by
+    :class:`Versions`."""
+
+    model: str
+    #: Empty: the greatest on disk.
+    version: str
+    #: Whether the version that was active stays loaded.
+    keep_previous: bool
+    #: Refuse if another version is active; None: whichever is.
+    if_active: str | None
+
+
+class UnloadVersion(Message, frozen=True):
+    """Asks to unload a version; answered by :class:`Versions` once its processes have ended."""
+
+    model: str
+    #: Empty: all of them, and so the model.
+    version: str
+
+
 class GetStatus(Message, frozen=True):
     """Asks how every process fares; answered by :class:`Status`."""
 
@@ -98,6 +132,19 @@ class SetPolicy(Message, frozen=True):
 
     model: str
     policy: TrafficPolicy
+
+
+class SetModel(Message, frozen=True):
+    """What is served of a model from now on; answered by :class:`Done` once what is new can answer and what is gone has
+    answered all that it took."""
+
+    setup: ModelSetup
+
+
+class KeepMetrics(Message, frozen=True):
+    """The versions (model, version) whose metrics stay; those of all others go."""
+
+    versions: list[tuple[str, str]]
 
 
 # In both directions: one gateway asks, the supervisor asks the others.
@@ -143,6 +190,8 @@ class ProcessStatus(msgspec.Struct, frozen=True):
     variant: str
     pss_bytes: int
     cpu_seconds: float
+    model: str
+    version: str
 
 
 class Status(Message, frozen=True):
@@ -203,6 +252,35 @@ class Statistics(Message, frozen=True):
     variants: list[VariantStatistics]
 
 
+class VersionStatus(msgspec.Struct, frozen=True):
+    """One version of a model.
+
+    Attributes:
+        state: ``available``, ``loading``, ``loaded``, ``unloading`` or ``broken``.
+        reason: why it is broken, or could not be loaded the last time.
+    """
+
+    version: str
+    state: str
+    reason: str
+    variants: list[str]
+
+
+class ModelVersions(msgspec.Struct, frozen=True):
+    """The versions of one model, the greatest first; ``active`` and ``previous`` may be empty."""
+
+    model: str
+    active: str
+    previous: str
+    versions: list[VersionStatus]
+
+
+class Versions(Message, frozen=True):
+    """Every model's versions."""
+
+    models: list[ModelVersions]
+
+
 class Refused(Message, frozen=True):
     """It is not done, and why: a ``TwinserveError`` on its way to whoever asked."""
 
@@ -212,6 +290,19 @@ class Refused(Message, frozen=True):
 
 
 FromModel = Alive | Failed | WarmingUp | Ready
-FromGateway = Alive | Failed | Serving | SetTraffic | GetStatus | GetStatistics | Judge | Claim
-ToGateway = Drain | SetPolicy | Judge
-Answer = Done | Judged | Status | Statistics | Refused
+FromGateway = (
+    Alive
+    | Failed
+    | Serving
+    | SetTraffic
+    | ListVersions
+    | LoadVersion
+    | ActivateVersion
+    | UnloadVersion
+    | GetStatus
+    | GetStatistics
+    | Judge
+    | Claim
+)
+ToGateway = Drain | SetPolicy | SetModel | KeepMetrics | Judge
+Answer = Done | Judged | Status | Statistics | Versions | Refused

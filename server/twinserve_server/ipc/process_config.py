@@ -13,8 +13,8 @@ from typing import TypeVar
 
 from twinserve_server.access.tokens import Token
 from twinserve_server.artefact.manifest import ModelVersion
-from twinserve_server.engine.router import TrafficPolicy
 from twinserve_server.ipc.codec import decode, encode
+from twinserve_server.ipc.model_setup import ModelSetup
 from twinserve_server.settings.server import ServerSettings
 from twinserve_server.transport.fast import support
 from twinserve_server.transport.tls import Pem
@@ -48,14 +48,6 @@ class ModelProcessConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class ChannelConfig:
-    """How a gateway reaches one variant, and how many images its batches may take."""
-
-    addresses: list[str]
-    max_batch_size: int
-
-
-@dataclass(frozen=True, slots=True)
 class GatewayConfig:
     """One gateway."""
 
@@ -70,10 +62,9 @@ class GatewayConfig:
     #: Of that of its exemplars; -1: it does not trace.
     exemplars_fd: int
     default_model: str
-    #: By model: the version, its channels by variant, and its traffic policy.
-    versions: dict[str, ModelVersion]
-    channels: dict[str, dict[str, ChannelConfig]]
-    policies: dict[str, TrafficPolicy]
+    models: list[ModelSetup]
+    #: (model, version) of those that are not loaded any more, but whose metrics stay a while.
+    lingering: list[tuple[str, str]]
     #: Those in force now; the file that the settings name is followed from here on.
     tokens: tuple[Token, ...]
     #: What the TLS files held when they could last be used; None: plain text.

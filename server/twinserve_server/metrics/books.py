@@ -37,11 +37,13 @@ class Books:
         return list(self._slabs.values())
 
     def open(self, process: str, traces: bool = False) -> Handed:
-        """Reserve the memory of ``process``, which it and those that follow it are handed.
+        """The memory of ``process``, reserved at the first time, which it and those that follow it are handed.
 
         Raises:
             SharedMemoryError: there is no room.
         """
+        if process in self._handed:
+            return self._handed[process]
         handed = Handed(
             reserve(f"{process} metrics", slab.SIZE),
             reserve(f"{process} exemplars", exemplars.SIZE) if traces else -1,
@@ -55,6 +57,13 @@ class Books:
     def slab(self, process: str) -> Slab:
         """The slab of ``process``."""
         return self._slabs[process]
+
+    def drop(self, process: str) -> None:
+        """Let go of the memory of a process that has ended and will not start again, and of what it counted."""
+        self._slabs.pop(process, None)
+        if (handed := self._handed.pop(process, None)) is not None:
+            for descriptor in handed.all:
+                os.close(descriptor)
 
     def close(self) -> None:
         """Let go of the descriptors; what is mapped stays."""

@@ -43,6 +43,10 @@ class ExemplarBook:
         high, low = trace_id >> _HALF, trace_id & (1 << _HALF) - 1
         _RECORD.pack_into(self._map, cell * _RECORD.size, count, value, time.time(), high, low, span_id, count)
 
+    def forget(self, first: int, count: int) -> None:
+        """Forget those of ``count`` cells."""
+        self._map[first * _RECORD.size : (first + count) * _RECORD.size] = bytes(count * _RECORD.size)
+
     def get(self, cell: int) -> Exemplar | None:
         """The last request in the bucket that ``cell`` counts, if there was one."""
         count, value, timestamp, high, low, span_id, again = _RECORD.unpack_from(self._map, cell * _RECORD.size)

@@ -5,12 +5,13 @@ Every request comes through here, so the cells it touches are looked up once and
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from functools import cache, partial
 
 from twinserve_server.artefact.manifest import ModelVersion
-from twinserve_server.engine.engine import Call, ServedModel
+from twinserve_server.engine.engine import Call
 from twinserve_server.engine.feedback import Judgement
+from twinserve_server.engine.served import ServedModel
 from twinserve_server.metrics import families
 from twinserve_server.metrics.cells import Cell, Histogram, Labels
 from twinserve_server.metrics.exemplars import ExemplarBook
@@ -24,12 +25,12 @@ class Recorder:
 
     def __init__(self, slab: Slab, gateway: str, exemplars: ExemplarBook | None = None) -> None:
         """``exemplars``: where traced requests are remembered, if they are."""
+        self._slab = slab
         self._gateway = gateway
         self._exemplars = exemplars
-        self._cell: FindCell = cache(partial(Cell, slab))
-        self._histogram: FindHistogram = cache(partial(Histogram, slab))
-        self._tallies: dict[tuple[str, str], VariantTally] = {}
+        self._tallies: dict[Labels, VariantTally] = {}
         self._shadows: dict[Labels, ShadowTally] = {}
+        self._look_up_anew()
 
     def rpc_tally(self, kind: str, service: str, method: str) -> RpcTally:
         """The counters of one RPC method; its series exist from now on, at 0."""
@@ -38,7 +39,7 @@ class Recorder:
     def transfer_of(self, version: ModelVersion, variant: str) -> Callable[[int], None]:
         """Takes the nanoseconds each batch of a variant was under way; its series exist from now on, at 0."""
         labels = (version.model, version.version, variant)
-        self._tallies[version.model, variant] = VariantTally(self._cell, self._histogram, labels, version.labels)
+        self._tallies[labels] = VariantTally(self._cell, self._histogram, labels, version.labels)
         transfer = self._histogram(families.STAGE_SECONDS, (*labels, "transfer"))
         return lambda transfer_ns: transfer.observe(transfer_ns / 1e9)
 
@@ -48,6 +49,31 @@ class Recorder:
         self._cell(families.QUEUE_DEPTH, labels).set(waiting)
         self._cell(families.IN_FLIGHT, labels).set(in_flight)
 
+    def keep_only(self, versions: Set[tuple[str, str]]) -> None:
+        """Take away the series of all versions but these (model, version); nothing may count for the others any more.
+
+        A version that is loaded again counts from 0, which Prometheus takes for a restart.
+        """
+        gone = self._slab.remove(
+            lambda series: (
+                series.family in families.BY_NAME
+                and families.BY_NAME[series.family].labels[:3] == families.MODEL
+                and (series.labels[0], series.labels[1]) not in versions
+            )
+        )
+        if not gone:
+            return
+        if self._exemplars is not None:
+            for series in gone:
+                self._exemplars.forget(series.start, series.count)
+        self._look_up_anew()
+        self._tallies = {labels: tally for labels, tally in self._tallies.items() if labels[:2] in versions}
+        self._shadows = {labels: tally for labels, tally in self._shadows.items() if labels[:2] in versions}
+
+    def _look_up_anew(self) -> None:
+        self._cell: FindCell = cache(partial(Cell, self._slab))
+        self._histogram: FindHistogram = cache(partial(Histogram, self._slab))
+
     def log_lines_lost(self, lines: int) -> None:
         """Lines of the log that could not be written; ``lines`` more than before."""
         self._cell(families.LOG_LINES_LOST, (self._gateway,)).add(lines)
@@ -55,13 +81,14 @@ class Recorder:
     def __call__(self, event: Call | Judgement) -> None:
         """Count a call that was routed or has ended, or a judgement."""
         if isinstance(event, Judgement):
-            tally = self._tallies[event.model, event.variant]
-            tally.feedback_images.add(event.total)
-            tally.feedback_correct.add(event.correct)
+            # None: that version is gone, and its series with it.
+            if (tally := self._tallies.get((event.model, event.version, event.variant))) is not None:
+                tally.feedback_images.add(event.total)
+                tally.feedback_correct.add(event.correct)
         elif event.state == "routed":
-            self._tallies[event.served.version.model, event.variant].routed[event.reason].add()
+            self._tallies[_labels(event.served, event.variant)].routed[event.reason].add()
         elif event.state == "answered":
-            self._tallies[event.served.version.model, event.variant].answered(event)
+            self._tallies[_labels(event.served, event.variant)].answered(event)
             if event.primary is not None:
                 assert event.primary.job is not None
                 assert event.job is not None
@@ -72,7 +99,7 @@ class Recorder:
             labels = _labels(event.served, event.variant)
             self._cell(families.REFUSED, (*labels, event.error.reason)).add()
             self._cell(families.REQUESTS, (*labels, event.route, status_of(event.error).name)).add()
-            self._tallies[event.served.version.model, event.variant].refused_seconds.add(event.total_ns / 1e9)
+            self._tallies[_labels(event.served, event.variant)].refused_seconds.add(event.total_ns / 1e9)
 
     def put_exemplar(self, call: Call, trace_id: int, span_id: int) -> None:
         """Remember an answered call by its trace, in its bucket of the latency histogram."""

@@ -17,6 +17,8 @@ STATUS: dict[type[errors.TwinserveError], grpc.StatusCode] = {
     errors.RepeatedFeedbackError: grpc.StatusCode.ALREADY_EXISTS,
     errors.ConflictError: grpc.StatusCode.ABORTED,
     errors.FollowsFileError: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.PreconditionError: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.ArtefactError: grpc.StatusCode.FAILED_PRECONDITION,
     errors.QueueFullError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.DeadlineUnreachableError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.ModelUnavailableError: grpc.StatusCode.UNAVAILABLE,

@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from twinserve.v1 import predict_pb2
+from twinserve_server.artefact.manifest import same_signature
 from twinserve_server.engine.engine import Engine
 from twinserve_server.engine.feedback import Judgement
 from twinserve_server.errors import InvalidInputError, shown
@@ -49,6 +50,13 @@ class PredictService:
             raise InvalidInputError.of("variants", f"{shown(names)} names a variant twice")
         for name in names:
             served.router.route(name, "")  # refuses an unknown one before any of them runs
+            version = self._engine.find(request.model, name).version
+            if not same_signature(version, served.version):
+                raise InvalidInputError.of(
+                    "variants",
+                    f"{name} takes or answers something else than version {served.version.version} of "
+                    f"{version.model}, which is active; one input does not fit both",
+                )
         items = decode_request(request, served, self._limits, answers=len(names))
         deadline_ns, started_ns = deadline_of(context), time.monotonic_ns()
         replies = [Reply(context.peer()) for _ in names]

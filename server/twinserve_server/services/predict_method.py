@@ -7,7 +7,8 @@ from typing import Final
 from google.protobuf.message import DecodeError
 
 from twinserve.v1 import predict_pb2
-from twinserve_server.engine.engine import Call, Engine, ServedModel
+from twinserve_server.engine.engine import Call, Engine
+from twinserve_server.engine.served import ServedModel
 from twinserve_server.errors import InvalidInputError, TwinserveError
 from twinserve_server.rpc.callback import Exchange
 from twinserve_server.services.decode import MAX_KEY_BYTES, Items, Limits, check_request_id, check_text, decode_input
@@ -32,7 +33,7 @@ class PredictMethod:
         try:
             request = parse_request(raw)
             request_id, routing_key = request.request_id, request.routing_key
-            served = self._engine.find(request.model)
+            served = self._engine.find(request.model, request.variant)
             if served.version.signature is None and request.HasField("input") and not request.inputs:
                 items = decode_input(request.input, served.version, self._limits)
             else:

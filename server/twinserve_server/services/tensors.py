@@ -12,9 +12,10 @@ from twinserve.v1 import predict_pb2
 from twinserve_server.artefact.datatypes import DATATYPES, DTYPES, ITEM_SIZE, DataType
 from twinserve_server.artefact.manifest import MAX_BATCH_BYTES, ModelVersion, manifest_digest
 from twinserve_server.artefact.signature import TensorSpec
-from twinserve_server.engine.engine import Call, ServedModel
+from twinserve_server.engine.engine import Call
 from twinserve_server.engine.job import Job
 from twinserve_server.engine.layout import Array, Layout
+from twinserve_server.engine.served import ServedModel
 from twinserve_server.errors import InvalidInputError, shown
 from twinserve_server.services.decode import Items, Limits, check_values, decode_input
 from twinserve_server.services.encode import ROUTES

@@ -50,6 +50,9 @@ class ServerSettings:
         None, "Serve only models signed for this public key (PEM), by model-signing.", panel=MODELS
     )
     build: bool = setting(True, "Build the MNIST models when there are none yet and no folder is named.", panel=MODELS)
+    unloaded_metrics_seconds: float = setting(
+        300.0, "How long the metrics of a version stay after it was unloaded.", ge=0, le=86400, panel=MODELS
+    )
 
     host: str = setting("127.0.0.1", "Address to listen on.", panel=NETWORK)
     port: int = setting(8500, "gRPC port; 0: any free one.", ge=0, le=65535, panel=NETWORK)

@@ -4,31 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from importlib.metadata import version as package_version
 
 from twinserve_server.host.memory import ResidentBytes, resident_bytes
 from twinserve_server.ipc.messages import ProcessStatus, Status
 from twinserve_server.supervisor.child import ChildProcess
+from twinserve_server.supervisor.fleet import Fleet
 
 
 class Census:
     """Counts the processes of a server."""
 
-    def __init__(self, children: Callable[[], list[ChildProcess]], variant_of: Callable[[str], str]) -> None:
-        """
-        Args:
-            children: every process.
-            variant_of: what the process with this name runs; empty: it is a gateway.
-        """
+    def __init__(self, fleet: Fleet) -> None:
         self.resident: dict[str, ResidentBytes] = {}
-        self._children = children
-        self._variant_of = variant_of
+        self._fleet = fleet
         self._started = time.monotonic()
 
     async def sample(self) -> None:
         """Read every process's memory now (in a thread: the kernel walks page tables for it)."""
-        children = self._children()
+        children = self._fleet.children
         pids = {child.name: child.pid for child in children if child.pid}
         self.resident.update(await asyncio.to_thread(_read, pids))
         for child in children:
@@ -43,19 +37,21 @@ class Census:
         return Status(
             package_version("twinserve"),
             time.monotonic() - self._started,
-            [self._status_of(child) for child in self._children()],
+            [self._status_of(child) for child in self._fleet.children],
         )
 
     def _status_of(self, child: ChildProcess) -> ProcessStatus:
-        variant = self._variant_of(child.name)
+        _, state = self._fleet.models.get(child.name, (child, None))
         resident = self.resident.get(child.name)
         return ProcessStatus(
             name=child.name,
-            role="model" if variant else "gateway",
+            role="model" if state else "gateway",
             pid=child.pid,
             ready=child.ready,
             restarts=child.restarts.total(),
-            variant=variant,
+            variant=state.replica.variant if state else "",
+            model=state.replica.version.model if state else "",
+            version=state.replica.version.version if state else "",
             pss_bytes=resident.pss if resident else 0,
             cpu_seconds=child.cpu_seconds(),
         )

@@ -71,6 +71,8 @@ class ChildProcess:
         self.restarts: Counter[str] = Counter()
         self.ready = False
         self.failure = ""
+        #: How it ended the last time: negative, the signal; None: not yet.
+        self.exit_code: int | None = None
         self.pulse = pulse
         self.line: ControlLine | None = None
         self._configure = configure
@@ -100,6 +102,7 @@ class ChildProcess:
                 self.failure = f"{self.name} cannot be started: {error}"
                 code = 1
             self.ready = False
+            self.exit_code = code
             self._on_end(self)
             if self._stopping.is_set() or (code == HOPELESS and not self.restarts):
                 return

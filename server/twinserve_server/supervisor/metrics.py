@@ -10,7 +10,6 @@ from twinserve_server.host.memory import resident_bytes
 from twinserve_server.metrics import families
 from twinserve_server.metrics.sums import Values
 from twinserve_server.supervisor.model_reports import ModelState
-from twinserve_server.supervisor.plan import Plan
 from twinserve_server.supervisor.pulse import ENDED, HUNG, REASONS
 from twinserve_server.supervisor.traffic import Traffic
 
@@ -41,17 +40,17 @@ class Sheet:
         """Add to one value."""
         self.put(family, labels, self.values.get(family.name, {}).get(labels, [0.0])[0] + value)
 
-    def put_model(self, plan: Plan, traffic: Traffic, state: ModelState, *, ready: bool) -> tuple[str, str, str]:
+    def put_model(self, traffic: Traffic, state: ModelState, *, ready: bool) -> tuple[str, str, str]:
         """What is known of one replica of a variant, however it runs; its labels."""
         replica, facts = state.replica, state.facts
-        version = plan.versions[replica.model]
+        version = replica.version
         variant = version.variants[replica.variant]
-        labels = (replica.model, version.version, replica.variant)
+        labels = (version.model, version.version, replica.variant)
         others = self.values.get(families.READY.name, {}).get(labels, [1.0])[0]
         self.put(families.READY, labels, min(others, float(ready)))
         self.put(families.ARTEFACT_BYTES, labels, variant.bytes)
         self.put(families.PARAMETER_BYTES, labels, variant.parameter_bytes)
-        self.put(families.TRAFFIC_WEIGHT, labels, traffic.policies[replica.model].shares.get(replica.variant, 0.0))
+        self.put(families.TRAFFIC_WEIGHT, labels, traffic.share(version, replica.variant))
         if facts:
             self.put(families.LOAD_SECONDS, labels, facts["load_seconds"])
             self.put(families.WARM_UP_SECONDS, labels, facts["warm_up_seconds"])
@@ -82,8 +81,11 @@ def supervisor_values(supervisor: Supervisor) -> dict[str, Values]:
     """Every family with ``source="supervisor"``, by name."""
     sheet = Sheet(supervisor.transport)
     put = sheet.put
-    for child, state in list(supervisor.models.values()):
-        labels = sheet.put_model(supervisor.plan, supervisor.traffic, state, ready=child.ready)
+    for child, state in list(supervisor.fleet.models.values()):
+        if not supervisor.plan.holds(state.replica.version):
+            # It is being loaded, or ends: nobody is served by it.
+            continue
+        labels = sheet.put_model(supervisor.traffic, state, ready=child.ready)
         for reason in REASONS:
             put(families.RESTARTS, (child.name, reason), child.restarts[reason])
         sheet.add(families.MODEL_CPU, labels, child.cpu_seconds())
@@ -91,14 +93,14 @@ def supervisor_values(supervisor: Supervisor) -> dict[str, Values]:
             put(families.MODEL_RESIDENT, (*labels, str(state.replica.index), "pss"), resident.pss)
             put(families.MODEL_RESIDENT, (*labels, str(state.replica.index), "rss"), resident.rss)
     sheet.put_traffic_file(supervisor.traffic)
-    for child in supervisor.gateways:
+    for child in supervisor.fleet.gateways:
         for reason in (ENDED, HUNG):
             put(families.RESTARTS, (child.name, reason), child.restarts[reason])
         put(families.GATEWAY_CPU, (child.name,), child.cpu_seconds())
         if (resident := supervisor.census.resident.get(child.name)) is not None:
             put(families.GATEWAY_RESIDENT, (child.name, "pss"), resident.pss)
             put(families.GATEWAY_RESIDENT, (child.name, "rss"), resident.rss)
-    put(families.LOG_LINES_LOST, ("supervisor",), supervisor.log_to.lost)
+    put(families.LOG_LINES_LOST, ("supervisor",), supervisor.fleet.log_to.lost)
     own = resident_bytes()
     put(families.SUPERVISOR_RESIDENT, ("pss",), own.pss)
     put(families.SUPERVISOR_RESIDENT, ("rss",), own.rss)

@@ -10,9 +10,11 @@ from twinserve_host.cores import usable_cores
 from twinserve_host.memory import usable_bytes
 from twinserve_server.artefact.manifest import ModelVersion, Variant
 from twinserve_server.engine.router import ShadowPolicy, TrafficPolicy
+from twinserve_server.engine.served import AT
 from twinserve_server.errors import InvalidInputError, TwinserveError
 from twinserve_server.ipc.addresses import address
-from twinserve_server.ipc.process_config import ChannelConfig, GatewayConfig, ModelProcessConfig
+from twinserve_server.ipc.model_setup import ChannelConfig, LoadedVersion, ModelSetup
+from twinserve_server.ipc.process_config import GatewayConfig, ModelProcessConfig
 from twinserve_server.metrics.books import Handed
 from twinserve_server.settings.server import ServerSettings
 from twinserve_server.supervisor.entrance import Entrance
@@ -28,16 +30,17 @@ class OptionError(TwinserveError):
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """One model process to run."""
+    """One model process to run.
 
-    model: str
+    Attributes:
+        name: ``mnist-int8-0``, and ``mnist-int8@2-0`` of a version that was not there at the start; unique among the
+            processes of a server.
+    """
+
+    name: str
+    version: ModelVersion
     variant: str
     index: int
-
-    @property
-    def name(self) -> str:
-        """``mnist-int8-0``: unique among the processes of a server."""
-        return f"{self.model}-{self.variant}-{self.index}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +48,18 @@ class Plan:
     """What a server with these settings runs."""
 
     settings: ServerSettings
-    versions: dict[str, ModelVersion]
+    #: By model: the version that requests meet that name none, and all that are loaded, by version.
+    active: dict[str, str]
+    loaded: dict[str, dict[str, ModelVersion]]
+    #: With which the server starts.
     policies: dict[str, TrafficPolicy]
     default_model: str
     #: What the addresses of its model processes begin with.
     address_space: str
     #: One process, or many.
     profile: Profile
+    #: The versions with which the server starts, by model.
+    first: dict[str, str]
     #: None: not known yet, since no model process has said what an image costs it; the first of each can start.
     sizing: Sizing | None = None
 
@@ -63,10 +71,58 @@ class Plan:
 
     def replicas(self) -> Iterator[Replica]:
         """Every model process that shall run as far as is known."""
-        for model, version in self.versions.items():
-            for variant in version.variants:
-                for index in range(self.sizing.replicas[model, variant] if self.sizing else 1):
-                    yield Replica(model, variant, index)
+        for versions in self.loaded.values():
+            for version in versions.values():
+                yield from self.replicas_of(version)
+
+    def replicas_of(self, version: ModelVersion) -> Iterator[Replica]:
+        """Every model process of a version that is loaded, or shall be."""
+        for variant in version.variants:
+            for index in range(self._count(version.model, variant)):
+                yield self.replica(version, variant, index)
+
+    def replica(self, version: ModelVersion, variant: str, index: int) -> Replica:
+        """One model process of a version."""
+        tag = "" if self.first.get(version.model) == version.version else f"{AT}{version.version}"
+        return Replica(f"{version.model}-{variant}{tag}-{index}", version, variant, index)
+
+    def _count(self, model: str, variant: str) -> int:
+        """How many processes a variant gets, also one that was not there when they were counted: all of a model get the
+        same number, unless the settings name one."""
+        if self.sizing is None:
+            return 1
+        alike = [count for (known, _), count in self.sizing.replicas.items() if known == model]
+        found = self.sizing.replicas.get((model, variant)) or self.settings.replicas.get(variant)
+        return found or max(alike, default=1)
+
+    @property
+    def versions(self) -> dict[str, ModelVersion]:
+        """The active version of each model."""
+        return {model: self.loaded[model][version] for model, version in self.active.items()}
+
+    def holds(self, version: ModelVersion) -> bool:
+        """Whether this very version is loaded."""
+        return self.loaded.get(version.model, {}).get(version.version) is version
+
+    def with_loaded(self, version: ModelVersion) -> Plan:
+        """This plan and one version more."""
+        others = self.loaded.get(version.model, {})
+        return replace(self, loaded={**self.loaded, version.model: {**others, version.version: version}})
+
+    def without(self, model: str, version: str) -> Plan:
+        """This plan without a version; the active one takes its model with it."""
+        if self.active.get(model) == version:
+            return replace(
+                self,
+                active={name: number for name, number in self.active.items() if name != model},
+                loaded={name: versions for name, versions in self.loaded.items() if name != model},
+            )
+        left = {number: found for number, found in self.loaded[model].items() if number != version}
+        return replace(self, loaded={**self.loaded, model: left})
+
+    def with_active(self, model: str, version: str) -> Plan:
+        """This plan with another version active."""
+        return replace(self, active={**self.active, model: version})
 
     def batch_limit(self, variant: Variant) -> int:
         """Images a forward pass of ``variant`` may take."""
@@ -90,7 +146,7 @@ class Plan:
 
     def model_config(self, replica: Replica, control_fd: int, handed: Handed) -> ModelProcessConfig:
         """The configuration of a model process."""
-        version = self.versions[replica.model]
+        version = replica.version
         return ModelProcessConfig(
             name=replica.name,
             settings=self.settings,
@@ -109,6 +165,7 @@ class Plan:
         handed: Handed,
         entrance: Entrance,
         policies: dict[str, TrafficPolicy],
+        lingering: list[tuple[str, str]],
         feedback_keys: tuple[bytes, ...],
     ) -> GatewayConfig:
         """The configuration of a gateway with the policies, tokens and certificates in force now."""
@@ -126,25 +183,29 @@ class Plan:
             slab_fd=handed.slab,
             exemplars_fd=handed.exemplars,
             default_model=self.default_model,
-            versions=self.versions,
-            channels={
-                name: {variant: self._channel(name, variant) for variant in version.variants}
-                for name, version in self.versions.items()
-            },
-            policies=policies,
+            models=[self.setup(model, policies[model]) for model in self.active],
+            lingering=lingering,
             tokens=() if guard is None else guard.tokens,
             pem=None if certificates is None else certificates.pem,
             feedback_keys=feedback_keys,
             admin=entrance.admin,
         )
 
-    def _channel(self, model: str, variant: str) -> ChannelConfig:
+    def setup(self, model: str, policy: TrafficPolicy) -> ModelSetup:
+        """What a gateway serves of a model."""
+        loaded = {
+            number: LoadedVersion(version, {variant: self._channel(version, variant) for variant in version.variants})
+            for number, version in self.loaded.get(model, {}).items()
+        }
+        return ModelSetup(model, loaded, self.active.get(model, ""), policy)
+
+    def _channel(self, version: ModelVersion, variant: str) -> ChannelConfig:
         paths = [
             address(self.address_space, replica.name)
-            for replica in self.replicas()
-            if replica.model == model and replica.variant == variant
+            for replica in self.replicas_of(version)
+            if replica.variant == variant
         ]
-        return ChannelConfig(paths, self.batch_limit(self.versions[model].variants[variant]))
+        return ChannelConfig(paths, self.batch_limit(version.variants[variant]))
 
 
 def make_plan(settings: ServerSettings, versions: dict[str, ModelVersion], address_space: str) -> Plan:
@@ -155,7 +216,7 @@ def make_plan(settings: ServerSettings, versions: dict[str, ModelVersion], addre
         InvalidInputError: a share is given to a variant that is not served.
         ProfileError: the edge profile is asked for and cannot be had.
     """
-    chosen = {name: _only(version, settings.variants) for name, version in versions.items()}
+    chosen = {name: served_of(version, settings) for name, version in versions.items()}
     chosen = {name: version for name, version in chosen.items() if version.variants}
     known = {variant for version in versions.values() for variant in version.variants}
     served = {variant for version in chosen.values() for variant in version.variants}
@@ -174,20 +235,23 @@ def make_plan(settings: ServerSettings, versions: dict[str, ModelVersion], addre
     default = settings.default_model or next(iter(chosen))
     if default not in chosen:
         raise OptionError(f"--default-model: no model {default!r}; there are: {', '.join(sorted(chosen))}")
-    policies = {name: _first_policy(version, settings) for name, version in chosen.items()}
+    policies = {name: first_policy(version, settings) for name, version in chosen.items()}
+    active = {name: version.version for name, version in chosen.items()}
+    loaded = {name: {version.version: version} for name, version in chosen.items()}
     profile = choose_profile(settings, chosen, usable_cores())
-    return Plan(settings, chosen, policies, default, address_space, profile)
+    return Plan(settings, active, loaded, policies, default, address_space, profile, active)
 
 
-def _only(version: ModelVersion, names: list[str]) -> ModelVersion:
+def served_of(version: ModelVersion, settings: ServerSettings) -> ModelVersion:
+    """``version`` with the variants that shall be served; perhaps none."""
     # What is served on demand only is not; a model of nothing else is served whole.
-    names = names or [name for name, variant in version.variants.items() if not variant.on_demand]
+    names = settings.variants or [name for name, variant in version.variants.items() if not variant.on_demand]
     if not names:
         return version
     return replace(version, variants={name: version.variants[name] for name in version.variants if name in names})
 
 
-def _first_policy(version: ModelVersion, settings: ServerSettings) -> TrafficPolicy:
+def first_policy(version: ModelVersion, settings: ServerSettings) -> TrafficPolicy:
     """Shares as the settings say; the rest, or everything, goes to the manifest's first variant not named there."""
     weights = {name: share for name, share in settings.split.items() if name in version.variants}
     rest = max(0.0, 1.0 - sum(weights.values()))

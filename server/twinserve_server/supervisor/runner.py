@@ -22,12 +22,18 @@ class StartError(TwinserveError):
 class Runner(Protocol):
     """Runs a plan."""
 
-    plan: Plan
     entrance: Entrance
-    books: Books
     traffic: Traffic
     #: The transport in use, once there is one.
     transport: str
+
+    @property
+    def plan(self) -> Plan:
+        """What is served now."""
+
+    @property
+    def books(self) -> Books:
+        """The metrics of all processes."""
 
     async def start(self, on_progress: Callable[[int, int], None] = ...) -> None:
         """Start everything; return when all of it is ready.

@@ -6,11 +6,10 @@ new files in no particular order, and a file that is written again with the same
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Set
 from pathlib import Path
 from typing import Any, Final
 
-from twinserve_server.artefact.manifest import ModelVersion
 from twinserve_server.artefact.strict_json import parse_json
 from twinserve_server.engine.router import ShadowPolicy, TrafficPolicy
 from twinserve_server.errors import ArtefactError, InvalidInputError, TwinserveError, shown
@@ -28,18 +27,18 @@ class TrafficFileError(TwinserveError):
 class TrafficFile:
     """The policies of a file, by model."""
 
-    def __init__(self, path: Path, versions: Mapping[str, ModelVersion]) -> None:
+    def __init__(self, path: Path, names: Callable[[], Mapping[str, Set[str]]]) -> None:
         """Read the file.
 
         Args:
             path: of the file, or of a symlink to it.
-            versions: what is served, by model.
+            names: what a policy may name now, by model.
 
         Raises:
             TrafficFileError: it cannot be used.
         """
         self.path = path
-        self._versions = versions
+        self._names = names
         #: What was read last, good or bad; None: it could not be read.
         self._seen: bytes | str | None = None
         #: What is in force.
@@ -93,8 +92,8 @@ class TrafficFile:
         document.end()
         policies = {}
         for model in models.names:
-            if model not in self._versions:
-                served = ", ".join(sorted(self._versions))
+            if model not in self._names():
+                served = ", ".join(sorted(self._names()))
                 raise TrafficFileError(f"{self.path}: models[{shown(model)}]: no such model; served are: {served}")
             policies[model] = self._policy(model, models.take(model), generation)
         return generation, policies
@@ -107,7 +106,7 @@ class TrafficFile:
         fields.end()
         try:
             return TrafficPolicy.checked(
-                set(self._versions[model].variants),
+                self._names()[model],
                 weights,
                 tuple(ShadowPolicy(name, share) for name, share in shadows.items()),
                 generation,

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
 
 from support.server_process import ServerProcess, request, wait_until
@@ -55,6 +56,16 @@ def test_a_new_policy_is_in_force_at_once(server: ServerProcess) -> None:
     answer = server.admin.SetTraffic(admin_pb2.SetTrafficRequest(traffic=traffic), timeout=60).traffic
     assert (dict(answer.weights), answer.generation) == ({"fp32": 1, "slow": 3}, 1)
     assert server.metric("twinserve_traffic_weight", variant="slow") == 0.75
+
+
+@pytest.mark.parametrize("method", ["ListVersions", "LoadVersion", "ActivateVersion", "UnloadVersion"])
+def test_versions_stay_as_they_were_at_the_start(server: ServerProcess, method: str) -> None:
+    wanted = getattr(admin_pb2, f"{method}Request")()
+    if method != "ListVersions":
+        wanted.version = "1"
+    with pytest.raises(grpc.RpcError, match="--profile isolated") as refused:
+        getattr(server.admin, method)(wanted, timeout=60)
+    assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION
 
 
 def test_a_drain_answers_what_was_accepted(odd_models: Path, tmp_path: Path) -> None:

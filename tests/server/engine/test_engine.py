@@ -12,10 +12,11 @@ from twinserve_server.artefact.manifest import ModelVersion
 from twinserve_server.engine import frames
 from twinserve_server.engine.batch_queue import BatchPolicy
 from twinserve_server.engine.channel import ModelChannel
-from twinserve_server.engine.engine import Call, Engine, ServedModel
+from twinserve_server.engine.engine import Call, Engine
 from twinserve_server.engine.feedback import FeedbackStore, Judgement
 from twinserve_server.engine.job import BatchTiming
 from twinserve_server.engine.router import Router, TrafficPolicy
+from twinserve_server.engine.served import ServedModel
 from twinserve_server.engine.socket_link import SocketLink
 from twinserve_server.errors import InferenceError, TwinserveError
 

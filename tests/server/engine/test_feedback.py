@@ -12,13 +12,13 @@ from twinserve_server.errors import InvalidInputError, RepeatedFeedbackError, Un
 
 
 def remember(store: FeedbackStore, request_id: str, *classes: int) -> None:
-    store.remember(request_id, "mnist", "int8", 10, np.array(classes, np.uint32).tobytes())
+    store.remember(request_id, "mnist", "1", "int8", 10, np.array(classes, np.uint32).tobytes())
 
 
 def test_counts_what_the_variant_had_right() -> None:
     store = FeedbackStore()
     remember(store, "a", 1, 2, 3)
-    assert store.judge("a", [1, 2, 9]) == Judgement("mnist", "int8", correct=2, total=3)
+    assert store.judge("a", [1, 2, 9]) == Judgement("mnist", "1", "int8", correct=2, total=3)
 
 
 def test_a_second_label_for_the_same_request_is_refused() -> None:
@@ -77,7 +77,7 @@ def test_what_was_judged_expired_or_named_anew_makes_room() -> None:
 def test_every_class_survives_however_many_there_are(classes: int) -> None:
     store = FeedbackStore()
     answer = np.array([0, classes // 2, classes - 1], np.uint32)
-    store.remember("a", "mnist", "int8", classes, answer.tobytes())
+    store.remember("a", "mnist", "1", "int8", classes, answer.tobytes())
     assert store.judge("a", answer.tolist()).correct == 3
 
 
@@ -86,7 +86,7 @@ def test_a_full_store_takes_little_memory() -> None:
     store, answer = FeedbackStore(), np.full(1024, 7, np.uint32).tobytes()
     tracemalloc.start()
     for number in range(16_384):
-        store.remember(f"{number:x}", "mnist", "int8", 10, answer)
+        store.remember(f"{number:x}", "mnist", "1", "int8", 10, answer)
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert store.images == 1 << 20

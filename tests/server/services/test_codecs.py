@@ -9,9 +9,10 @@ import pytest
 
 from twinserve.v1 import predict_pb2
 from twinserve_server.artefact.manifest import ModelVersion, Variant, manifest_digest
-from twinserve_server.engine.engine import Call, ServedModel
+from twinserve_server.engine.engine import Call
 from twinserve_server.engine.job import Job
 from twinserve_server.engine.router import Router, TrafficPolicy
+from twinserve_server.engine.served import ServedModel
 from twinserve_server.errors import InvalidInputError
 from twinserve_server.services.decode import Limits, check_text, decode_input
 from twinserve_server.services.encode import encode_answer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,10 @@ import pytest
 from twinserve_server.artefact.repository import load_repository
 from twinserve_server.engine.router import ShadowPolicy
 from twinserve_server.supervisor.traffic_file import TrafficFile, TrafficFileError
+
+
+def names_in(models: Path) -> dict[str, set[str]]:
+    return {model: set(version.variants) for model, version in load_repository(models).items()}
 
 
 def text(generation: int, weights: dict[str, Any], model: str = "tiny", **more: Any) -> str:
@@ -26,7 +31,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def file(path: Path, tiny_models: Path) -> TrafficFile:
-    return TrafficFile(path, load_repository(tiny_models))
+    return TrafficFile(path, partial(names_in, tiny_models))
 
 
 def test_it_holds_weights_shadows_and_a_generation(path: Path, file: TrafficFile) -> None:
@@ -50,7 +55,7 @@ def test_a_config_map_is_followed_through_its_symlinks(tmp_path: Path, tiny_mode
         (tmp_path / f"..{number}" / "traffic.json").write_text(text(number, weights))
     (tmp_path / "..data").symlink_to("..1")
     (tmp_path / "traffic.json").symlink_to("..data/traffic.json")
-    file = TrafficFile(tmp_path / "traffic.json", load_repository(tiny_models))
+    file = TrafficFile(tmp_path / "traffic.json", partial(names_in, tiny_models))
     (tmp_path / "..new").symlink_to("..2")
     (tmp_path / "..new").replace(tmp_path / "..data")
     assert file.refresh()

@@ -7,7 +7,8 @@ from typing import Final
 
 from twinserve_server.artefact.manifest import ModelVersion
 from twinserve_server.artefact.signature import TensorSpec
-from twinserve_server.engine.engine import Engine, ServedModel
+from twinserve_server.engine.engine import Engine
+from twinserve_server.engine.served import ServedModel
 from twinserve_server.errors import UnknownModelError, shown
 
 #: FP32, N x classes.
@@ -50,8 +51,7 @@ def addressable(engine: Engine) -> Iterator[tuple[str, ServedModel, str]]:
 
 def is_ready(served: ServedModel, variant: str) -> bool:
     """Whether requests by that name would be answered now."""
-    names = [variant] if variant else served.router.live
-    return all(served.channels[name].ready for name in names)
+    return served.channels[variant].ready if variant else served.live_ready
 
 
 def _find(engine: Engine, name: str) -> tuple[ServedModel, str] | None:

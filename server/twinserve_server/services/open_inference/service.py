@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from twinserve.inference import open_inference_pb2 as pb
 from twinserve_server.artefact.datatypes import DATATYPES
-from twinserve_server.engine.engine import Engine, ServedModel
+from twinserve_server.engine.engine import Engine
+from twinserve_server.engine.served import ServedModel
 from twinserve_server.ipc.control import ControlLine
 from twinserve_server.ipc.messages import GetStatistics, Statistics
 from twinserve_server.rpc.callback import DirectStream

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from twinserve.inference import open_inference_pb2 as pb
-from twinserve_server.engine.engine import ServedModel
+from twinserve_server.engine.served import ServedModel
 from twinserve_server.ipc.messages import Total, VariantStatistics
 
 
