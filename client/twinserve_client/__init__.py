@@ -45,6 +45,7 @@ from twinserve_client.errors import (
 from twinserve_client.types import (
     Feedback,
     ModelInfo,
+    ModelVersions,
     Prediction,
     ProcessStatus,
     ServerStatus,
@@ -52,6 +53,7 @@ from twinserve_client.types import (
     Timing,
     Traffic,
     VariantInfo,
+    VersionInfo,
 )
 
 __version__ = _version()
@@ -73,6 +75,7 @@ __all__ = [
     "InvalidInputError",
     "LabelsUnknownError",
     "ModelInfo",
+    "ModelVersions",
     "NotFoundError",
     "OverloadedError",
     "PartlyAppliedError",
@@ -89,5 +92,6 @@ __all__ = [
     "UnavailableError",
     "UnimplementedError",
     "VariantInfo",
+    "VersionInfo",
     "__version__",
 ]

@@ -17,6 +17,14 @@ _NS: Final = 1e-9
 _FP32: Final = np.dtype("<f4")
 _ROUTES: Final[dict[int, types.Route]] = {predict_pb2.ROUTE_NAMED: "named", predict_pb2.ROUTE_SPLIT: "split"}
 
+_STATES: Final[dict[int, types.VersionState]] = {
+    admin_pb2.VERSION_STATE_AVAILABLE: "available",
+    admin_pb2.VERSION_STATE_LOADING: "loading",
+    admin_pb2.VERSION_STATE_LOADED: "loaded",
+    admin_pb2.VERSION_STATE_UNLOADING: "unloading",
+    admin_pb2.VERSION_STATE_BROKEN: "broken",
+}
+
 
 def prediction(response: predict_pb2.PredictResponse, names: types.ClassNames) -> types.Prediction:
     """A PredictResponse as arrays.
@@ -111,6 +119,35 @@ def traffic(response: admin_pb2.GetTrafficResponse | admin_pb2.SetTrafficRespons
     )
 
 
+def versions(response: admin_pb2.ListVersionsResponse) -> tuple[types.ModelVersions, ...]:
+    """The versions of every model that the answer tells of."""
+    return tuple(_model_versions(model) for model in response.models)
+
+
+def changed_versions(
+    response: admin_pb2.LoadVersionResponse | admin_pb2.ActivateVersionResponse | admin_pb2.UnloadVersionResponse,
+) -> types.ModelVersions:
+    """The versions of the model that was changed."""
+    return _model_versions(response.model)
+
+
+def _model_versions(model: admin_pb2.ModelVersions) -> types.ModelVersions:
+    return types.ModelVersions(
+        model=model.model,
+        active=model.active,
+        previous=model.previous,
+        versions=tuple(
+            types.VersionInfo(
+                version=entry.version,
+                state=_STATES.get(entry.state, "unspecified"),
+                reason=entry.reason,
+                variants=tuple(entry.variants),
+            )
+            for entry in model.versions
+        ),
+    )
+
+
 def status(response: admin_pb2.GetStatusResponse) -> types.ServerStatus:
     """Every process and how it fares."""
     return types.ServerStatus(
@@ -126,6 +163,8 @@ def status(response: admin_pb2.GetStatusResponse) -> types.ServerStatus:
                 variant=process.variant,
                 pss_bytes=process.pss_bytes,
                 cpu_seconds=process.cpu_seconds,
+                model=process.model,
+                version=process.version,
             )
             for process in response.processes
         ),

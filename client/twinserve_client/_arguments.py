@@ -86,6 +86,26 @@ def text(name: str, value: object, kind: _Refusal = InvalidInputError) -> str:
     return value
 
 
+def version_number(value: object, name: str = "version") -> str:
+    """A version as text, from a number too; "" for None. Whether there is such a version is the server's to say.
+
+    Raises:
+        InvalidInputError: it is neither.
+    """
+    return text(name, str(value) if isinstance(value, int) and not isinstance(value, bool) else value)
+
+
+def flag(name: str, value: object) -> bool:
+    """True or False.
+
+    Raises:
+        InvalidInputError: it is neither.
+    """
+    if not isinstance(value, bool):
+        raise InvalidInputError.of(name, f"is {shown(value)}; give True or False")
+    return value
+
+
 def texts(name: str, value: object) -> list[str]:
     """A list of texts; [] for None.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import grpc
@@ -17,13 +18,14 @@ from google.protobuf.message import Message
 
 from twinserve.v1 import admin_pb2, admin_pb2_grpc, predict_pb2, predict_pb2_grpc
 from twinserve_client import _answers, types
-from twinserve_client._arguments import shares, text, texts, whole
+from twinserve_client._arguments import flag, shares, text, texts, version_number, whole
 from twinserve_client._named import encode_named
 from twinserve_client._tensor import encode_labels, encode_tensor, out_of_range
 from twinserve_client.errors import (
     CallError,
     ConfigurationError,
     DeadlineExceededError,
+    InternalError,
     InvalidInputError,
     OverloadedError,
     UnavailableError,
@@ -113,13 +115,14 @@ class Calls:
     ) -> Call[dict[str, types.Prediction]]:
         """One input through several variants; raises as ``predict`` does."""
         name = text("request_id", request_id)
+        names = texts("variants", variants)
         request = predict_pb2.CompareRequest(
             **self._items(images, described),
-            variants=texts("variants", variants),
+            variants=names,
             model=self._model,
             request_id=name,
         )
-        return Call("Compare", request, self._comparison, name)
+        return Call("Compare", request, partial(self._comparison, names), name)
 
     def send_feedback(self, request_id: str, labels: npt.ArrayLike) -> Call[types.Feedback]:
         """The true classes of an earlier request.
@@ -162,6 +165,35 @@ class Calls:
             if_generation=None if if_generation is None else whole("if_generation", if_generation, 0, 2**64 - 1),
         )
         return Call("SetTraffic", request, _answers.traffic)
+
+    def list_versions(self) -> Call[tuple[types.ModelVersions, ...]]:
+        """The versions of the client's model, or of every model."""
+        return Call("ListVersions", admin_pb2.ListVersionsRequest(model=self._model), _answers.versions)
+
+    def load_version(self, version: str | int | None) -> Call[types.ModelVersions]:
+        """Load a version; raises InvalidInputError when ``version`` is none."""
+        request = admin_pb2.LoadVersionRequest(model=self._model, version=version_number(version))
+        return Call("LoadVersion", request, _answers.changed_versions)
+
+    def activate_version(
+        self, version: str | int | None, keep_previous: bool, if_active: str | int | None
+    ) -> Call[types.ModelVersions]:
+        """Activate a version; raises InvalidInputError when an argument has the wrong type."""
+        request = admin_pb2.ActivateVersionRequest(
+            model=self._model,
+            version=version_number(version),
+            keep_previous=flag("keep_previous", keep_previous),
+            if_active=None if if_active is None else version_number(if_active, "if_active"),
+        )
+        return Call("ActivateVersion", request, _answers.changed_versions)
+
+    def unload_version(self, version: str | int) -> Call[types.ModelVersions]:
+        """Unload a version; raises InvalidInputError when ``version`` is none, or empty."""
+        number = version_number(version)
+        if not number:
+            raise InvalidInputError.of("version", "is empty; give the version to unload")
+        request = admin_pb2.UnloadVersionRequest(model=self._model, version=number)
+        return Call("UnloadVersion", request, _answers.changed_versions)
 
     def get_status(self) -> Call[types.ServerStatus]:
         """The processes of the server."""
@@ -215,8 +247,16 @@ class Calls:
         """A PredictResponse as arrays; raises InternalError when its parts contradict each other."""
         return _answers.prediction(response, self._names)
 
-    def _comparison(self, response: predict_pb2.CompareResponse) -> dict[str, types.Prediction]:
-        return {answer.served_by.variant: self.prediction(answer) for answer in response.responses}
+    def _comparison(self, names: list[str], response: predict_pb2.CompareResponse) -> dict[str, types.Prediction]:
+        """By the names asked for: two versions of a variant answer under the same name of their own."""
+        answers = response.responses
+        if not names:
+            names = [answer.served_by.variant for answer in answers]
+        elif len(names) != len(answers):
+            raise InternalError(
+                f"{len(answers)} answers for {len(names)} variants; one each is needed", code=grpc.StatusCode.DATA_LOSS
+            )
+        return {name: self.prediction(answer) for name, answer in zip(names, answers, strict=True)}
 
     def _model_info(self, response: predict_pb2.DescribeModelResponse) -> types.ModelInfo:
         info = _answers.model_info(response)

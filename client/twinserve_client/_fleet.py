@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from hashlib import blake2b
 from typing import TypeVar
@@ -18,7 +18,7 @@ from twinserve_client.errors import (
     NotFoundError,
     PartlyAppliedError,
 )
-from twinserve_client.types import Traffic
+from twinserve_client.types import ModelVersions, Traffic
 
 T = TypeVar("T")
 Generations = int | Mapping[str, int] | None
@@ -31,16 +31,19 @@ def agreed(outcomes: Mapping[str, Traffic | CallError]) -> Traffic:
         ConflictError: they have different ones.
         CallError: none answered.
     """
-    policies = _answers(outcomes)
-    if not policies:
-        raise _named(*next(iter(failures(outcomes).items())))
-    if len({_text(policy) for policy in policies.values()}) > 1:
-        told = "; ".join(f"{server}: {_text(policy)}" for server, policy in policies.items())
-        raise ConflictError(
-            f"traffic: the servers have different policies ({told}); set_traffic gives all of them one",
-            code=grpc.StatusCode.FAILED_PRECONDITION,
-        )
-    return _merged(policies)
+    told = "traffic: the servers have different policies ({}); set_traffic gives all of them one"
+    return _merged(_alike(outcomes, _text, told))
+
+
+def agreed_versions(outcomes: Mapping[str, tuple[ModelVersions, ...] | CallError]) -> tuple[ModelVersions, ...]:
+    """The versions of all servers that answered.
+
+    Raises:
+        ConflictError: other versions are active or loaded on one than on another.
+        CallError: none answered.
+    """
+    told = "versions: the servers have different ones ({}); load, activate or unload one on all of them"
+    return next(iter(_alike(outcomes, _loaded, told).values()))
 
 
 def expected(before: Mapping[str, Traffic | CallError], generations: Generations) -> dict[str, int | None]:
@@ -74,17 +77,27 @@ def applied(outcomes: Mapping[str, Traffic | CallError]) -> Traffic:
         PartlyAppliedError: some have; says which.
         CallError: none has.
     """
-    policies, failed = _answers(outcomes), failures(outcomes)
+    return _merged(changed("traffic", outcomes))
+
+
+def changed(what: str, outcomes: Mapping[str, T | CallError]) -> dict[str, T]:
+    """The answers to a change of ``what`` that all servers have taken.
+
+    Raises:
+        PartlyAppliedError: some have; says which.
+        CallError: none has.
+    """
+    answers, failed = _answers(outcomes), failures(outcomes)
     if not failed:
-        return _merged(policies)
+        return answers
     server, error = next(iter(failed.items()))
-    if not policies:
+    if not answers:
         raise _named(server, error)
     raise PartlyAppliedError(
-        f"traffic: changed on {', '.join(policies)}, but not on "
+        f"{what}: changed on {', '.join(answers)}, but not on "
         + "; ".join(f"{name} ({problem.message})" for name, problem in failed.items()),
         code=error.code,
-        applied=policies,
+        applied=answers,
         failed=failed,
     )
 
@@ -122,6 +135,25 @@ def failures(outcomes: Mapping[str, T | CallError]) -> dict[str, CallError]:
 
 def _ignorant(error: CallError) -> bool:
     return isinstance(error, NotFoundError) or error.reason == "FOREIGN_REQUEST_ID"
+
+
+def _alike(outcomes: Mapping[str, T | CallError], text: Callable[[T], str], told: str) -> dict[str, T]:
+    """The answers, which ``text`` must not tell apart; ``told``: what is said if it does, with {} for the answers."""
+    answers = _answers(outcomes)
+    if not answers:
+        raise _named(*next(iter(failures(outcomes).items())))
+    if len({text(answer) for answer in answers.values()}) > 1:
+        listed = "; ".join(f"{server}: {text(answer)}" for server, answer in answers.items())
+        raise ConflictError(told.format(listed), code=grpc.StatusCode.FAILED_PRECONDITION)
+    return answers
+
+
+def _loaded(models: tuple[ModelVersions, ...]) -> str:
+    texts = []
+    for model in models:
+        loaded = ",".join(entry.version for entry in model.versions if entry.state == "loaded")
+        texts.append(f"{model.model} active={model.active or 'none'} loaded={loaded or 'none'}")
+    return " ".join(texts)
 
 
 def _answers(outcomes: Mapping[str, T | CallError]) -> dict[str, T]:

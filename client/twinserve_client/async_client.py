@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Literal, Self, TypeVar, overload
+from typing import Final, Literal, Self, TypeVar, overload
 
 import numpy.typing as npt
 
@@ -21,6 +21,7 @@ from twinserve_client._retry import RetryPolicy
 from twinserve_client._waiting import Deadline, Readiness
 from twinserve_client.errors import CallError, ConfigurationError
 from twinserve_client.types import Feedback, ImageInput, ModelInfo, Prediction, ServerStatus, Traffic
+from twinserve_client.versions import AsyncVersions
 
 T = TypeVar("T")
 
@@ -63,6 +64,8 @@ class AsyncClient:
         self._admin = (
             self._session if admin_target is None else AsyncSession(self._admin_connection, self._calls, self._timeout)
         )
+        #: Of its model, in the running servers.
+        self.versions: Final = AsyncVersions(self._admin_connection, self._admin, self._calls, self._deadline)
 
     async def predict(
         self,

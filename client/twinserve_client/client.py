@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Literal, Self, TypeVar, overload
+from typing import Final, Literal, Self, TypeVar, overload
 
 import numpy.typing as npt
 
@@ -19,6 +19,7 @@ from twinserve_client._session import Session
 from twinserve_client._waiting import Deadline, Readiness
 from twinserve_client.errors import CallError, ConfigurationError
 from twinserve_client.types import Feedback, ImageInput, ModelInfo, Prediction, ServerStatus, Traffic
+from twinserve_client.versions import Versions
 
 T = TypeVar("T")
 
@@ -36,7 +37,7 @@ class Client:
         metadata: further headers of every call.
         isolated: use a connection of its own; False shares one with the process's other clients of the target.
         channel_options: gRPC channel arguments, stronger than the SDK's own.
-        admin_target: where traffic and status are asked and changed, for a server with an admin port; None: ``target``.
+        admin_target: for traffic, versions and status, of a server with an admin port; None: ``target``.
 
     Raises:
         ConfigurationError: names the argument that is wrong. Nothing is connected before the first call.
@@ -73,6 +74,8 @@ class Client:
         self._admin = (
             self._session if admin_target is None else Session(self._admin_connection, self._calls, self._timeout)
         )
+        #: Of its model, in the running servers.
+        self.versions: Final = Versions(self._admin_connection, self._admin, self._calls, self._deadline)
 
     def predict(
         self,

@@ -246,6 +246,42 @@ class Traffic:
     generations: Mapping[str, int] = field(default_factory=dict)
 
 
+#: How a version fares; only one that is loaded answers requests.
+VersionState = Literal["available", "loading", "loaded", "unloading", "broken", "unspecified"]
+
+
+@dataclass(frozen=True, slots=True)
+class VersionInfo:
+    """One version of a model.
+
+    Attributes:
+        state: "available" (on disk), "loading", "loaded", "unloading", or "broken".
+        reason: why it is broken.
+        variants: those that are loaded.
+    """
+
+    version: str
+    state: VersionState
+    reason: str
+    variants: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersions:
+    """The versions of one model that a server has on disk or loaded.
+
+    Attributes:
+        active: answers the requests that name no version; empty: the model is not loaded.
+        previous: was active before; empty: none was.
+        versions: the greatest first.
+    """
+
+    model: str
+    active: str
+    previous: str
+    versions: tuple[VersionInfo, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class ProcessStatus:
     """One process of the server.
@@ -253,7 +289,7 @@ class ProcessStatus:
     Attributes:
         name: "gateway-0", "int8-0", …
         role: "gateway" or "model".
-        variant: of a model process; empty for a gateway.
+        variant, model, version: of a model process; empty for a gateway.
         pss_bytes: proportional set size, its honest share of memory.
         cpu_seconds: user and system time since it started.
     """
@@ -266,6 +302,8 @@ class ProcessStatus:
     variant: str
     pss_bytes: int
     cpu_seconds: float
+    model: str = ""
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

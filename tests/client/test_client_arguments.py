@@ -9,6 +9,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -107,9 +108,13 @@ METHODS: dict[str, tuple[str, ...]] = {
     "get_traffic": ("timeout",),
     "set_traffic": ("weights", "shadows", "if_generation", "timeout"),
     "get_status": ("timeout",),
+    "versions.list": ("timeout",),
+    "versions.load": ("version", "timeout"),
+    "versions.activate": ("version", "keep_previous", "if_active", "timeout"),
+    "versions.unload": ("version", "timeout"),
 }
 #: What makes a call right, so that one wrong argument at a time is met as well.
-GOOD: dict[str, Any] = {"images": IMAGE, "request_id": "r", "labels": [1], "weights": {"int8": 1.0}}
+GOOD: dict[str, Any] = {"images": IMAGE, "request_id": "r", "labels": [1], "weights": {"int8": 1.0}, "version": "2"}
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +138,7 @@ def call(face: Face, client: Any, method: str, arguments: dict[str, Any]) -> Non
     if method == "predict_stream":
         arguments["images"] = [arguments["images"]]
     with suppress(TwinserveError):
-        result = getattr(client, method)(**arguments)
+        result = attrgetter(method)(client)(**arguments)
         if method == "predict_stream":
             face.take(result)
         else:

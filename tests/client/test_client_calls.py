@@ -32,6 +32,7 @@ from twinserve_client import (
     ProcessStatus,
     Timing,
     UnavailableError,
+    VersionInfo,
 )
 
 Images = npt.NDArray[np.uint8]
@@ -168,6 +169,22 @@ def test_traffic_is_read_changed_and_guarded(face: Face, client: Any) -> None:
     assert face.run(client.get_traffic()) == after
     with pytest.raises(ConflictError, match="another one by now"):
         face.run(client.set_traffic({"int8": 1}, if_generation=0))
+
+
+def test_versions_are_listed_loaded_activated_and_refused(face: Face, client: Any) -> None:
+    loaded = face.run(client.versions.load(2))
+    assert loaded.versions == (VersionInfo("2", "loaded", "", ("int8",)),)
+    active = face.run(client.versions.activate("2", keep_previous=True, if_active=1))
+    assert (active.model, active.active, active.previous) == ("digits", "2", "1")
+    assert face.run(client.versions.list()) == (active,)
+    with pytest.raises(ConflictError, match="version 2 is active"):
+        face.run(client.versions.unload(2))
+    with pytest.raises(InvalidInputError, match="version: is empty"):
+        face.run(client.versions.unload(""))
+
+
+def test_a_comparison_is_by_the_names_asked_for(face: Face, client: Any, digits: Images) -> None:
+    assert list(face.run(client.compare(digits, ["int8", "fp32"]))) == ["int8", "fp32"]
 
 
 def test_status_lists_the_processes(face: Face, client: Any) -> None:

@@ -89,6 +89,16 @@ def test_a_change_that_reaches_some_says_which(face: Face, both: Any, pair: tupl
     assert face.run(both.get_traffic()).weights == {"int8": 1.0}
 
 
+def test_a_version_is_activated_on_all(face: Face, both: Any, pair: tuple[Server, Server]) -> None:
+    face.run(both.versions.activate(2))
+    assert [server.behaviour.calls.count("ActivateVersion") for server in pair] == [1, 1]
+    pair[1].behaviour.faults.append(Fault(grpc.StatusCode.FAILED_PRECONDITION, "3/int8.pt: is corrupt"))
+    with pytest.raises(PartlyAppliedError, match=rf"not on {pair[1].target} \(3/int8.pt: is corrupt\)"):
+        face.run(both.versions.activate(3))
+    with pytest.raises(ConflictError, match=r"different ones \(.*active=3 .*active=2 "):
+        face.run(both.versions.list())
+
+
 def test_a_change_that_nobody_takes_is_an_error_as_with_one(face: Face, both: Any, pair: tuple[Server, Server]) -> None:
     for server in pair:
         server.behaviour.faults.append(Fault(grpc.StatusCode.INVALID_ARGUMENT, "weights: no such variant"))

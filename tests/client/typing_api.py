@@ -18,6 +18,7 @@ from twinserve_client import (
     Client,
     Feedback,
     ModelInfo,
+    ModelVersions,
     Prediction,
     RetryPolicy,
     ServerStatus,
@@ -57,6 +58,10 @@ def synchronous(images: npt.NDArray[np.uint8]) -> None:
         assert_type(client.set_traffic({"int8": 0.5}, shadows={"int8": 0.1}, if_generation=3), Traffic)
         assert_type(client.get_status(), ServerStatus)
         assert_type(client.get_statuses(), dict[str, ServerStatus | CallError])
+        assert_type(client.versions.list(), tuple[ModelVersions, ...])
+        assert_type(client.versions.load(2), ModelVersions)
+        assert_type(client.versions.activate("2", keep_previous=True, if_active=1), ModelVersions)
+        assert_type(client.versions.unload("1"), ModelVersions)
         policy = client.get_traffic()
         assert_type(client.set_traffic({"int8": 1}, if_generation=policy.generations), Traffic)
 
@@ -76,6 +81,8 @@ async def asynchronous(images: npt.NDArray[np.float32]) -> None:
         assert_type(await client.wait_until_ready(), ModelInfo)
         assert_type(await client.get_traffic(), Traffic)
         assert_type(await client.set_traffic({"int8": 1}), Traffic)
+        assert_type(await client.versions.list(), tuple[ModelVersions, ...])
+        assert_type(await client.versions.activate(), ModelVersions)
         assert_type(await client.get_status(), ServerStatus)
         assert_type(await client.get_statuses(), dict[str, ServerStatus | CallError])
 

@@ -226,15 +226,22 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         return admin_pb2.ListVersionsResponse(models=[self._versions])
 
     def LoadVersion(self, request: Any, context: Any) -> Any:  # noqa: N802
-        self._versions.versions.add(version=request.version, state=admin_pb2.VERSION_STATE_LOADED)
+        if request.version not in {entry.version for entry in self._versions.versions}:
+            state = admin_pb2.VERSION_STATE_LOADED
+            self._versions.versions.add(version=request.version, state=state, variants=["int8"])
         return admin_pb2.LoadVersionResponse(model=self._versions)
 
     def ActivateVersion(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self._do.calls.append("ActivateVersion")
+        if self._do.faults:
+            self._do.faults.popleft().abort(context)
         self._versions.previous, self._versions.active = self._versions.active, request.version
         return admin_pb2.ActivateVersionResponse(model=self._versions)
 
     def UnloadVersion(self, request: Any, context: Any) -> Any:  # noqa: N802
-        Fault(grpc.StatusCode.FAILED_PRECONDITION, "version 1 is active", reason="PRECONDITION").abort(context)
+        Fault(grpc.StatusCode.FAILED_PRECONDITION, f"version {request.version} is active", reason="PRECONDITION").abort(
+            context
+        )
 
     def GetStatus(self, request: Any, context: Any) -> Any:  # noqa: N802
         process = admin_pb2.ProcessStatus(

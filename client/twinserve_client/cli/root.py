@@ -29,6 +29,7 @@ ORDER: Final = (
     "token",
     "predict",
     "traffic",
+    "versions",
     "loadtest",
     "compare",
     "report",

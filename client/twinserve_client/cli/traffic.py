@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from twinserve_client.cli.main import USAGE
+from twinserve_client.cli.target import AdminTarget, Json, Model, Target
 from twinserve_client.cli.tls import PLAIN_TEXT_HINT, TlsCa, TlsCert, TlsKey, tls_of
 from twinserve_client.cli.token import Token, TokenFile, use_token
 
@@ -44,15 +45,12 @@ def traffic(
         list[str] | None,
         typer.Option(help="Share of the requests that also run on a variant; 0 ends it.", metavar="V=SHARE"),
     ] = None,
-    target: Annotated[str, typer.Option(envvar="TWINSERVE_TARGET", help="host:port of the server.")] = "127.0.0.1:8500",
-    model: Annotated[str | None, typer.Option(help="The model. (default: the server's)")] = None,
-    admin_target: Annotated[
-        str | None,
-        typer.Option(envvar="TWINSERVE_ADMIN_TARGET", help="host:port of its admin port. [default: the target itself]"),
-    ] = None,
+    target: Target = "127.0.0.1:8500",
+    model: Model = None,
+    admin_target: AdminTarget = None,
     token_file: TokenFile = None,
     token: Token = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
+    as_json: Json = False,
     tls_ca: TlsCa = None,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,

@@ -1,0 +1,147 @@
+"""Versions of a model in a running server: ``client.versions`` lists, loads, activates and unloads them."""
+
+# ruff: noqa: ASYNC109  (a timeout here is gRPC's deadline, which the server sees too; asyncio.timeout is not)
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from twinserve_client import _fleet
+from twinserve_client._async_session import AsyncSession
+from twinserve_client._calls import Call, Calls
+from twinserve_client._channel import Connection
+from twinserve_client._session import Session
+from twinserve_client._waiting import Deadline
+from twinserve_client.types import ModelVersions
+
+#: What loading a version may take: its processes start, read the artefacts and warm up.
+LOAD_SECONDS: Final = 600.0
+
+
+class Versions:
+    """The versions of a client's model, on every server behind its target. Safe to share between threads."""
+
+    def __init__(
+        self, connection: Connection, session: Session, calls: Calls, deadline: Callable[[float | None], Deadline]
+    ) -> None:
+        self._connection = connection
+        self._session = session
+        self._calls = calls
+        self._deadline = deadline
+
+    def list(self, *, timeout: float | None = None) -> tuple[ModelVersions, ...]:
+        """The versions of the client's model; of every model if the client names none.
+
+        Raises:
+            ConflictError: several servers have different versions loaded or active.
+            NotFoundError: no such model.
+            CallError: any other failure, by the table in ``errors``.
+        """
+        call = self._calls.list_versions()
+        if not self._connection.target.several:
+            return self._session.run(call, self._deadline(timeout).seconds)
+        return _fleet.agreed_versions(self._session.each(lambda _: call, self._deadline(timeout)))
+
+    def load(self, version: str | int | None = None, *, timeout: float | None = LOAD_SECONDS) -> ModelVersions:
+        """Load a version beside the others; returns once it is warm and answers who names it (``int8@2``).
+
+        A load whose caller does not wait for its end goes on.
+
+        Args:
+            version: None: the greatest on disk.
+            timeout: seconds; None: the client's own.
+
+        Raises:
+            NotFoundError: there is no such version.
+            ConflictError: it is broken, or cannot be loaded; the message names the file and the cause. What was loaded
+                before serves on.
+            PartlyAppliedError: some of several servers took the change, others failed; says which.
+            CallError: any other failure, by the table in ``errors``.
+        """
+        return self._change(self._calls.load_version(version), timeout)
+
+    def activate(
+        self,
+        version: str | int | None = None,
+        *,
+        keep_previous: bool = False,
+        if_active: str | int | None = None,
+        timeout: float | None = LOAD_SECONDS,
+    ) -> ModelVersions:
+        """Give a version the requests that name none, and load it first if need be. No request is lost.
+
+        To roll back, activate ``ModelVersions.previous``.
+
+        Args:
+            version: None: the greatest on disk.
+            keep_previous: leave the version that was active loaded; a rollback then takes no time.
+            if_active: change only if this version is active.
+            timeout: seconds; None: the client's own.
+
+        Raises:
+            ConflictError: as :meth:`load`; or another version than ``if_active`` is active; or the traffic policy
+                names a variant that this version does not have.
+            CallError: as :meth:`load`.
+        """
+        return self._change(self._calls.activate_version(version, keep_previous, if_active), timeout)
+
+    def unload(self, version: str | int, *, timeout: float | None = LOAD_SECONDS) -> ModelVersions:
+        """Unload a version that is not active; returns once it has answered all it took and its processes have ended.
+
+        Raises:
+            NotFoundError: it is not loaded.
+            ConflictError: it is active, or the traffic policy names it.
+            CallError: as :meth:`load`.
+        """
+        return self._change(self._calls.unload_version(version), timeout)
+
+    def _change(self, call: Call[ModelVersions], timeout: float | None) -> ModelVersions:
+        deadline = self._deadline(timeout)
+        if not self._connection.target.several:
+            return self._session.run(call, deadline.seconds)
+        return next(iter(_fleet.changed("versions", self._session.each(lambda _: call, deadline)).values()))
+
+
+class AsyncVersions:
+    """The methods of :class:`Versions`, awaited."""
+
+    def __init__(
+        self, connection: Connection, session: AsyncSession, calls: Calls, deadline: Callable[[float | None], Deadline]
+    ) -> None:
+        self._connection = connection
+        self._session = session
+        self._calls = calls
+        self._deadline = deadline
+
+    async def list(self, *, timeout: float | None = None) -> tuple[ModelVersions, ...]:
+        """The versions of the client's model; see :meth:`Versions.list`."""
+        call = self._calls.list_versions()
+        if not self._connection.target.several:
+            return await self._session.run(call, self._deadline(timeout).seconds)
+        return _fleet.agreed_versions(await self._session.each(lambda _: call, self._deadline(timeout)))
+
+    async def load(self, version: str | int | None = None, *, timeout: float | None = LOAD_SECONDS) -> ModelVersions:
+        """Load a version beside the others; see :meth:`Versions.load`."""
+        return await self._change(self._calls.load_version(version), timeout)
+
+    async def activate(
+        self,
+        version: str | int | None = None,
+        *,
+        keep_previous: bool = False,
+        if_active: str | int | None = None,
+        timeout: float | None = LOAD_SECONDS,
+    ) -> ModelVersions:
+        """Give a version the requests that name none; see :meth:`Versions.activate`."""
+        return await self._change(self._calls.activate_version(version, keep_previous, if_active), timeout)
+
+    async def unload(self, version: str | int, *, timeout: float | None = LOAD_SECONDS) -> ModelVersions:
+        """Unload a version that is not active; see :meth:`Versions.unload`."""
+        return await self._change(self._calls.unload_version(version), timeout)
+
+    async def _change(self, call: Call[ModelVersions], timeout: float | None) -> ModelVersions:
+        deadline = self._deadline(timeout)
+        if not self._connection.target.several:
+            return await self._session.run(call, deadline.seconds)
+        return next(iter(_fleet.changed("versions", await self._session.each(lambda _: call, deadline)).values()))
