@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from support.certificates import make_certificates
 from support.server_process import ServerProcess
 from support.tiny_model import make_tiny_models
 from twinserve_bench import perf_analyzer
+from twinserve_bench.certificates import make_certificates
 
 #: Where the tests find the full MNIST when MNIST_ROOT does not say.
 if "MNIST_ROOT" not in os.environ and (shared := Path(__file__).parents[2] / "shared" / "mnist").is_dir():

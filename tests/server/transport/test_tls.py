@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from support.certificates import make_certificates
 from support.server_process import TLS_TRANSPORTS, ServerProcess, wait_until
 from support.tiny_model import classes_of, items
+from twinserve_bench.certificates import make_certificates
 from twinserve_client import TLS, CallError, Client, InvalidInputError, UnavailableError
 from twinserve_server.serve import run
 
