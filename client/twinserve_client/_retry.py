@@ -1,9 +1,10 @@
 """When a call is tried again: gRPC's own retries, configured by its service config.
 
 gRPC itself (gRFC A6) does the retrying, below Python: attempts share the call's deadline, waits grow exponentially
-with jitter, and a token bucket stops retries when the server fails most calls. Only UNAVAILABLE is retried, and only
-methods that may run twice without harm, which the proto says of each (``idempotency_level``). SendFeedback and
-SetTraffic change state: they are sent again only when gRPC knows that the server never saw them.
+with jitter, and a token bucket stops retries when the server fails most calls. Retried is UNAVAILABLE, and a CANCELLED
+that the server sent: so gRPC ends what reaches a server at the moment it stops. Only methods are retried that may run
+twice without harm, which the proto says of each (``idempotency_level``). SendFeedback and SetTraffic change state: they
+are sent again only when gRPC knows that the server never saw them.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ def _retries(policy: RetryPolicy) -> dict[str, Any]:
                     "initialBackoff": _seconds(policy.initial_backoff),
                     "maxBackoff": _seconds(policy.max_backoff),
                     "backoffMultiplier": float(policy.backoff_multiplier),
-                    "retryableStatusCodes": ["UNAVAILABLE"],
+                    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
                 },
             }
         ],

@@ -11,6 +11,9 @@ from twinserve_client.errors import ERROR_OF_STATUS, CallError, FieldViolation, 
 #: Trailing metadata under which the server repeats the id of the request.
 REQUEST_ID_KEY: Final = "x-request-id"
 
+#: How gRPC says that this side cancelled a call, or closed its channel.
+_CANCELLED_HERE: Final = ("Locally cancelled", "Channel closed", "Channel deallocated")
+
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -36,11 +39,13 @@ def error_of_rpc(error: grpc.RpcError, request_id: str = "") -> CallError:
     """
     call = cast("FailedCall", error)
     code = call.code() or grpc.StatusCode.UNKNOWN
+    message = call.details() or code.name
+    if code is grpc.StatusCode.CANCELLED and not message.startswith(_CANCELLED_HERE):
+        # A server that ends a call which its caller still wants goes away.
+        code, message = grpc.StatusCode.UNAVAILABLE, "the server ended the call without an answer"
     trailing = call.trailing_metadata() or ()
     answered_id = next((str(value) for key, value in trailing if key == REQUEST_ID_KEY), request_id)
-    return ERROR_OF_STATUS.get(code, InternalError)(
-        call.details() or code.name, code=code, request_id=answered_id, **_details(call)
-    )
+    return ERROR_OF_STATUS.get(code, InternalError)(message, code=code, request_id=answered_id, **_details(call))
 
 
 def error_of_code(number: int, message: str, request_id: str = "") -> CallError:

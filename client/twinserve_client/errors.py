@@ -24,7 +24,7 @@ PERMISSION_DENIED     PermissionDeniedError        the token's role does not all
 RESOURCE_EXHAUSTED    OverloadedError              the queue is full, or a message is too large
 UNAVAILABLE           UnavailableError             no server, or one that restarts; retries are used up
 DEADLINE_EXCEEDED     DeadlineExceededError        no answer within the timeout, retries included
-CANCELLED             CallCancelledError           the call was cancelled
+CANCELLED             CallCancelledError           the caller cancelled; by the server: UnavailableError
 UNIMPLEMENTED         UnimplementedError           the server does not know the method
 INTERNAL              InternalError                the server failed; its log has the cause
 UNKNOWN               InternalError                an answer that names no cause

@@ -33,7 +33,7 @@ def test_a_refusal_is_one_only_while_the_server_is_down() -> None:
     after = book.begin()
     for begun in (before, during, after):
         book.failed(begun, grpc.StatusCode.UNAVAILABLE, "nobody is there")
-    assert book.ledger.refused == {CUT_OFF: 2}
+    assert book.ledger.refused == {f"{CUT_OFF} (nobody is there)": 2}
     assert book.ledger.lost == {"UNAVAILABLE: nobody is there": 1}
 
 

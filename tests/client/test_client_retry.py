@@ -42,6 +42,19 @@ def test_three_failures_are_survived(face: Face, patient: Any, server: Server, d
     assert server.behaviour.calls[:4] == ["Predict"] * 4
 
 
+def test_a_cancellation_that_nobody_asked_for_is_a_server_that_goes_away(
+    face: Face, patient: Any, server: Server, digits: Images
+) -> None:
+    """So gRPC ends what reaches a server at the moment it stops."""
+    cut_off = Fault(grpc.StatusCode.CANCELLED, "")
+    server.behaviour.faults.extend([cut_off] * 3)
+    assert face.run(patient.predict(digits)).classes.tolist() == [0, 1, 2, 3, 4]
+    server.behaviour.faults.extend([cut_off] * 4)
+    with pytest.raises(UnavailableError, match="ended the call without an answer") as caught:
+        face.run(patient.predict(digits))
+    assert caught.value.code is grpc.StatusCode.UNAVAILABLE
+
+
 def test_the_fourth_failure_is_told(face: Face, patient: Any, server: Server, digits: Images) -> None:
     server.behaviour.faults.extend([GONE] * 9)
     with pytest.raises(UnavailableError, match="the model process died"):
@@ -116,7 +129,7 @@ def test_the_service_config_is_what_grpc_reads() -> None:
         "initialBackoff": "0.100000000s",
         "maxBackoff": "2.000000000s",
         "backoffMultiplier": 3.0,
-        "retryableStatusCodes": ["UNAVAILABLE"],
+        "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
     }
     assert config["retryThrottling"] == {"maxTokens": 1000, "tokenRatio": 0.5}
 

@@ -15,16 +15,19 @@ import grpc
 REFUSALS: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED})
 
 
-#: Why a call was refused: nobody was there to take it, the server said that it goes away, or the connection ended under
-#: a call that the server may have had.
-NOBODY, DRAINING, CUT_OFF = "nobody listened", "the server was draining", "the connection ended"
+#: Why a call was refused: nobody was there to take it; the server said that it goes away; gRPC ended it in its place,
+#: as it came when the server had stopped; or the connection ended under a call that the server may have had.
+NOBODY, DRAINING, STOPPED = "nobody listened", "the server was draining", "the server had stopped"
+CUT_OFF: Final = "the connection ended"
 
 
 def reason_of(said: str) -> str:
     """Why a call was refused, by gRPC's or the server's words."""
     if "failed to connect" in said:
         return NOBODY
-    return DRAINING if "shutting down" in said else CUT_OFF
+    if "ended the call" in said:
+        return STOPPED
+    return DRAINING if "shutting down" in said else f"{CUT_OFF} ({said})"
 
 
 @dataclass(slots=True)
@@ -50,6 +53,11 @@ class Ledger:
     def answers(self) -> int:
         """Right or wrong."""
         return self.answered + self.wrong
+
+    @property
+    def cut_off(self) -> int:
+        """Refused calls that the server may have had."""
+        return sum(count for reason, count in self.refused.items() if reason.startswith(CUT_OFF))
 
     @property
     def open(self) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Final
 
 from twinserve_bench.reliability.chaos.findings import TRANSPORTS, none, trial, wrongs
-from twinserve_bench.reliability.chaos.ledger import CUT_OFF
 from twinserve_bench.reliability.chaos.schedule import Fault
 from twinserve_bench.reliability.finding import Finding
 from twinserve_bench.reliability.run import Bench
@@ -24,5 +23,5 @@ def run(bench: Bench) -> list[Finding]:
         outcome = trial(bench, transport, FAULTS, TIMES * len(FAULTS), retries=0)
         what = f"SIGTERM {TIMES} times to the supervisor and to the group, {transport}"
         findings += wrongs("drain", what, outcome)
-        findings.append(none("drain", f"{what}: calls whose connection ended", outcome.ledger.refused[CUT_OFF]))
+        findings.append(none("drain", f"{what}: calls whose connection ended", outcome.ledger.cut_off))
     return findings
