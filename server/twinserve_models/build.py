@@ -16,11 +16,12 @@ from twinserve_host.files import check_writable
 from twinserve_models.artefacts import make_artefacts
 from twinserve_models.budget import fit, seconds_a_step
 from twinserve_models.data import Dataset, DatasetInfo, load_dataset
-from twinserve_models.export import new_version, remove_leftovers, write_version
+from twinserve_models.export import write_version
 from twinserve_models.mnist_files import DataError
 from twinserve_models.own_data import read_own
 from twinserve_models.testset import TESTSET_NAME, write_testset
 from twinserve_models.train import Recipe, Training, train
+from twinserve_models.versions import new_version, remove_leftovers
 from twinserve_server.artefact.manifest import MANIFEST_NAME
 
 MODEL = "mnist"

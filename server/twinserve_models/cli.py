@@ -1,4 +1,4 @@
-"""``twinserve models``: build, list, show, bench, explain and import the artefacts."""
+"""``twinserve models``: build, add, list, show, bench, explain and import the artefacts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Build, list, show, bench, explain and import the models.")
+app = typer.Typer(no_args_is_help=True, help="Build, add, list, show, bench, explain and import the models.")
 
 Models = Annotated[Path, typer.Option("--models", help="Model folder.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
@@ -56,6 +56,53 @@ def build(
     from twinserve_models.commands import build as run
 
     raise typer.Exit(run(models, data, seed, force, full=full, model=name, labels=labels, as_json=as_json))
+
+
+@app.command(
+    epilog="""
+Examples:
+
+  twinserve models add birds --fp32 birds.pt --int8 birds.onnx --input image:3x32x32:FP32 --output scores:classifier
+
+  twinserve models add words --fp32 words.onnx --input ids:?:INT64:0..30521 --output states:tensor --metric cosine
+
+  twinserve models add price --fp32 a.onnx --int8 b.onnx --input size:4:FP32 --input place:2:FP32 --output y:tensor
+
+An input is NAME:SHAPE:DATATYPE[:LOW..HIGH], an output NAME[:SHAPE:DATATYPE]:KIND, KIND being classifier (or logits,
+probabilities) or tensor. A shape is that of one item; ? is a size that each request chooses.
+"""
+)
+def add(
+    name: Annotated[str, typer.Argument(help="Model; a name that is there gets its next version.")],
+    fp32: Annotated[Path | None, typer.Option(help="Variant fp32: TorchScript or ONNX.", metavar="FILE")] = None,
+    int8: Annotated[Path | None, typer.Option(help="Variant int8: TorchScript or ONNX.", metavar="FILE")] = None,
+    variant: Annotated[list[str] | None, typer.Option(help="Another variant.", metavar="NAME=FILE")] = None,
+    input_: Annotated[list[str] | None, typer.Option("--input", help="In forward()'s order.", metavar="…")] = None,
+    output: Annotated[list[str] | None, typer.Option(help="In forward()'s order.", metavar="…")] = None,
+    labels: Annotated[str, typer.Option(help="Names of the classes, or a file of them.", metavar="A,B,...")] = "",
+    metric: Annotated[
+        str, typer.Option(help="Of tensors: mse, max_abs, cosine, top1 or module:function. [default: mse]")
+    ] = "",
+    max_batch_size: Annotated[
+        int | None, typer.Option(min=1, max=4096, help="The most items of a forward pass. [default: 64]")
+    ] = None,
+    models: Models = Path("models"),
+    as_json: Json = False,
+) -> None:
+    """Add a model of your own: try its files, say what does not fit, write its manifest.
+
+    Exit code 0: added; 1: something does not fit; 2: an option is wrong.
+    """
+    from twinserve_models.add.command import Asked, run
+
+    files = {name: path for name, path in (("fp32", fp32), ("int8", int8)) if path is not None}
+    for text in variant or []:
+        key, _, path = text.partition("=")
+        if not key or not path or key in files:
+            raise typer.BadParameter(f"{text!r} is no NAME=FILE with a new name", param_hint="--variant")
+        files[key] = Path(path)
+    asked = Asked(name, files, input_ or [], output or [], labels, metric, max_batch_size, models)
+    raise typer.Exit(run(asked, as_json=as_json))
 
 
 @app.command(name="list")

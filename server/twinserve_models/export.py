@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,13 +17,10 @@ from twinserve_models.data import DIGITS, DatasetInfo
 from twinserve_models.machine import cpu_name, isa
 from twinserve_models.net import MEAN, PARAMETERS, STD
 from twinserve_models.train import Training
+from twinserve_models.versions import SUFFIXES
 from twinserve_server.artefact.files import sha256_of
 from twinserve_server.artefact.manifest import MANIFEST_NAME
 from twinserve_server.artefact.schema import SCHEMA_VERSION, validate_manifest
-
-BUILDING = ".building-"
-REPLACED = ".replaced-"
-SUFFIXES = {"torchscript": ".pt", "onnx": ".onnx"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,29 +37,6 @@ class Artefact:
     max_batch_size: int
     correct: int
     on_demand: bool = False
-
-
-@contextmanager
-def new_version(model_folder: Path, version: str) -> Iterator[Path]:
-    """A scratch folder that becomes ``model_folder/version`` when the block ends well, and vanishes when it does not.
-
-    A version that is there already is replaced at that moment, not before.
-    """
-    model_folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=model_folder, prefix=BUILDING) as scratch:
-        folder = Path(scratch) / version
-        folder.mkdir()
-        yield folder
-        target = model_folder / version
-        if target.exists():
-            target.rename(Path(scratch) / f"{REPLACED}{version}")
-        folder.rename(target)
-
-
-def remove_leftovers(model_folder: Path) -> None:
-    """Remove what a killed build left behind. Only for who holds the build lock."""
-    for folder in model_folder.glob(f"{BUILDING}*"):
-        shutil.rmtree(folder)
 
 
 def write_version(

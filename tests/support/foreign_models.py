@@ -21,7 +21,7 @@ def regression_graph(scale: float = 1.0) -> bytes:
         helper.make_node("Mul", ["sum", "scale"], ["y"]),
     ]
     constants = {"axes": np.array([1], np.int64), "scale": np.array(scale, np.float32)}
-    return _graph(
+    return graph(
         nodes, constants, {"near": ("FLOAT", ["N", 4]), "far": ("FLOAT", ["N", 2])}, {"y": ("FLOAT", ["N", 1])}
     )
 
@@ -50,7 +50,7 @@ def image_graph() -> bytes:
         "one": np.array([1], np.int64),
         "twenty": np.array(20, np.float32),
     }
-    return _graph(nodes, constants, {"image": ("FLOAT", ["N", *IMAGE])}, {"scores": ("FLOAT", ["N", CLASSES])})
+    return graph(nodes, constants, {"image": ("FLOAT", ["N", *IMAGE])}, {"scores": ("FLOAT", ["N", CLASSES])})
 
 
 def sequence_graph() -> bytes:
@@ -62,7 +62,7 @@ def sequence_graph() -> bytes:
     ]
     constants = {"two": np.array(2, np.float32), "axes": np.array([1], np.int64)}
     outputs = {"states": ("FLOAT", ["N", "length"]), "total": ("INT64", ["N"])}
-    return _graph(nodes, constants, {"ids": ("INT64", ["N", "length"])}, outputs)
+    return graph(nodes, constants, {"ids": ("INT64", ["N", "length"])}, outputs)
 
 
 def make_foreign_models(root: Path) -> Path:
@@ -119,12 +119,14 @@ def _write(root: Path, model: str, files: dict[str, bytes], **fields: Any) -> No
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
-def _graph(
+def graph(
     nodes: list[Any],
     constants: dict[str, Any],
     inputs: dict[str, tuple[str, list[Any]]],
     outputs: dict[str, tuple[str, list[Any]]],
 ) -> bytes:
+    """An ONNX file: nodes, constants, and inputs and outputs by name as (type, shape)."""
+
     def tensors(named: dict[str, tuple[str, list[Any]]]) -> list[Any]:
         return [
             helper.make_tensor_value_info(name, getattr(TensorProto, kind), shape)
@@ -132,6 +134,6 @@ def _graph(
         ]
 
     held = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
-    graph = helper.make_graph(nodes, "foreign", tensors(inputs), tensors(outputs), held)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    made = helper.make_graph(nodes, "foreign", tensors(inputs), tensors(outputs), held)
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     return bytes(model.SerializeToString())

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from twinserve_host.files import write_file
-from twinserve_models.export import SUFFIXES
+from twinserve_models.versions import SUFFIXES
 from twinserve_server.artefact.files import sha256_of
 from twinserve_server.artefact.manifest import MANIFEST_NAME, read_manifest
 from twinserve_server.artefact.schema import SCHEMA_VERSION, schema, validate_manifest
