@@ -26,6 +26,7 @@ from twinserve_loadtest.compare.measurements import Measurements, Settings
 from twinserve_loadtest.record.run import Effect
 from twinserve_loadtest.record.testset import TestSet, load_test_set
 from twinserve_loadtest.target.local import LocalServer
+from twinserve_loadtest.target.servers import servers_of
 
 FIGURE = ("single-stream", "p50")
 #: The stopwatch asks both variants in turn, so many single requests each time.
@@ -75,7 +76,7 @@ def calibrate_live(
         extra_seconds: list[float] = []
         with (
             LocalServer(folder, list(pair)) as server,
-            LiveBlocks(server.address.target, test_set, model=model, cpu=None, same_machine=True) as runner,
+            LiveBlocks(servers_of(server.address.target), test_set, model=model, cpu=None, same_machine=True) as runner,
             Client(server.address.target) as client,
         ):
             console = Console(stderr=True)

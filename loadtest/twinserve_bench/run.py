@@ -45,6 +45,7 @@ from twinserve_loadtest.generate.generator import LoadGenerator
 from twinserve_loadtest.generate.spec import BlockSpec
 from twinserve_loadtest.record.stamp import read_stamp
 from twinserve_loadtest.record.testset import load_test_set
+from twinserve_loadtest.target.servers import servers_of
 
 #: The forms of the server, and how each is started; beside them, the no-op server.
 ARMS: dict[str, tuple[str, ...]] = {
@@ -146,7 +147,7 @@ class Bench:
     def locust(self, name: str, variant: str, in_flight: int) -> None:
         """The same closed loop from Locust and the SDK: what a generator in Python leaves of the figures."""
         target, test_set = f"127.0.0.1:{self.servers[name].port}", load_test_set(self.models / "mnist")
-        with LoadGenerator(target, test_set) as generator:
+        with LoadGenerator(servers_of(target), test_set) as generator:
             tally = generator.run(BlockSpec.closed(variant, in_flight, seconds=self.seconds)).tally()
         label = f"{name} {variant}, {in_flight} in flight from Locust"
         self.figures.add(f"{label}: images/s", tally.requests / self.seconds)

@@ -116,7 +116,7 @@ class Demo:
         return Order(
             settings=LoadSettings(duration=self.duration, seed=self.seed),
             target=server.address.target,
-            metrics_url=server.address.metrics_url,
+            metrics_urls=[server.address.metrics_url],
             model=None,
             variants=None,
             models=self.models,

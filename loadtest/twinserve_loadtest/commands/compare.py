@@ -75,9 +75,12 @@ def compare(
     max_memory_ratio: Annotated[float | None, typer.Option(help="Gate: memory the model adds, B / A.")] = None,
     max_size_ratio: Annotated[float | None, typer.Option(help="Gate: artefact size, B / A.")] = None,
     target: Annotated[
-        str | None, typer.Option(help="host:port of a running server. [default: a server of its own]")
+        list[str] | None,
+        typer.Option(help="host:port of a running server; several as for loadtest. [default: a server of its own]"),
     ] = None,
-    metrics_url: Annotated[str | None, typer.Option(help="With --target: its metrics (memory, CPU).")] = None,
+    metrics_url: Annotated[
+        list[str] | None, typer.Option(help="With --target: the metrics of each (memory, CPU).")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Model. [default: the server's default]")] = None,
     models: Annotated[Path, typer.Option(help="Model folder; holds <model>/testset.npz.")] = Path("models"),
     data: Annotated[Path | None, typer.Option(help="Test set, instead of the model folder's.")] = None,
@@ -103,6 +106,8 @@ def compare(
 ) -> None:
     from twinserve_loadtest.commands.publish import Publication, PublishError
     from twinserve_loadtest.compare.options import OptionError, gates_of, objective_of, settings_of
+    from twinserve_loadtest.target.error import TargetError
+    from twinserve_loadtest.target.servers import joined
 
     use_token(token_file, exit_code=NO_VERDICT)
     try:
@@ -122,7 +127,8 @@ def compare(
             baseline, candidate, quick=quick, precision=precision, seconds=time, rate=rate, seed=seed
         )
         objective = objective_of(slo_ms)
-    except (OptionError, PublishError) as error:
+        place = joined(target) if target else None
+    except (OptionError, PublishError, TargetError) as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(NO_VERDICT) from None
     from twinserve_loadtest.commands.outcome import run_compare
@@ -131,8 +137,8 @@ def compare(
     order = CompareOrder(
         settings=settings,
         gates=chosen,
-        target=target,
-        metrics_url=metrics_url,
+        target=place,
+        metrics_urls=metrics_url or (),
         model=model,
         models=models,
         data=data,

@@ -25,20 +25,26 @@ Examples:
 
   twinserve loadtest --target 10.0.0.7:8500 --metrics-url http://10.0.0.7:8502 --data testset.npz
 
+  twinserve loadtest --target 10.0.0.7:8500,10.0.0.8:8500 --metrics-url http://10.0.0.7:8502,http://10.0.0.8:8502
+
 The same users under Locust's own command line, with its web page:
 
   locust -f loadtest/twinserve_loadtest/locust_cli/locustfile.py --host 127.0.0.1:8500
 """
 
+DEFAULT_HELP = "[default: TWINSERVE_TARGET, else 127.0.0.1:8500]"
 MODES_HELP = "standard, accuracy, single-stream, closed, open, offline, step or mixed."
 
 
 @app.command(epilog=EXAMPLES, help="Load a running server over the real test set; write raw results (JSON).")
 def loadtest(
     target: Annotated[
-        str, typer.Option(envvar="TWINSERVE_TARGET", help="host:port of the service.")
-    ] = "127.0.0.1:8500",
-    metrics_url: Annotated[str | None, typer.Option(help="The server's metrics: adds memory to the results.")] = None,
+        list[str] | None,
+        typer.Option(help=f"host:port; repeat it, or give a list with commas, for several servers. {DEFAULT_HELP}"),
+    ] = None,
+    metrics_url: Annotated[
+        list[str] | None, typer.Option(help="Each server's metrics, in their order: adds memory to the results.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Model to test. [default: the server's default]")] = None,
     variants: Annotated[str | None, typer.Option(help="Variants to test. [default: all]", metavar="A,B")] = None,
     models: Annotated[Path, typer.Option(help="Model folder; holds <model>/testset.npz.")] = Path("models"),
@@ -59,9 +65,13 @@ def loadtest(
     token_file: TokenFile = None,
 ) -> None:
     """Exit code 0: complete; 1: something is missing; 2: the test could not begin; 130: Ctrl-C."""
+    from twinserve_client import ConfigurationError
+    from twinserve_client._target import Target
     from twinserve_loadtest.commands.outcome import run_loadtest
     from twinserve_loadtest.loadtest.command import Order
     from twinserve_loadtest.loadtest.plan import LoadSettings
+    from twinserve_loadtest.target.error import TargetError
+    from twinserve_loadtest.target.servers import joined
 
     try:
         settings = LoadSettings(
@@ -80,5 +90,10 @@ def loadtest(
     command = shlex.join(["twinserve", *sys.argv[1:]])
     use_token(token_file)
     tls = tls_of(tls_ca, tls_cert, tls_key)
-    order = Order(settings, target, metrics_url, model, names, models, data, images, output, command, tls)
+    try:
+        place = joined(target) if target else Target.parse(None).text
+    except (TargetError, ConfigurationError) as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(2) from None
+    order = Order(settings, place, metrics_url or (), model, names, models, data, images, output, command, tls)
     raise typer.Exit(run_loadtest(order, as_json=as_json))

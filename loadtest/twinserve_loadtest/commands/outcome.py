@@ -59,6 +59,7 @@ def _figures(record: Record) -> dict[str, Any]:
                     "failed": arm.failed,
                     "images_per_second": arm.images_per_second,
                     "latency_us": arm.latency.percentiles_us,
+                    "servers": {server: share.requests for server, share in arm.servers.items()},
                     "accuracy": arm.answers.share.estimate if arm.answers is not None else None,
                 }
                 for name, arm in run.arms.items()

@@ -14,6 +14,7 @@ from twinserve_loadtest.record.caveats import caveats_of
 from twinserve_loadtest.record.comparison import Comparison
 from twinserve_loadtest.record.measurement import Dataset, Memory, Model, Record, Variant
 from twinserve_loadtest.record.run import Effect, Interval, Remark, Run
+from twinserve_loadtest.record.spread import summed
 from twinserve_loadtest.record.terms import ROLES, Claim, Scenario
 from twinserve_loadtest.statistics.amdahl import amdahl_bound
 
@@ -41,8 +42,8 @@ class Surroundings:
     test: TestImages
     gates: Sequence[Gate]
     objective: Objective = field(default_factory=Objective)
-    #: Empty: a server of its own.
-    target: str = ""
+    #: The address of each; empty: a server of its own.
+    servers: Sequence[str] = ()
     #: Scenario -> why the generator, not the server, set its figures.
     invalid: Mapping[str, Sequence[str]] = field(default_factory=dict)
     same_machine: bool = True
@@ -70,6 +71,9 @@ def assemble(found: Measurements, about: Surroundings) -> Record:
         runs["accuracy"] = accuracy_run(about.test, found.accuracy, settings.confidence)
     if accuracy is None:
         missing.append(Remark("accuracy", "Accuracy was not measured on both variants.", "accuracy"))
+    lost = _lost_server(found, about.servers)
+    if lost:
+        missing.append(Remark("server_lost", f"{lost[0].upper()}{lost[1:]}."))
     rates = rate_search(found.blocks, settings, about.objective, found.floors("open").get("p99"))
     record = Record(
         created=about.created,
@@ -78,7 +82,8 @@ def assemble(found: Measurements, about: Surroundings) -> Record:
         model=replace(about.model, variants=variants),
         dataset=about.dataset,
         runs=runs,
-        target=about.target,
+        target=",".join(about.servers),
+        servers=list(about.servers),
         rates=rates,
         settings=_settings(found, about),
         same_machine=about.same_machine,
@@ -92,6 +97,7 @@ def assemble(found: Measurements, about: Surroundings) -> Record:
         candidate_errors=_candidate_errors(found),
         errors=found.errors,
         invalid={name: "; ".join(run.invalid) for name, run in runs.items() if run.invalid},
+        spoiled=lost,
     )
     compared = Comparison(
         baseline=names[0],
@@ -113,7 +119,24 @@ def assemble(found: Measurements, about: Surroundings) -> Record:
     return replace(record, caveats=[*about.caveats, *caveats_of(record)])
 
 
-_CUT_SHORT = ("interrupted", "ended_early")
+_CUT_SHORT = ("interrupted", "ended_early", "server_lost")
+
+
+def _lost_server(found: Measurements, servers: Sequence[str]) -> str:
+    """Why the arms did not meet the same servers throughout; empty when they did, or there is only one.
+
+    A server that is gone for a while takes its share of an arm's requests with it: what is left compares one arm on
+    all servers with the other on some.
+    """
+    if len(servers) < 2:
+        return ""
+    shares = summed(block.servers for block in [*found.blocks, *found.accuracy.values()])
+    gone = {server: share.failures["UNAVAILABLE"] for server, share in shares.items() if share.failures["UNAVAILABLE"]}
+    if gone:
+        told = ", ".join(f"{server} for {count:,} requests" for server, count in gone.items())
+        return f"a server was away ({told}): the variants did not meet the same {len(servers)} servers"
+    ended = next((remark.text for remark in found.missing if remark.code == "ended_early"), "")
+    return f"the {len(servers)} servers did not last to the end: {ended.rstrip('.')}" if ended else ""
 
 
 def _settings(found: Measurements, about: Surroundings) -> dict[str, Any]:

@@ -22,9 +22,11 @@ from twinserve_loadtest.generate.generator import GeneratorError
 from twinserve_loadtest.record.run import Remark
 from twinserve_loadtest.record.stamp import cpu_times, steal_between
 from twinserve_loadtest.record.testset import TestSetError, load_test_set
-from twinserve_loadtest.target.describe import TargetError, describe_target, on_this_machine, with_memory
+from twinserve_loadtest.target.describe import check_versions, describe_target, with_memory
+from twinserve_loadtest.target.error import TargetError
 from twinserve_loadtest.target.local import LocalServer
 from twinserve_loadtest.target.managed import ServerStartError
+from twinserve_loadtest.target.servers import Server, metrics_of, servers_of
 from twinserve_loadtest.target.stamp import cpu_clock, serving_stamp
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ class CompareOrder:
     gates: Sequence[Gate]
     #: None: a server of our own, for the time of the comparison.
     target: str | None
-    metrics_url: str | None
+    metrics_urls: Sequence[str]
     model: str | None
     models: Path
     data: Path | None
@@ -89,25 +91,26 @@ def compare(order: CompareOrder, err: Console) -> Record:
 
 def _compare(order: CompareOrder, stack: ExitStack, err: Console) -> Record:
     names = list(dict.fromkeys((order.settings.baseline, order.settings.candidate)))
-    target, metrics_url, tls = order.target, order.metrics_url, order.tls
-    if target is None:
+    if order.target is not None:
+        servers = servers_of(order.target, order.tls)
+        metrics_urls = metrics_of(servers, order.metrics_urls)
+    else:
         err.print(f"Starting a server with {' and '.join(names)} from {order.models}", highlight=False, markup=False)
         server = stack.enter_context(LocalServer(order.models, names, batching=order.batching))
-        target, metrics_url, tls = server.address.target, server.address.metrics_url, None
-    model, most_images = describe_target(target, order.model, names, tls)
+        servers, metrics_urls = [Server(server.address.target)], (server.address.metrics_url,)
+    model, most_images = describe_target(servers, order.model, names)
+    check_versions(metrics_urls)
     test_set = _test_set(order, model)
-    unread = with_memory(model, metrics_url)[1] if metrics_url is not None else None
+    unread = with_memory(model, metrics_urls)[1] if metrics_urls else None
     if unread:
         err.print(f"Caveat: {unread}", style="yellow", highlight=False, markup=False)
     batch = order.settings.sizes.images_per_request
     if batch > most_images:
-        raise TargetError(f"{target}: takes at most {most_images} images a request, the comparison sends {batch}")
+        raise TargetError(f"the server takes at most {most_images} images a request, the comparison sends {batch}")
     settings = replace(order.settings, images=len(test_set))
-    same_machine = on_this_machine(target)
-    clock = cpu_clock(target, model.name, metrics_url, same_machine=same_machine, tls=tls)
-    runner = stack.enter_context(
-        LiveBlocks(target, test_set, model=model.name, cpu=clock, same_machine=same_machine, tls=tls)
-    )
+    same_machine = any(server.on_this_machine for server in servers)
+    clock = cpu_clock(servers, model.name, metrics_urls)
+    runner = stack.enter_context(LiveBlocks(servers, test_set, model=model.name, cpu=clock, same_machine=same_machine))
     ticks = cpu_times()
     with CompareProgress(err) as progress:
         experiment = Experiment(
@@ -118,9 +121,9 @@ def _compare(order: CompareOrder, stack: ExitStack, err: Console) -> Record:
             extras=() if settings.quick else _extras(order, settings, test_set, model.name),
         )
         found = experiment.run()
-    if metrics_url is not None:
-        model, unread = with_memory(model, metrics_url)
-    stamp = serving_stamp(model, metrics_url, same_machine=same_machine, steal=steal_between(ticks, cpu_times()))
+    if metrics_urls:
+        model, unread = with_memory(model, metrics_urls)
+    stamp = serving_stamp(model, metrics_urls, same_machine=same_machine, steal=steal_between(ticks, cpu_times()))
     info = test_set.info
     about = Surroundings(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -131,7 +134,7 @@ def _compare(order: CompareOrder, stack: ExitStack, err: Console) -> Record:
         test=TestImages(test_set.images, test_set.labels, tuple(model.labels)),
         gates=order.gates,
         objective=order.objective,
-        target=order.target or "",
+        servers=[server.address for server in servers] if order.target else [],
         invalid=runner.invalid_scenarios(),
         same_machine=same_machine,
         caveats=[Remark("metrics", f"{unread[0].upper()}{unread[1:]}.", "costs")] if unread else [],
@@ -176,7 +179,7 @@ def _survey_threads(order: CompareOrder, settings: Settings, test_set: TestSet, 
                 survey()(measure, found, seconds)
                 return
             runner = stack.enter_context(
-                LiveBlocks(server.address.target, test_set, model=model, cpu=None, same_machine=True)
+                LiveBlocks([Server(server.address.target)], test_set, model=model, cpu=None, same_machine=True)
             )
 
             def on_many_threads(plan: BlockPlan) -> Block:

@@ -18,16 +18,17 @@ from twinserve_loadtest.generate.recorder import OK
 from twinserve_loadtest.generate.spec import BlockSpec, open_loop_users
 from twinserve_loadtest.generate.validity import judge
 from twinserve_loadtest.record.blocks import Block
+from twinserve_loadtest.record.spread import silent
 from twinserve_loadtest.record.stamp import cpu_times, steal_between
 from twinserve_loadtest.target.cpu_clock import CpuClock
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from twinserve_client import TLS
     from twinserve_loadtest.record.blocks import BlockPlan
     from twinserve_loadtest.record.terms import Figure, Scenario
     from twinserve_loadtest.record.testset import TestSet
+    from twinserve_loadtest.target.servers import Servers
 
 #: Offline: requests in flight, so that the next batch always waits.
 OFFLINE_USERS = 2
@@ -36,33 +37,30 @@ _BULK_TIMEOUT = 30.0
 
 
 class LiveBlocks:
-    """A :class:`~twinserve_loadtest.compare.runner.Runner` for one server.
+    """A :class:`~twinserve_loadtest.compare.runner.Runner` for one server, or for several in turn.
 
     Args:
-        target: host:port of the service.
+        servers: where to send.
         test_set: what is sent.
         model: its name.
         cpu: reads the CPU seconds of a variant; None: they stay unknown.
         same_machine: whether server and generator share the machine.
-        tls: None: plain text.
     """
 
     def __init__(
         self,
-        target: str,
+        servers: Servers,
         test_set: TestSet,
         *,
         model: str,
         cpu: CpuClock | None,
         same_machine: bool,
-        tls: TLS | None = None,
     ) -> None:
-        self._target = target
+        self._servers = servers
         self._test_set = test_set
         self._model = model
         self._cpu = cpu
         self._same_machine = same_machine
-        self._tls = tls
         self._stack = ExitStack()
         self._generators: dict[Scenario, LoadGenerator] = {}
         self._totals: dict[str, dict[str, BlockRecord]] = defaultdict(dict)
@@ -88,6 +86,10 @@ class LiveBlocks:
         if record.aborted or tally.codes[OK] == 0:
             why = record.aborted or f"none of {tally.requests} requests was answered: {tally.failures}"
             raise ArmUnavailableError(f"{arm}: {why}")
+        for server, share in silent(tally.servers).items():
+            raise ArmUnavailableError(
+                f"{arm}: {server} answered none of {share.requests} requests: {dict(share.failures)}"
+            )
         if block.phase == "main":
             self._add(block.scenario, arm, record)
         answered = tally.codes[OK]
@@ -107,6 +109,7 @@ class LiveBlocks:
             mean_batch_size=sum(size * count for size, count in tally.batch_sizes.items()) / answered,
             stage_seconds=stages,
             lateness_p99_us=float(late.get_value_at_percentile(99)) if late.get_total_count() else None,
+            servers=tally.servers,
             generator_cpu_share=round(reading.cpu_share, 4),
             steal_share=stolen,
             invalid=_invalid(record, block),
@@ -138,7 +141,7 @@ class LiveBlocks:
 
     def _generator(self, traffic: Scenario) -> LoadGenerator:
         if traffic not in self._generators:
-            generator = LoadGenerator(self._target, self._test_set, model=self._model, tls=self._tls)
+            generator = LoadGenerator(self._servers, self._test_set, model=self._model)
             self._generators[traffic] = self._stack.enter_context(generator)
         return self._generators[traffic]
 

@@ -12,6 +12,7 @@ from twinserve_loadtest.compare.design import PAIRS_PER_UNIT, ScenarioPlan
 from twinserve_loadtest.record.blocks import BLOCKS_PER_UNIT, Block, whole_units
 from twinserve_loadtest.record.percentiles import merge_histograms, read_percentiles
 from twinserve_loadtest.record.run import Arm, Latency, Run, Stages
+from twinserve_loadtest.record.spread import summed
 from twinserve_loadtest.record.terms import ROLES
 from twinserve_loadtest.statistics.bootstrap import LatencyTable, cdf_band
 
@@ -87,6 +88,7 @@ def arm_of(blocks: Sequence[Block]) -> Arm:
         cpu_seconds_per_1000_images=1000 * sum(cpu) / images if len(cpu) == len(blocks) and images else None,
         stages=Stages.of_sums(sums, sum(block.requests - block.errors for block in staged)),
         blocks=len(blocks),
+        servers=summed(block.servers for block in blocks),
     )
 
 

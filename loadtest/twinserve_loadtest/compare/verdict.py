@@ -35,6 +35,8 @@ class Evidence:
     errors: Mapping[tuple[str, str], tuple[float, int, float]] = field(default_factory=dict)
     #: Scenario -> why its figures must not be used.
     invalid: Mapping[str, str] = field(default_factory=dict)
+    #: Why no gate can be judged at all; empty: they can.
+    spoiled: str = ""
 
 
 def judge(
@@ -64,6 +66,8 @@ def judge(
 
 def judge_gate(gate: Gate, evidence: Evidence, confidence: float = 0.95) -> GateResult:
     """One gate."""
+    if evidence.spoiled:
+        return _result(gate, "undecided", "not valid", f"{gate.rule.meaning}: {evidence.spoiled}")
     if gate.rule.kind == "points":
         return _judge_accuracy(gate, evidence.accuracy)
     if gate.rule.kind == "share":

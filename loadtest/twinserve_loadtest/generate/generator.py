@@ -12,7 +12,6 @@ import select
 import subprocess
 import tempfile
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -25,9 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from twinserve_client import TLS
     from twinserve_loadtest.generate.spec import BlockSpec
     from twinserve_loadtest.record.testset import TestSet
+    from twinserve_loadtest.target.servers import Servers
 
 SILENCE_SECONDS = 60.0
 """A worker at work reports four times a second; one that is silent for this long hangs."""
@@ -40,26 +39,24 @@ class GeneratorError(Exception):
 
 
 class LoadGenerator:
-    """Sends blocks of load to one server, one after another.
+    """Sends blocks of load to one server, or to several in turn, one block after another.
 
     Example::
 
-        with LoadGenerator("127.0.0.1:8500", test_set) as generator:
+        with LoadGenerator(servers_of("127.0.0.1:8500"), test_set) as generator:
             record = generator.run(BlockSpec.open("int8", rate=300, seconds=3, seed=7))
             record.tally().histogram.get_value_at_percentile(99)  # µs
 
     Args:
-        target: host:port of the service.
+        servers: See :func:`twinserve_loadtest.target.servers.servers_of`.
         test_set: The images that are sent, and their labels.
         model: None: the server's default model.
-        tls: None: plain text.
     """
 
-    def __init__(self, target: str, test_set: TestSet, *, model: str | None = None, tls: TLS | None = None) -> None:
-        self._target = target
+    def __init__(self, servers: Servers, test_set: TestSet, *, model: str | None = None) -> None:
+        self._servers = servers
         self._test_set = test_set
         self._model = model
-        self._tls = tls
         self._buffer = bytearray()
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -84,10 +81,9 @@ class LoadGenerator:
         try:
             self._order(
                 {
-                    "target": self._target,
+                    "servers": [to_plain(server) for server in self._servers],
                     "model": self._model,
                     "test_set": str(folder / FILE_NAME),
-                    "tls": self._tls and {name: path and str(path) for name, path in asdict(self._tls).items()},
                 }
             )
             self._answer()

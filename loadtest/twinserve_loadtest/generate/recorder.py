@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, PlainSerializer
 
 from twinserve_loadtest.record.measurement import NOT_ANSWERED
 from twinserve_loadtest.record.percentiles import HIGHEST_US, new_histogram
+from twinserve_loadtest.record.spread import ServerShare, summed
 from twinserve_loadtest.record.wire import Classes, Histogram, Table
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ class Tally:
     probabilities: Table | None = None
     """When asked for: images of the set x classes, NaN where there is no answer."""
     keep_probabilities: bool = False
+    servers: dict[str, ServerShare] = field(default_factory=dict)
+    """By the address of the server."""
 
     def __post_init__(self) -> None:
         if not len(self.predictions):
@@ -75,9 +78,13 @@ class Tally:
         labels: list[int],
         prediction: Prediction,
         latency_us: int,
+        server: str = "",
     ) -> None:
         """Count one answered request."""
         latency_us = min(max(latency_us, 1), HIGHEST_US)
+        share = self.servers.setdefault(server, ServerShare())
+        share.requests += 1
+        share.latency_sum_us += latency_us
         self.histogram.record_value(latency_us)
         self.latency_sum_us += latency_us
         if self.latency_min_us is None or latency_us < self.latency_min_us:
@@ -100,9 +107,12 @@ class Tally:
                 self.probabilities = self._no_probabilities(prediction.probabilities.shape[1])
             self.probabilities[indices] = prediction.probabilities
 
-    def failed(self, code: str) -> None:
+    def failed(self, code: str, server: str = "") -> None:
         """Count one request that ended with the gRPC status ``code``."""
         self.codes[code] += 1
+        share = self.servers.setdefault(server, ServerShare())
+        share.requests += 1
+        share.failures[code] += 1
 
     @property
     def requests(self) -> int:
@@ -134,6 +144,7 @@ class Tally:
         self.latency_max_us = max(highs, default=None)
         self.codes.update(other.codes)
         self.images += other.images
+        self.servers = summed((self.servers, other.servers))
         for stage in STAGES:
             self.stage_seconds[stage] += other.stage_seconds[stage]
         self.batch_sizes.update(other.batch_sizes)

@@ -21,6 +21,7 @@ from twinserve_loadtest.generate.spec import ROUTED, BlockSpec
 from twinserve_loadtest.generate.watch import GeneratorWatch
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     import numpy.typing as npt
@@ -41,6 +42,8 @@ class Request:
     """The batch, N x item shape."""
     due: float
     """Seconds after the start of the block; 0 in a closed loop: at once."""
+    server: int = 0
+    """Whose turn it is. Both variants meet the same server with the same request."""
 
 
 class BlockRun:
@@ -51,9 +54,12 @@ class BlockRun:
         test_set: Where the images and labels come from.
         share: Which part of the block this process carries.
         users: How many of the block's users run in this process.
+        servers: The addresses of the servers, which take turns.
     """
 
-    def __init__(self, spec: BlockSpec, test_set: TestSet, share: Share, users: int) -> None:
+    def __init__(
+        self, spec: BlockSpec, test_set: TestSet, share: Share, users: int, servers: Sequence[str] = ("",)
+    ) -> None:
         self.spec = spec
         self.record = BlockRecord(spec)
         self.watch = GeneratorWatch()
@@ -67,7 +73,8 @@ class BlockRun:
         self._start = 0.0
         self._last_end = 0.0
         self._last_send = 0.0
-        self._failing_since: float | None = None
+        self._servers = tuple(servers)
+        self._failing_since: dict[int, float] = {}
         self._arrivals: npt.NDArray[np.float64] | None = None
         if spec.mode == "accuracy":
             self._order = np.arange(len(test_set))
@@ -167,22 +174,24 @@ class BlockRun:
         if self.finished.is_set():  # cut off: what was still in flight is not counted
             return latency_us
         self._last_end = now
-        self._failing_since = None
+        self._failing_since.pop(request.server, None)
         labels = self._test_set.labels[request.indices].tolist()
         tally = self._tally(prediction.variant)
-        tally.answered(request.indices, labels, prediction, latency_us)
+        tally.answered(request.indices, labels, prediction, latency_us, self._servers[request.server])
         return latency_us
 
-    def failed(self, since: float, code: str) -> int:
-        """Count a failure; returns the time it took in µs. Gives the block up when nothing is answered."""
+    def failed(self, request: Request, since: float, code: str) -> int:
+        """Count a failure; returns the time it took in µs. Gives the block up when a server answers nothing."""
         now = self.elapsed()
         if not self.finished.is_set():
             self._last_end = now
-            self._tally(self.spec.variant or ROUTED).failed(code)
-            if self._failing_since is None:
-                self._failing_since = now
-            elif now - self._failing_since > self.spec.give_up:
-                self.record.aborted = f"no request was answered for {self.spec.give_up:g} s (last status: {code})"
+            server = self._servers[request.server]
+            self._tally(self.spec.variant or ROUTED).failed(code, server)
+            if now - self._failing_since.setdefault(request.server, now) > self.spec.give_up:
+                where = f" by {server}" if len(self._servers) > 1 else ""
+                self.record.aborted = (
+                    f"no request was answered{where} for {self.spec.give_up:g} s (last status: {code})"
+                )
         return int((now - since) * 1e6)
 
     def _tally(self, variant: str) -> Tally:
@@ -201,7 +210,7 @@ class BlockRun:
             indices = self._order[number * batch : (number + 1) * batch]
         else:
             indices = indices_of(number, batch, self._order)
-        return Request(indices, self._test_set.images[indices], due)
+        return Request(indices, self._test_set.images[indices], due, number % len(self._servers))
 
     def _measure_time(self) -> None:
         self.record.seconds = self._last_end

@@ -15,10 +15,10 @@ from twinserve_loadtest.generate.run import BlockRun
 if TYPE_CHECKING:
     from locust.env import Environment
 
-    from twinserve_client import TLS
     from twinserve_loadtest.generate.schedule import Share
     from twinserve_loadtest.generate.spec import BlockSpec
     from twinserve_loadtest.record.testset import TestSet
+    from twinserve_loadtest.target.servers import Servers
 
 CONNECT_SECONDS = 5.0
 START_SECONDS = 30.0
@@ -29,29 +29,30 @@ START_SECONDS = 30.0
 class Session:
     """One per Locust environment; see :func:`attach`."""
 
-    target: str
-    """host:port of the service."""
+    servers: Servers
+    """Where to send; they take turns."""
     test_set: TestSet
     model: str | None = None
     """None: the server's default model."""
-    tls: TLS | None = None
-    """None: plain text."""
     run: BlockRun | None = None
     """The block that is on, or the last one."""
     _changed: Event = field(default_factory=Event)
 
-    def connect(self) -> Client:
-        """A client with a connection of its own, opened now so that no block pays for it."""
-        # No retries: every attempt that fails is to be seen.
-        client = Client(self.target, model=self.model, timeout=CONNECT_SECONDS, retries=0, tls=self.tls)
-        # A server that is not there shows in the block's record, as failures by status.
-        with contextlib.suppress(CallError):
-            client.describe_model()
-        return client
+    def connect(self) -> list[Client]:
+        """A connection to each server, opened now so that no block pays for it."""
+        clients = []
+        for server in self.servers:
+            # No retries: every attempt that fails is to be seen.
+            client = Client(server.address, model=self.model, timeout=CONNECT_SECONDS, retries=0, tls=server.tls)
+            # A server that is not there shows in the block's record, as failures by status.
+            with contextlib.suppress(CallError):
+                client.describe_model()
+            clients.append(client)
+        return clients
 
     def begin_block(self, spec: BlockSpec, share: Share, users: int) -> BlockRun:
         """Put the users of this process to work on ``spec``; returns at once."""
-        run = BlockRun(spec, self.test_set, share, users)
+        run = BlockRun(spec, self.test_set, share, users, [server.address for server in self.servers])
         if users == 0:
             run.end()
         gevent.spawn_later(START_SECONDS, run.begin)

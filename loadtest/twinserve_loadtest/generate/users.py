@@ -1,7 +1,8 @@
 """The Locust user: sends the test set's images to the service through the SDK's blocking client.
 
 Importing this module makes gRPC work with gevent, which must happen before the first channel opens.
-Each user has a connection of its own: users that shared one would measure one HTTP/2 connection.
+Each user has connections of its own, one to each server, which take turns: users that shared one would measure one
+HTTP/2 connection.
 """
 
 from __future__ import annotations
@@ -43,31 +44,30 @@ class TwinUser(User):
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         self.session = session_of(environment)
-        self.client: Client | None = None
+        self.clients: list[Client] = []
         self._last: BlockRun | None = None
 
     def on_start(self) -> None:
-        """Open this user's connection."""
+        """Open this user's connections."""
         pool = gevent.get_hub().threadpool
         pool.maxsize = max(pool.maxsize, self.environment.runner.target_user_count + SPARE_THREADS)
-        self.client = self.session.connect()
+        self.clients = self.session.connect()
 
     def on_stop(self) -> None:
-        """Close the connection."""
-        if self.client is not None:
-            self.client.close()
+        """Close the connections."""
+        for client in self.clients:
+            client.close()
 
     @task
     def take_part(self) -> None:
         """Warm up, wait for the others, and send until the block has no more requests."""
         run = self._last = self.session.wait_for_block(self._last)
-        client = self.client
-        assert client is not None
-        self._warm_up(client, run)
+        for client in self.clients:
+            self._warm_up(client, run)
         try:
             run.join()
             while (request := run.next_request()) is not None:
-                self._send(client, run, request)
+                self._send(self.clients[request.server], run, request)
         finally:
             run.leave()
 
@@ -93,7 +93,7 @@ class TwinUser(User):
             prediction = client.predict(request.images, variant=spec.variant, timeout=spec.timeout)
         except CallError as failure:
             error = failure
-            latency_us = run.failed(since, failure.code.name)
+            latency_us = run.failed(request, since, failure.code.name)
         else:
             name = prediction.variant
             latency_us = run.answered(request, since, prediction)

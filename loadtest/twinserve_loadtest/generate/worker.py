@@ -20,13 +20,13 @@ from gevent.fileobject import FileObject
 from gevent.queue import Queue
 from locust.env import Environment
 
-from twinserve_client import TLS
 from twinserve_loadtest.generate.schedule import Share
 from twinserve_loadtest.generate.session import Session, attach
 from twinserve_loadtest.generate.spec import BlockSpec
 from twinserve_loadtest.generate.users import TwinUser
 from twinserve_loadtest.record.testset import load_test_set
 from twinserve_loadtest.record.wire import from_plain, to_plain
+from twinserve_loadtest.target.servers import Server
 
 PROGRESS_SECONDS = 0.25
 SPAWN_SECONDS = 30.0
@@ -88,7 +88,7 @@ class Worker:
 
 
 def main() -> None:
-    """Read the first line (target, model, test set, TLS), then serve."""
+    """Read the first line (servers, model, test set), then serve."""
     with contextlib.suppress(OSError):  # Linux rounds wake-ups of a thread to 50 µs unless it is told otherwise
         Path("/proc/self/timerslack_ns").write_text("1000")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle; it ends our input
@@ -96,8 +96,8 @@ def main() -> None:
     answers = FileObject(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever is printed must not mix with the answers
     first = json.loads(orders.readline())
-    tls = TLS(**first["tls"]) if first["tls"] else None
-    session = Session(first["target"], load_test_set(Path(first["test_set"])), first["model"], tls)
+    servers = [from_plain(Server, server) for server in first["servers"]]
+    session = Session(servers, load_test_set(Path(first["test_set"])), first["model"])
     Worker(session, orders, answers).serve()
 
 

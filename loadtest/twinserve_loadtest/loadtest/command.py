@@ -16,14 +16,12 @@ from twinserve_loadtest.loadtest.runner import LoadTest
 from twinserve_loadtest.record.files import save_record
 from twinserve_loadtest.record.run import Remark
 from twinserve_loadtest.record.testset import TestSetError, load_test_set
-from twinserve_loadtest.target.describe import (
-    TargetError,
-    describe_target,
-    on_this_machine,
-    with_memory,
-)
+from twinserve_loadtest.target.describe import check_versions, describe_target, with_memory
+from twinserve_loadtest.target.error import TargetError
+from twinserve_loadtest.target.servers import metrics_of, servers_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from twinserve_client import TLS
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
     from twinserve_loadtest.loadtest.plan import LoadSettings
     from twinserve_loadtest.record.measurement import Model, Record
     from twinserve_loadtest.record.testset import TestSet
+    from twinserve_loadtest.target.servers import Servers
 
 QUIET_SECONDS = 0.5
 """How long the machine is watched before the load begins, and after its end."""
@@ -42,7 +41,7 @@ class Order:
 
     settings: LoadSettings
     target: str
-    metrics_url: str | None
+    metrics_urls: Sequence[str]
     model: str | None
     variants: list[str] | None
     models: Path
@@ -73,30 +72,30 @@ def run_load_test(order: Order, err: Console) -> Record:
     except FileError as error:
         raise LoadTestError(f"{error}; name another place with --output", 2) from None
     try:
-        model, most_images = describe_target(order.target, order.model, order.variants, order.tls)
+        servers = servers_of(order.target, order.tls)
+        metrics_urls = metrics_of(servers, order.metrics_urls)
+        model, most_images = describe_target(servers, order.model, order.variants)
+        check_versions(metrics_urls)
         test_set = _test_set(order, model, most_images)
+        # Once now: a server that dies under the load tells nothing afterwards.
+        model, unread = with_memory(model, metrics_urls) if metrics_urls else (model, None)
     except (TargetError, TestSetError) as error:
         raise LoadTestError(str(error), 2) from None
-    unread = None
-    if order.metrics_url:
-        # Once now: a server that dies under the load tells nothing afterwards.
-        model, unread = with_memory(model, order.metrics_url)
     if unread:
         err.print(f"Caveat: {unread}", style="yellow", highlight=False, markup=False)
     err.print(f"Load test of {model.name} at {order.target}: {_about(test_set)}", highlight=False, markup=False)
     try:
-        test = _run(order, model, test_set, err)
+        test = _run(order, servers, model, test_set, err)
     except GeneratorError as error:
         raise LoadTestError(str(error), 1) from None
-    if order.metrics_url:
-        model, still_unread = with_memory(model, order.metrics_url)
+    if metrics_urls:
+        model, still_unread = with_memory(model, metrics_urls)
         unread = unread and still_unread
     record = test.record(
         command=order.command,
-        target=order.target,
+        servers=servers,
         model=model,
-        metrics_url=order.metrics_url,
-        same_machine=on_this_machine(order.target),
+        metrics_urls=metrics_urls,
         caveats=[Remark("metrics", f"{unread[0].upper()}{unread[1:]}.", "costs")] if unread else [],
     )
     place, problem = save_record(record, order.output)
@@ -112,8 +111,8 @@ def exit_code(record: Record) -> int:
     return INTERRUPTED if record.interrupted() else 1
 
 
-def _run(order: Order, model: Model, test_set: TestSet, err: Console) -> LoadTest:
-    with LoadGenerator(order.target, test_set, model=order.model, tls=order.tls) as generator, _Bar(err) as bar:
+def _run(order: Order, servers: Servers, model: Model, test_set: TestSet, err: Console) -> LoadTest:
+    with LoadGenerator(servers, test_set, model=order.model) as generator, _Bar(err) as bar:
         quiet = psutil.cpu_percent(QUIET_SECONDS) / 100
         test = LoadTest(order.settings, list(model.variants), test_set.info, generator, bar, foreign_share=quiet)
         try:

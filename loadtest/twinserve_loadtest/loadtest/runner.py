@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from twinserve_loadtest.generate.generator import GeneratorError
 from twinserve_loadtest.generate.record import BlockRecord, merged
-from twinserve_loadtest.generate.recorder import OK
 from twinserve_loadtest.generate.spec import ROUTED
 from twinserve_loadtest.loadtest.missing import missing_of
 from twinserve_loadtest.loadtest.plan import LoadSettings, plan_blocks
@@ -18,6 +17,7 @@ from twinserve_loadtest.loadtest.summarise import summarise
 from twinserve_loadtest.record.caveats import caveats_of
 from twinserve_loadtest.record.measurement import Record
 from twinserve_loadtest.record.run import RatePoint, RateSearch, Remark, Run
+from twinserve_loadtest.record.spread import silent, summed
 from twinserve_loadtest.record.stamp import cpu_times, steal_between
 from twinserve_loadtest.record.terms import Scenario
 from twinserve_loadtest.target.stamp import serving_stamp
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from twinserve_loadtest.generate.spec import BlockSpec
     from twinserve_loadtest.record.measurement import Dataset, Model
+    from twinserve_loadtest.target.servers import Servers
 
 
 class Generates(Protocol):
@@ -93,13 +94,13 @@ class LoadTest:
         self,
         *,
         command: str,
-        target: str,
+        servers: Servers,
         model: Model,
-        metrics_url: str | None = None,
-        same_machine: bool = True,
+        metrics_urls: Sequence[str] = (),
         caveats: Sequence[Remark] = (),
     ) -> Record:
         """What there is so far, with everything that is missing and the ``caveats`` that the caller knows of."""
+        same_machine = any(server.on_this_machine for server in servers)
         runs: dict[Scenario, Run] = {mode: self._run(mode, len(model.labels), same_machine) for mode in self.records}
         missing = missing_of(self.records, self.not_run)
         if self.interrupted:
@@ -110,12 +111,13 @@ class LoadTest:
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             command=command,
             stamp=serving_stamp(
-                model, metrics_url, same_machine=same_machine, steal=steal_between(self._cpu_before, cpu_times())
+                model, metrics_urls, same_machine=same_machine, steal=steal_between(self._cpu_before, cpu_times())
             ),
             model=model,
             dataset=self.dataset,
             runs=runs,
-            target=target,
+            target=",".join(server.address for server in servers),
+            servers=[server.address for server in servers],
             rates=self._rates() if self.steps else None,
             settings=asdict(self.settings),
             same_machine=same_machine,
@@ -196,10 +198,11 @@ class LoadTest:
 
 
 def _unanswered(record: BlockRecord) -> str:
-    """Why a test must not go on after a block without a single answer; empty when there was one."""
-    codes = {code for tally in record.tallies.values() for code in tally.codes}
-    if not codes or OK in codes:
+    """Why a test must not go on after a block without a single answer of a server; empty when each gave one."""
+    servers = summed(tally.servers for tally in record.tallies.values())
+    mute = silent(servers)
+    if not mute:
         return ""
-    return (
-        f"no request of {record.spec.mode}, {record.spec.variant or ROUTED} was answered ({', '.join(sorted(codes))})"
-    )
+    where = f" by {', '.join(mute)}" if len(servers) > 1 else ""
+    codes = sorted({code for share in mute.values() for code in share.failures})
+    return f"no request of {record.spec.mode}, {record.spec.variant or ROUTED} was answered{where} ({', '.join(codes)})"

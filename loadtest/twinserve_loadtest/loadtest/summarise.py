@@ -44,6 +44,7 @@ def summarise(record: BlockRecord, variant: str, classes: int, *, same_machine: 
         generator=judge(record, same_machine=same_machine),
         blocks=record.blocks,
         warm_up_requests=record.warm_ups,
+        servers=tally.servers,
     )
 
 

@@ -24,7 +24,8 @@ from twinserve_loadtest.locust_cli.distributed import LocustBlocks
 from twinserve_loadtest.record.files import save_record
 from twinserve_loadtest.report import document_of
 from twinserve_loadtest.report.terminal import print_document
-from twinserve_loadtest.target.describe import TargetError, describe_target, on_this_machine
+from twinserve_loadtest.target.describe import describe_target
+from twinserve_loadtest.target.error import TargetError
 
 if TYPE_CHECKING:
     from gevent import Greenlet
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from twinserve_loadtest.generate.spec import BlockSpec
     from twinserve_loadtest.record.measurement import Model, Record
     from twinserve_loadtest.record.run import Arm
+    from twinserve_loadtest.target.servers import Servers
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +128,7 @@ class Conductor:
             )
             if options.twin_results:
                 check_writable(Path(options.twin_results))
-            self.model, _ = describe_target(session.target, session.model, names or None, session.tls)
+            self.model, _ = describe_target(session.servers, session.model, names or None)
         except (ValueError, FileError, TargetError) as error:
             logger.error("the load test cannot begin: %s", error)  # noqa: TRY400  # the text is for users
             self.environment.process_exit_code = 2
@@ -137,13 +139,11 @@ class Conductor:
         self.test.run()
         if not self.blocks.interrupted:
             self.test.foreign_share = max(quiet, _busy_share())
-        self._finish(self.test, self.model, session.target)
+        self._finish(self.test, self.model, session.servers)
 
-    def _finish(self, test: LoadTest, model: Model, target: str) -> None:
+    def _finish(self, test: LoadTest, model: Model, servers: Servers) -> None:
         test.interrupted = self.blocks.interrupted
-        self.results = record = test.record(
-            command=shlex.join(sys.argv), target=target, model=model, same_machine=on_this_machine(target)
-        )
+        self.results = record = test.record(command=shlex.join(sys.argv), servers=servers, model=model)
         self.now = "ended" if record.complete else "ended, incomplete"
         if not record.complete:
             self.environment.process_exit_code = 1

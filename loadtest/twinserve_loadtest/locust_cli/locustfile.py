@@ -2,8 +2,9 @@
 
     locust -f loadtest/twinserve_loadtest/locust_cli/locustfile.py --host 127.0.0.1:8500 --twin-testset models/mnist
 
-Options of this test begin with ``--twin-``; ``--users`` is the concurrency of the closed loop. Run it with
-``GEVENT_BACKEND=select`` in the environment: gevent's timers are then exact to microseconds, not milliseconds.
+``--host`` takes several servers with commas, which then take turns. Options of this test begin with ``--twin-``;
+``--users`` is the concurrency of the closed loop. Run it with ``GEVENT_BACKEND=select`` in the environment: gevent's
+timers are then exact to microseconds, not milliseconds.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from twinserve_loadtest.locust_cli.distributed import BlockWorker, LocustBlocks
 from twinserve_loadtest.locust_cli.shape import BlockShape
 from twinserve_loadtest.locust_cli.web import add_page
 from twinserve_loadtest.record.testset import TestSetError, load_test_set
+from twinserve_loadtest.target.error import TargetError
+from twinserve_loadtest.target.servers import Server, servers_of
 
 logger = logging.getLogger(__name__)
 
@@ -68,8 +71,11 @@ def wire(environment: Any, **_: object) -> None:
         sys.exit(2)
     if gevent.get_hub().loop.backend != "select":
         logger.warning("gevent's timers are a millisecond coarse here; set GEVENT_BACKEND=select in the environment")
-    tls = TLS(options.twin_tls_ca or None, options.twin_tls_cert or None, options.twin_tls_key or None)
-    session = Session(_target(environment), test_set, options.twin_model or None, tls if tls != TLS() else None)
+    try:
+        session = Session(_servers(environment), test_set, options.twin_model or None)
+    except TargetError as error:
+        sys.stderr.write(f"Error: --host: {error}\n")
+        sys.exit(2)
     attach(session, environment)
     environment.events.test_start.add_listener(_take_target)
     if isinstance(environment.runner, WorkerRunner):
@@ -88,12 +94,19 @@ def _variable(option: str) -> str:
 
 def _take_target(environment: Any, **_: object) -> None:
     # The web page may have changed it.
-    session_of(environment).target = _target(environment)
+    try:
+        session_of(environment).servers = _servers(environment)
+    except TargetError as error:
+        session_of(environment).servers = []  # rather none than those of the test before
+        logger.error("--host: %s", error)  # noqa: TRY400  # the text is for users
 
 
-def _target(environment: Any) -> str:
+def _servers(environment: Any) -> list[Server]:
     host = str(environment.host or TwinUser.host)
-    return host.removeprefix("grpc://").removeprefix("http://").rstrip("/")
+    options = environment.parsed_options
+    tls = TLS(options.twin_tls_ca or None, options.twin_tls_cert or None, options.twin_tls_key or None)
+    target = host.removeprefix("grpc://").removeprefix("http://").rstrip("/")
+    return servers_of(target, tls if tls != TLS() else None)
 
 
 events.init_command_line_parser.add_listener(add_options)  # type: ignore[no-untyped-call]

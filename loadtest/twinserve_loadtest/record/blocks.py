@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from twinserve_loadtest.record.spread import ServerShare
 from twinserve_loadtest.record.terms import Phase, Role, Scenario
 from twinserve_loadtest.record.wire import Classes, Histogram, Table
 
@@ -61,6 +62,8 @@ class Block:
     stage_seconds: dict[str, float] = field(default_factory=dict)
     lateness_p99_us: float | None = None
     generator_cpu_share: float | None = None
+    #: By the address of the server.
+    servers: dict[str, ServerShare] = field(default_factory=dict)
     steal_share: float | None = None
     #: Why the block is left out of the figures; empty: it counts.
     invalid: str = ""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from twinserve_loadtest.record.percentiles import why_withheld
 from twinserve_loadtest.record.run import Remark
+from twinserve_loadtest.record.spread import summed
 from twinserve_loadtest.record.terms import SECTIONS
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def caveats_of(record: Record) -> list[Remark]:
         *_about_comparison(record),
         *_about_images(record),
         *_about_machine(record),
+        *_about_servers(record),
         *(remark for run in record.runs.values() for remark in _about_run(run)),
         *_about_rates(record),
     ]
@@ -100,6 +102,21 @@ def _about_machine(record: Record) -> Iterator[Remark]:
             f"The results hold for the instruction set they were measured on ({stamp.isa}). Without the same INT8 "
             "instructions they may reverse: measure again there.",
         )
+
+
+def _about_servers(record: Record) -> Iterator[Remark]:
+    """Of several servers, each that failed requests: from then on the load was not that of all of them."""
+    if len(record.servers) < 2:
+        return
+    shares = summed(arm.servers for run in record.runs.values() for arm in run.arms.values())
+    for server, share in shares.items():
+        if share.failures:
+            codes = ", ".join(f"{count:,} {code}" for code, count in share.failures.most_common())
+            yield Remark(
+                "server_failed",
+                f"{server} failed {share.failures.total():,} of the {share.requests:,} requests sent to it ({codes}): "
+                f"the figures are not those of {len(record.servers)} servers at work.",
+            )
 
 
 def _about_run(run: Run) -> Iterator[Remark]:

@@ -93,6 +93,8 @@ class Record:
     runs: dict[Scenario, Run]
     #: Empty: a server of its own.
     target: str = ""
+    #: The address of each, names resolved; empty: a server of its own, or a file of before there could be several.
+    servers: list[str] = field(default_factory=list)
     rates: RateSearch | None = None
     comparison: Comparison | None = None
     #: What was asked for, the seed included.

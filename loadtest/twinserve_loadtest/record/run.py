@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from twinserve_loadtest.record.blocks import Block
+from twinserve_loadtest.record.spread import ServerShare
 from twinserve_loadtest.record.terms import TITLES, Claim, Figure, Scenario, Section
 from twinserve_loadtest.record.wire import Histogram
 
@@ -160,6 +161,8 @@ class Arm:
     blocks: int = 1
     #: Sent before the clock started and in no other figure; the server's own counts hold them.
     warm_up_requests: int = 0
+    #: By the address of the server; empty in files of before there could be several.
+    servers: dict[str, ServerShare] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from twinserve_loadtest.report.latency import latency_section
 from twinserve_loadtest.report.provenance import machine_line, provenance
 from twinserve_loadtest.report.rate import rate_section
 from twinserve_loadtest.report.served import served_by_variant
+from twinserve_loadtest.report.servers import servers_section
 from twinserve_loadtest.report.throughput import throughput_section
 from twinserve_loadtest.report.variants import styles, variant_table
 from twinserve_loadtest.report.why import stages_section
@@ -46,6 +47,8 @@ def build_document(inputs: Inputs, test_set: TestSet | None = None) -> Document:
         stages_section(inputs),
         crossover_section(inputs),
     ]
+    if servers := servers_section(inputs):
+        sections.append(servers)
     compared = [record for record in inputs.measured if record.comparison is not None]
     return Document(
         model=first.model.name,

@@ -46,12 +46,12 @@ def print_document(document: Document, console: Console, *, full: bool = False) 
 
 
 def _print_details(document: Document, console: Console) -> None:
-    compared = any(line.outcome for line in document.headlines)
+    shown = ("servers",) if any(line.outcome for line in document.headlines) else ("latency", "servers")
     for section in document.sections:
         for figure in section.figures:
             if isinstance(figure.content, EffectChart):
                 console.print(_effects(figure.title, figure.content))
-            elif isinstance(figure.content, DataTable) and section.key == "latency" and not compared:
+            elif isinstance(figure.content, DataTable) and section.key in shown:
                 console.print(_table(figure.title, figure.content))
         if section.finding and section.key in _FINDINGS:
             console.print(Text.assemble((f"{section.title}: ", "bold"), section.finding))

@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 
 class CpuClock:
-    """Reads how much CPU a variant has used so far.
+    """Reads how much CPU a variant has used so far, on all servers.
 
     Args:
-        processes: variant -> ids of its model processes, when they run on this machine.
-        metrics_url: of the server; asked when a process is not here.
+        processes: variant -> ids of its model processes, when they all run on this machine.
+        metrics_urls: one of each server; asked when a process is not here.
         model: whose variants these are.
     """
 
-    def __init__(self, processes: Mapping[str, Sequence[int]], metrics_url: str | None, model: str) -> None:
+    def __init__(self, processes: Mapping[str, Sequence[int]], metrics_urls: Sequence[str], model: str) -> None:
         self._processes = dict(processes)
-        self._metrics_url = metrics_url
+        self._metrics_urls = tuple(metrics_urls)
         self._model = model
 
     def seconds(self, variant: str) -> float | None:
@@ -34,11 +34,11 @@ class CpuClock:
             except OSError:
                 # Restarted or never here: from now on the server is asked.
                 del self._processes[variant]
-        if self._metrics_url is None:
+        if not self._metrics_urls:
             return None
         try:
-            return read_metrics(self._metrics_url).cpu_seconds(self._model).get(variant)
-        except MetricsError:
+            return sum(read_metrics(url).cpu_seconds(self._model)[variant] for url in self._metrics_urls)
+        except (MetricsError, KeyError):
             return None
 
 

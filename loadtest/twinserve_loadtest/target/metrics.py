@@ -45,6 +45,10 @@ class MetricsPage:
             sums[key] = sums.get(key, 0.0) + sample.value
         return sums
 
+    def label(self, name: str, label: str) -> str:
+        """The value of a label of the first sample ``name``; empty when there is none."""
+        return next((sample.labels.get(label, "") for sample in self._find(name, {})), "")
+
     def memory(self, model: str, variant: str) -> Memory:
         """What ``variant`` weighs, in bytes."""
         named = {"model": model, "variant": variant}

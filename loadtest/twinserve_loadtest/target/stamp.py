@@ -11,19 +11,23 @@ from twinserve_loadtest.target.cpu_clock import CpuClock
 from twinserve_loadtest.target.metrics import MetricsError, read_metrics
 
 if TYPE_CHECKING:
-    from twinserve_client import TLS
+    from collections.abc import Sequence
+
     from twinserve_loadtest.record.measurement import Model
+    from twinserve_loadtest.target.servers import Servers
 
 UNKNOWN_ISA = "unknown (a distant server that does not tell)"
 
 
-def serving_stamp(model: Model, metrics_url: str | None, *, same_machine: bool, steal: float | None = None) -> Stamp:
+def serving_stamp(
+    model: Model, metrics_urls: Sequence[str], *, same_machine: bool, steal: float | None = None
+) -> Stamp:
     """The stamp of a measurement of ``model``.
 
     Args:
         model: what is served, with the manifest's entries.
-        metrics_url: of the server; a distant one tells its instruction set there.
-        same_machine: whether it serves from this machine.
+        metrics_urls: one of each server; a distant one tells its instruction set there.
+        same_machine: whether a server shares this machine.
         steal: share of CPU time that the hypervisor took while measuring.
     """
     runtime = {key: str(value) for key, value in model.manifest.get("runtime", {}).items()}
@@ -32,41 +36,45 @@ def serving_stamp(model: Model, metrics_url: str | None, *, same_machine: bool, 
         runtime=runtime,
         artefacts={name: variant.sha256 for name, variant in model.variants.items()},
         engines={name: str(variant.manifest.get("engine", "none")) for name, variant in model.variants.items()},
-        server=_server(metrics_url),
+        server=_server(metrics_urls),
     )
     if same_machine:
         return stamp
     return replace(stamp, isa=stamp.server.get("isa", UNKNOWN_ISA))
 
 
-def cpu_clock(
-    target: str, model: str, metrics_url: str | None, *, same_machine: bool, tls: TLS | None = None
-) -> CpuClock:
-    """Where the CPU seconds of the variants are read."""
+def cpu_clock(servers: Servers, model: str, metrics_urls: Sequence[str]) -> CpuClock:
+    """Where the CPU seconds of the variants are read: here, when all servers are here."""
     processes: dict[str, list[int]] = {}
-    if same_machine:
+    if all(server.on_this_machine for server in servers):
         try:
-            with Client(target, model=model, tls=tls) as client:
-                for process in client.get_status().processes:
-                    if process.variant:
-                        processes.setdefault(process.variant, []).append(process.pid)
+            for server in servers:
+                with Client(server.address, model=model, tls=server.tls) as client:
+                    for process in client.get_status().processes:
+                        if process.variant:
+                            processes.setdefault(process.variant, []).append(process.pid)
         except CallError:
             processes.clear()
-    return CpuClock(processes, metrics_url, model)
+    return CpuClock(processes, metrics_urls, model)
 
 
-def _server(metrics_url: str | None) -> dict[str, str]:
-    """What the server says of itself: version, transport, torch, instruction set."""
-    if metrics_url is None:
-        return {}
-    try:
-        samples = read_metrics(metrics_url).samples
-    except MetricsError:
-        return {}
-    told: dict[str, str] = {}
-    for sample in samples:
-        if sample.name == "twinserve_build_info":
-            told |= {key: sample.labels.get(key, "") for key in ("version", "transport", "grpcio", "python")}
-        elif sample.name == "twinserve_model_info":
-            told |= {key: sample.labels[key] for key in ("isa", "torch") if sample.labels.get(key)}
-    return told
+def _server(metrics_urls: Sequence[str]) -> dict[str, str]:
+    """What the servers say of themselves: version, transport, torch, instruction set; all answers where they differ."""
+    told: dict[str, dict[str, None]] = {}
+    for url in metrics_urls:
+        try:
+            samples = read_metrics(url).samples
+        except MetricsError:
+            return {}
+        for sample in samples:
+            names = _TOLD.get(sample.name, ())
+            for name in names:
+                if text := sample.labels.get(name):
+                    told.setdefault(name, {})[text] = None
+    return {name: ", ".join(texts) for name, texts in told.items()}
+
+
+_TOLD = {
+    "twinserve_build_info": ("version", "transport", "grpcio", "python"),
+    "twinserve_model_info": ("isa", "torch"),
+}

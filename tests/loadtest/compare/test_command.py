@@ -58,7 +58,7 @@ def outcome(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
         settings=settings,
         gates=parse_gates({"max_accuracy_loss": "2pp", "max_size_ratio": 1.5}, "test"),
         target=None,
-        metrics_url=None,
+        metrics_urls=(),
         model=None,
         models=models,
         data=None,

@@ -18,6 +18,7 @@ from twinserve_loadtest.record.measurement import Dataset
 from twinserve_loadtest.record.terms import Phase, Scenario
 from twinserve_loadtest.record.testset import TestSet
 from twinserve_loadtest.target.cpu_clock import CpuClock
+from twinserve_loadtest.target.servers import servers_of
 from twinserve_loadtest.target.stamp import cpu_clock
 
 PIXELS = items(300)
@@ -33,8 +34,8 @@ def plan(
 @pytest.fixture(scope="module")
 def live(shared_server: ServerProcess) -> Iterator[LiveBlocks]:
     metrics = f"http://127.0.0.1:{shared_server.metrics_port}"
-    clock = cpu_clock(shared_server.target, "tiny", metrics, same_machine=True)
-    with LiveBlocks(shared_server.target, TEST_SET, model="tiny", cpu=clock, same_machine=True) as runner:
+    clock = cpu_clock(servers_of(shared_server.target), "tiny", [metrics])
+    with LiveBlocks(servers_of(shared_server.target), TEST_SET, model="tiny", cpu=clock, same_machine=True) as runner:
         yield runner
 
 
@@ -77,7 +78,7 @@ def test_the_two_blocks_of_a_pair_are_the_same_order_but_for_the_variant() -> No
 def test_a_server_that_goes_away_ends_the_measurement(tiny_models: Path, tmp_path: Path) -> None:
     with (
         ServerProcess(tiny_models, tmp_path, "--gateways", "1") as server,
-        LiveBlocks(server.target, TEST_SET, model="tiny", cpu=None, same_machine=True) as runner,
+        LiveBlocks(servers_of(server.target), TEST_SET, model="tiny", cpu=None, same_machine=True) as runner,
     ):
         assert runner.run("fp32", plan("single-stream", 5)).errors == 0
         server.stop()
@@ -87,5 +88,5 @@ def test_a_server_that_goes_away_ends_the_measurement(tiny_models: Path, tmp_pat
 
 def test_cpu_seconds_come_from_the_metrics_when_the_processes_are_elsewhere(shared_server: ServerProcess) -> None:
     metrics = f"http://127.0.0.1:{shared_server.metrics_port}"
-    assert (CpuClock({"fp32": [2**22 + 1]}, metrics, "tiny").seconds("fp32") or 0) > 0
-    assert CpuClock({}, None, "tiny").seconds("fp32") is None
+    assert (CpuClock({"fp32": [2**22 + 1]}, [metrics], "tiny").seconds("fp32") or 0) > 0
+    assert CpuClock({}, (), "tiny").seconds("fp32") is None

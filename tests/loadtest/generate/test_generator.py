@@ -20,6 +20,7 @@ from twinserve_loadtest.generate.spec import BlockSpec
 from twinserve_loadtest.loadtest.summarise import summarise
 from twinserve_loadtest.record.measurement import NOT_ANSWERED
 from twinserve_loadtest.record.testset import TestSet, load_test_set
+from twinserve_loadtest.target.servers import servers_of
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def test_set(tiny_models: Path) -> TestSet:
 @pytest.fixture(scope="module")
 def generator(shared_server: ServerProcess, test_set: TestSet) -> Iterator[LoadGenerator]:
     """One generator for all blocks: that it can run many is part of what is tested."""
-    with LoadGenerator(shared_server.target, test_set) as generator:
+    with LoadGenerator(servers_of(shared_server.target), test_set) as generator:
         yield generator
 
 
@@ -45,7 +46,7 @@ def test_accuracy_sends_each_image_once_and_counts_what_is_right(generator: Load
 def test_wrong_answers_are_counted_as_wrong(shared_server: ServerProcess, test_set: TestSet) -> None:
     swapped = np.array([1, 0, 2, 3, 4])[test_set.labels]  # what the server calls 0 is said to be 1, and the reverse
     mislabelled = TestSet(test_set.images, swapped, test_set.info)
-    with LoadGenerator(shared_server.target, mislabelled) as generator:
+    with LoadGenerator(servers_of(shared_server.target), mislabelled) as generator:
         result = summarise(generator.run(BlockSpec.accuracy("int8", 64)), "int8", CLASSES)
     truth = test_set.labels
     assert result.answers is not None
@@ -128,7 +129,7 @@ def test_a_refused_request_is_a_failure_by_its_status(generator: LoadGenerator) 
 def test_a_server_that_is_gone_shows_in_the_record_and_not_as_an_exception(test_set: TestSet) -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))  # bound and never listened on: nobody else can take the port
-        with LoadGenerator(f"127.0.0.1:{listener.getsockname()[1]}", test_set) as generator:
+        with LoadGenerator(servers_of(f"127.0.0.1:{listener.getsockname()[1]}"), test_set) as generator:
             record = generator.run(BlockSpec("closed", "int8", 2, seconds=60, give_up=0.5))
     assert record.aborted == "no request was answered for 0.5 s (last status: UNAVAILABLE)"
     assert record.tally().codes.keys() == {"UNAVAILABLE"}
@@ -136,7 +137,7 @@ def test_a_server_that_is_gone_shows_in_the_record_and_not_as_an_exception(test_
 
 
 def test_a_generator_that_dies_says_how(shared_server: ServerProcess, test_set: TestSet) -> None:
-    with LoadGenerator(shared_server.target, test_set) as generator:
+    with LoadGenerator(servers_of(shared_server.target), test_set) as generator:
         os.kill(generator.pid, signal.SIGKILL)
         with pytest.raises(GeneratorError, match="ended with exit code -9"):
             generator.run(BlockSpec.single_stream("int8", requests=10))
@@ -149,7 +150,7 @@ def test_nothing_is_left_when_a_block_is_cut_off(shared_server: ServerProcess, t
     def interrupt(_: int, __: float) -> None:
         raise Interruption
 
-    with LoadGenerator(shared_server.target, test_set) as generator:
+    with LoadGenerator(servers_of(shared_server.target), test_set) as generator:
         worker = psutil.Process(generator.pid)
         with pytest.raises(Interruption):
             generator.run(BlockSpec.closed("int8", 4, seconds=60), interrupt)
@@ -158,7 +159,7 @@ def test_nothing_is_left_when_a_block_is_cut_off(shared_server: ServerProcess, t
 
 def test_a_generator_is_used_in_a_with_block(test_set: TestSet) -> None:
     with pytest.raises(GeneratorError, match="not running"):
-        LoadGenerator("127.0.0.1:1", test_set).run(BlockSpec.single_stream("int8", requests=1))
+        LoadGenerator(servers_of("127.0.0.1:1"), test_set).run(BlockSpec.single_stream("int8", requests=1))
 
 
 def test_files_of_the_working_directory_are_not_imported(
@@ -168,5 +169,5 @@ def test_files_of_the_working_directory_are_not_imported(
         (tmp_path / name).write_text("raise SystemExit('imported from the working directory')\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONWARNINGS", "error")
-    with LoadGenerator(shared_server.target, test_set) as generator:
+    with LoadGenerator(servers_of(shared_server.target), test_set) as generator:
         assert generator.pid

@@ -1,0 +1,5 @@
+"""Why a server cannot be tested."""
+
+
+class TargetError(Exception):
+    """The server cannot be tested as asked; the text says why and what to do."""
