@@ -17,13 +17,18 @@ Examples:
 
   twinserve top http://10.0.0.7:8502 --interval 5
 
+  twinserve top http://10.0.0.7:8502 http://10.0.0.8:8502     several servers: together, and each
+
   twinserve top --once                           one table, for a log or a mail
 """
 
 
 @app.command(epilog=EXAMPLES, help="Watch a running server: its variants side by side, from /metrics alone.")
 def top(
-    url: Annotated[str, typer.Argument(help="The metrics address of the server.")] = "http://127.0.0.1:8502",
+    url: Annotated[
+        list[str] | None,
+        typer.Argument(help="The metrics address of each server. [default: http://127.0.0.1:8502]", show_default=False),
+    ] = None,
     interval: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds between readings.")] = 2.0,
     once: Annotated[bool, typer.Option("--once", help="Read twice, print one table, end.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As --once, and print JSON.")] = False,
@@ -37,8 +42,10 @@ def top(
     from twinserve_loadtest.top.screen import print_json, print_once, watch
 
     use_token(token_file)
+    listed = [part for text in url or () for part in text.split(",") if part]
+    urls = list(dict.fromkeys(listed)) or ["http://127.0.0.1:8502"]
     try:
-        (print_json if as_json else print_once if once else watch)(url, interval, Console())
+        (print_json if as_json else print_once if once else watch)(urls, interval, Console())
     except MetricsError as error:
         Console(stderr=True).print(Text.assemble(("error: ", "red"), str(error)), soft_wrap=True)
         raise typer.Exit(2) from None

@@ -1,28 +1,19 @@
-"""What `twinserve top` shows: the variants of each model side by side, from two readings of ``/metrics``."""
+"""What `twinserve top` shows: the variants of each model side by side, from two readings of each server."""
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from twinserve_loadtest.target.metrics import MetricsPage, read_metrics
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from twinserve_loadtest.target.metrics import read_metrics
+from twinserve_loadtest.top.change import Change, Reading
 
 #: The routes whose callers wait; a shadow's run has none.
 ROUTES: Final = ("named", "split")
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """The metrics at one moment."""
-
-    page: MetricsPage
-    #: By ``time.monotonic()``.
-    at: float
+BUILD: Final = "twinserve_build_info"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +68,26 @@ class ModelFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class ServerShare:
+    """One of several servers.
+
+    Attributes:
+        answering: its metrics could be read; if not, nothing else is known and no other figure counts it.
+        rates: answered requests a second by variant.
+        cores: CPU seconds a second of all its processes.
+    """
+
+    url: str
+    answering: bool
+    rates: Mapping[str, float]
+    failed: float = 0.0
+    p99: float | None = None
+    cores: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class ServerFigures:
-    """One server.
+    """One server, or several as one.
 
     Attributes:
         seconds: between the readings.
@@ -93,6 +102,26 @@ class ServerFigures:
     gateway_cores: float
     restarts: float
     transport: str
+    servers: tuple[ServerShare, ...] = ()
+
+
+def shares(urls: Sequence[str], readings: Mapping[str, tuple[Reading, Reading]]) -> tuple[ServerShare, ...]:
+    """Each server by itself; ``readings`` of those that answer."""
+    return tuple(
+        _share_of(url, Change([readings[url]])) if url in readings else ServerShare(url, False, {}) for url in urls
+    )
+
+
+def _share_of(url: str, change: Change) -> ServerShare:
+    rates: dict[str, float] = {}
+    ended = 0.0
+    for route in ROUTES:
+        ended += change.rate("twinserve_requests_total", route=route)
+        for variant in change.now.by_label("twinserve_requests_total", "variant", code="OK", route=route):
+            rate = change.rate("twinserve_requests_total", code="OK", route=route, variant=variant)
+            rates[variant] = rates.get(variant, 0.0) + rate
+    cores = change.rate("twinserve_model_cpu_seconds_total") + change.rate("twinserve_gateway_cpu_seconds_total")
+    return ServerShare(url, True, rates, ended - sum(rates.values()), quantile(0.99, change.latency(ROUTES)), cores)
 
 
 def take(url: str) -> Reading:
@@ -104,31 +133,35 @@ def take(url: str) -> Reading:
     return Reading(read_metrics(url), time.monotonic())
 
 
-def figures(before: Reading, after: Reading) -> ServerFigures:
-    """What went on between two readings, and how things are at the second."""
-    page = after.page
-    served: dict[tuple[str, str], list[Mapping[str, str]]] = {}
-    for sample in page.samples:
+def figures(*servers: tuple[Reading, Reading]) -> ServerFigures:
+    """What went on between the two readings of each server, and how things are at the second: of all together."""
+    change = Change(servers)
+    served: dict[tuple[str, str], dict[str, Mapping[str, str]]] = {}
+    for sample in change.now.samples:
         if sample.name == "twinserve_model_info":
-            served.setdefault((sample.labels["model"], sample.labels["version"]), []).append(sample.labels)
-    change = _Change(before, after)
-    builds = [sample.labels for sample in page.samples if sample.name == "twinserve_build_info"]
+            variants = served.setdefault((sample.labels["model"], sample.labels["version"]), {})
+            variants.setdefault(sample.labels["variant"], sample.labels)
+    transports = [sample.labels.get("transport", "") for sample in change.now.samples if sample.name == BUILD]
     return ServerFigures(
         seconds=change.seconds,
         models=tuple(
             ModelFigures(
                 name,
                 version,
-                entries[0].get("dataset", ""),
-                tuple(sorted((_variant(change, labels) for labels in entries), key=lambda each: not each.baseline)),
+                next(iter(entries.values())).get("dataset", ""),
+                tuple(
+                    sorted(
+                        (_variant(change, labels) for labels in entries.values()), key=lambda each: not each.baseline
+                    )
+                ),
             )
             for (name, version), entries in sorted(served.items())
         ),
-        gateways=len(page.by_label("twinserve_gateway_cpu_seconds_total", "gateway")),
-        gateway_pss=page.sum("twinserve_gateway_resident_bytes", kind="pss") or 0.0,
+        gateways=change.count("twinserve_gateway_cpu_seconds_total"),
+        gateway_pss=change.now.sum("twinserve_gateway_resident_bytes", kind="pss") or 0.0,
         gateway_cores=change.rate("twinserve_gateway_cpu_seconds_total"),
-        restarts=page.sum("twinserve_process_restarts_total") or 0.0,
-        transport=builds[0].get("transport", "") if builds else "",
+        restarts=change.now.sum("twinserve_process_restarts_total") or 0.0,
+        transport=", ".join(dict.fromkeys(transports)),
     )
 
 
@@ -152,47 +185,21 @@ def quantile(share: float, buckets: Mapping[float, float]) -> float | None:
     return lower
 
 
-class _Change:
-    """Counters between two readings."""
-
-    def __init__(self, before: Reading, after: Reading) -> None:
-        self.before, self.after = before.page, after.page
-        self.seconds = max(after.at - before.at, 1e-9)
-
-    def of(self, name: str, **labels: str) -> float:
-        """How much a counter grew; all of it where the server is a new one."""
-        now, then = self.after.sum(name, **labels) or 0.0, self.before.sum(name, **labels) or 0.0
-        return now - then if now >= then else now
-
-    def rate(self, name: str, **labels: str) -> float:
-        """Growth a second."""
-        return self.of(name, **labels) / self.seconds
-
-    def latency(self, **labels: str) -> dict[float, float]:
-        """The latency histogram of the requests in between: cumulative counts by upper bound."""
-        total: dict[float, float] = {}
-        for route in ROUTES:
-            name, wanted = "twinserve_request_duration_seconds_bucket", {**labels, "route": route}
-            then = self.before.by_label(name, "le", **wanted)
-            for bound, count in self.after.by_label(name, "le", **wanted).items():
-                grown = count - then.get(bound, 0.0)
-                total[float(bound)] = total.get(float(bound), 0.0) + (grown if grown >= 0 else count)
-        return total
-
-
-def _variant(change: _Change, info: Mapping[str, str]) -> VariantFigures:
-    name, page = info["variant"], change.after
+def _variant(change: Change, info: Mapping[str, str]) -> VariantFigures:
+    name, page = info["variant"], change.now
     which = {"model": info["model"], "version": info["version"], "variant": name}
     good = sum(change.rate("twinserve_requests_total", code="OK", route=route, **which) for route in ROUTES)
     ended = sum(change.rate("twinserve_requests_total", route=route, **which) for route in ROUTES)
-    latency = change.latency(**which)
+    latency = change.latency(ROUTES, **which)
     labels = page.sum("twinserve_feedback_images_total", **which) or 0.0
     compared = page.sum("twinserve_shadow_images_total", **which) or 0.0
+    ready = change.each("twinserve_model_ready", **which)
+    weights = change.each("twinserve_traffic_weight", **which)
     waiting = ("twinserve_queue_depth_images", "twinserve_in_flight_images")
     return VariantFigures(
         name=name,
         baseline=info.get("quantization", "none") == "none",
-        ready=page.sum("twinserve_model_ready", **which) == 1.0,
+        ready=bool(ready) and all(ready),
         rate=good,
         failed=ended - good,
         p50=quantile(0.5, latency),
@@ -202,14 +209,14 @@ def _variant(change: _Change, info: Mapping[str, str]) -> VariantFigures:
             change.of("twinserve_batch_size_images_count", **which),
         ),
         waiting=sum(page.sum(metric, **which) or 0.0 for metric in waiting),
-        added=page.sum("twinserve_model_added_bytes", stage="warm_up", **which),
+        added=max(change.each("twinserve_model_added_bytes", stage="warm_up", **which), default=None),
         pss=page.sum("twinserve_model_resident_bytes", kind="pss", **which),
-        artefact=page.sum("twinserve_model_artefact_bytes", **which),
+        artefact=max(change.each("twinserve_model_artefact_bytes", **which), default=None),
         cores=change.rate("twinserve_model_cpu_seconds_total", **which),
         accuracy=_share(page.sum("twinserve_feedback_correct_total", **which) or 0.0, labels),
         labels=labels,
         disagreement=_share(page.sum("twinserve_shadow_disagreements_total", **which) or 0.0, compared),
-        weight=page.sum("twinserve_traffic_weight", **which) or 0.0,
+        weight=sum(weights) / len(weights) if weights else 0.0,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from twinserve_loadtest.top.variants import ModelFigures, ServerFigures, VariantFigures
+    from twinserve_loadtest.top.variants import ModelFigures, ServerFigures, ServerShare, VariantFigures
 
 MIB: Final = 1 << 20
 
@@ -63,7 +63,7 @@ ROWS: Final = (
 
 
 def render(server: ServerFigures, where: str) -> Group:
-    """The whole screen."""
+    """The whole screen: ``server`` is one, or several as one, then with a table of each."""
     head = Text.assemble(
         ("twinserve ", "bold"),
         where,
@@ -71,7 +71,23 @@ def render(server: ServerFigures, where: str) -> Group:
         f"{server.gateway_cores:.2f} cores, {_mib(server.gateway_pss)}   ",
         (f"{server.restarts:.0f} restarts", "red" if server.restarts else "dim"),
     )
-    return Group(head, *(_table(model) for model in server.models))
+    each = [_servers(server.servers)] if server.servers else []
+    return Group(head, *(_table(model) for model in server.models), *each)
+
+
+def _servers(servers: Sequence[ServerShare]) -> Table:
+    table = Table(title="by server", title_justify="left", title_style="bold")
+    table.add_column("")
+    variants = list(dict.fromkeys(variant for server in servers for variant in server.rates))
+    for title in (*(f"{variant}/s" for variant in variants), "failed/s", "p99", "cores"):
+        table.add_column(title, justify="right")
+    for server in servers:
+        if not server.answering:
+            table.add_row(server.url, Text("no answer", "red"))
+            continue
+        rates = [f"{server.rates.get(variant, 0.0):,.1f}" for variant in variants]
+        table.add_row(server.url, *rates, f"{server.failed:,.1f}", _seconds(server.p99), f"{server.cores:.2f}")
+    return table
 
 
 def _table(model: ModelFigures) -> Table:
