@@ -5,9 +5,10 @@
 2. ``rpc`` finds the method (``method``: the table, from the proto's descriptor), counts the RPC under its final status,
    parses the message and maps whatever goes wrong (``serve``, ``status``), or calls it back without a coroutine
    (``callback``).
-3. ``services`` checks the tensor (``decode``) and asks the engine (``predict``, ``predict_method``).
-4. ``engine``: ``router`` picks the variant, ``channel`` queues the ``job``, ``batch_queue`` forms a batch as soon as a
-   model process is free, ``link`` writes it as one frame (``frames``) to that process.
+3. ``services`` checks the tensor (``decode``; ``skeletons`` knows requests that differ in their pixels only) and asks
+   the engine (``predict``, ``predict_method``). What arrives together travels as one list from here on.
+4. ``engine``: ``router`` picks the variant of a ``call``, ``channel`` queues its ``job``, ``batch_queue`` forms a batch
+   as soon as a model process is free, ``link`` writes it as one frame (``frames``) to that process.
 5. ``model``: ``batch_server`` joins the frames that have arrived, ``rescue`` and ``forward`` run and check them, a
    ``runtime`` (``torchscript``) runs the artefact, one frame goes back.
 6. ``engine.link`` hands each job its rows; ``services.encode`` packs the answer with the time split.

@@ -9,7 +9,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from twinserve_server.artefact.manifest import ModelVersion, Variant
-from twinserve_server.engine.engine import Call
+from twinserve_server.engine.call import Call
 from twinserve_server.engine.job import Job
 from twinserve_server.engine.router import Router, TrafficPolicy
 from twinserve_server.engine.served import ServedModel
@@ -58,12 +58,12 @@ def test_what_a_dead_gateway_left_open_is_counted_as_its_callers_saw_it(version:
     for call in calls:
         rpc.started()
         call.state = "routed"
-        recorder(call)
+        recorder([call])
     calls[0].state = "answered"
-    recorder(calls[0])
+    recorder([calls[0]])
     rpc.handled("OK", 0.001)
     calls[3].state, calls[3].error = "refused", QueueFullError("full")
-    recorder(calls[3])
+    recorder([calls[3]])
     rpc.handled("RESOURCE_EXHAUSTED", 0.001)
     Cell(slab, families.IN_FLIGHT, (*LABELS, "gateway-0")).set(3)
 
@@ -96,7 +96,7 @@ def test_a_shadow_run_is_nobodys_open_request(version: ModelVersion) -> None:
     slab = Slab(reserve("slab", SIZE))
     recorder = Recorder(slab, "gateway-0")
     recorder.transfer_of(version, "int8")
-    recorder(answered(version, "shadow"))
+    recorder([answered(version, "shadow")])
     assert settle(slab) == 0
     assert value(slab, families.REFUSED, (*LABELS, "GATEWAY_ENDED")) == 0
 
@@ -131,10 +131,10 @@ def test_overload_does_not_become_a_flood_of_slow_lines(version: ModelVersion) -
     structlog.reset_defaults()
     hook = SlowRequests(1_000_000)
     with capture_logs() as lines:
-        hook(answered(version, total_ns=900_000))
+        hook([answered(version, total_ns=900_000)])
         assert lines == []
         for _ in range(5 * SLOW_LINES_A_SECOND):
-            hook(answered(version, total_ns=2_000_000))
+            hook([answered(version, total_ns=2_000_000)])
     slow = [line for line in lines if line["event"] == "slow_request"]
     # The loop may span two seconds.
     assert SLOW_LINES_A_SECOND <= len(slow) <= 2 * SLOW_LINES_A_SECOND

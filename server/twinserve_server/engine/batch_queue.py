@@ -81,6 +81,8 @@ class BatchQueue:
         if not limit:
             return None
         batch: Batch | None = None
+        if self.policy.enabled and self.images <= limit and (batch := self._everything(now_ns)) is not None:
+            return batch
         while jobs:
             job = jobs.next(newest=newest)
             if self._is_dead(job, now_ns):
@@ -103,6 +105,21 @@ class BatchQueue:
             jobs.rotate(job, newest=newest)
             if batch.images >= limit or not self.policy.enabled:
                 break
+        return batch
+
+    def _everything(self, now_ns: int) -> Batch | None:
+        """All that waits as one batch, whoever's turn it is; None: there is one among it that does not go so."""
+        waiting = list(self._jobs)
+        batch = Batch(waiting[0].datatype)
+        for job in waiting:
+            if job.taken or job.datatype != batch.datatype or self._is_dead(job, now_ns):
+                return None
+            batch.parts.append((job, 0, job.count))
+        for job in waiting:
+            job.queue_ns = now_ns - job.enqueued_ns
+            job.taken = job.count
+        batch.images, self.images = self.images, 0
+        self._jobs = Lanes()
         return batch
 
     def next_due_ns(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from twinserve_server.artefact.datatypes import DataType
 from twinserve_server.artefact.manifest import ModelVersion
@@ -83,6 +83,20 @@ class ModelChannel:
             ModelUnavailableError: no model process has been there for a while.
         """
         now_ns = time.monotonic_ns()
+        self._admit(job, now_ns)
+        self._pump_soon(now_ns)
+
+    def submit_all(self, jobs: Iterable[Job]) -> None:
+        """Queue ``jobs``, which arrived together; each that :meth:`submit` would refuse ends with that error."""
+        now_ns = time.monotonic_ns()
+        for job in jobs:
+            try:
+                self._admit(job, now_ns)
+            except TwinserveError as error:
+                job.fail(error)
+        self._pump_soon(now_ns)
+
+    def _admit(self, job: Job, now_ns: int) -> None:
         if not self.links and now_ns - self._down_since_ns > GIVE_UP_NS:
             raise self._unavailable()
         try:
@@ -91,6 +105,8 @@ class ModelChannel:
         except (DeadlineUnreachableError, QueueFullError) as error:
             error.retry_after = self._pace.refused()
             raise
+
+    def _pump_soon(self, now_ns: int) -> None:
         if self.later is None:
             self.pump(now_ns)
         elif not self._pump_due and self._free_link() is not None:

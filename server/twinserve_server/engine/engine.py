@@ -7,13 +7,14 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, Literal
 
+from twinserve_server.engine.call import Call
+from twinserve_server.engine.channel import ModelChannel
 from twinserve_server.engine.feedback import FeedbackStore, Judgement
 from twinserve_server.engine.job import Buffer, Job
 from twinserve_server.engine.layout import Form
 from twinserve_server.engine.receipts import Receipt, Receipts
-from twinserve_server.engine.router import RouteReason, TrafficPolicy
+from twinserve_server.engine.router import TrafficPolicy
 from twinserve_server.engine.served import AT, ServedModel
 from twinserve_server.errors import (
     DeadlineError,
@@ -26,74 +27,9 @@ from twinserve_server.errors import (
 
 log = logging.getLogger(__name__)
 
-#: The route that answers, logs and metrics carry: did the request name the variant, or did the router choose it?
-ROUTES: Final = {"named": "named", "key": "split", "random": "split", "shadow": "shadow"}
-
-
-class Call:
-    """One request between decoding and encoding, or its run on a shadow: what hooks are told about.
-
-    Every routed call ends once, answered or refused. A shadow run is a call of its own that was not routed.
-    """
-
-    __slots__ = (
-        "error",
-        "job",
-        "note",
-        "on_done",
-        "owner",
-        "primary",
-        "reason",
-        "receipt",
-        "request_id",
-        "route",
-        "served",
-        "started_ns",
-        "state",
-        "total_ns",
-        "variant",
-    )
-
-    def __init__(
-        self,
-        served: ServedModel,
-        variant: str,
-        reason: RouteReason | Literal["shadow"],
-        request_id: str,
-        primary: Call | None = None,
-    ) -> None:
-        #: ``dropped``: a shadow run for which there was no room.
-        self.state: Literal["routed", "answered", "refused", "dropped"] = "routed"
-        #: Why it was refused.
-        self.error: TwinserveError | None = None
-        #: The answered call that this one shadows.
-        self.primary = primary
-        self.served = served
-        self.variant = variant
-        #: Why the router chose the variant.
-        self.reason = reason
-        #: "named", "split" or "shadow".
-        self.route = ROUTES[reason]
-        self.request_id = request_id
-        #: The signed answer; None: the caller chose the id.
-        self.receipt: str | None = ""
-        self.started_ns = time.monotonic_ns()
-        self.total_ns = 0
-        self.job: Job | None = None
-        self.on_done: Callable[[Call], None] | None = None
-        #: What the transport wants to find again when the call ends.
-        self.owner: Any = None
-        #: What a hook wants to find again when the call ends.
-        self.note: Any = None
-
-    @property
-    def answer_id(self) -> str:
-        """The request id as the caller reads it: the signed answer, if there is one, follows the name."""
-        return self.request_id + (self.receipt or "")
-
-
-#: Told of every call when it is routed and when it has ended, and of every judgement.
-Hook = Callable[[Call | Judgement], None]
+#: Told of every call when it is routed and when it has ended, with those of the same variant to which that happened at
+#: the same time; and of every judgement.
+Hook = Callable[[Sequence[Call] | Judgement], None]
 
 
 class Engine:
@@ -168,14 +104,18 @@ class Engine:
             UnknownModelError: the named variant is not served.
             DrainingError: the server is going away.
         """
+        call = self._route(served, variant, routing_key, request_id)
+        self._tell((call,))
+        return call
+
+    def _route(self, served: ServedModel, variant: str, routing_key: str, request_id: str, started_ns: int = 0) -> Call:
         if self.draining:
             raise DrainingError("the server is shutting down; try another one, or again later")
         address, reason = served.router.route(variant, routing_key)
         target, name = served.addresses[address]
-        call = Call(target, name, reason, request_id or f"{self._id_prefix}{next(self._ids):x}")
+        call = Call(target, name, reason, request_id or f"{self._id_prefix}{next(self._ids):x}", None, started_ns)
         if request_id or self._receipts is None:
             call.receipt = None
-        self._tell(call)
         return call
 
     def run(
@@ -201,13 +141,44 @@ class Engine:
         except TwinserveError as error:
             job.fail(error)
 
+    def prepare(
+        self,
+        served: ServedModel,
+        variant: str,
+        data: Buffer,
+        datatype: Form,
+        count: int,
+        on_done: Callable[[Call], None],
+        deadline_ns: int,
+        peer: str,
+        now_ns: int,
+    ) -> Call:
+        """What :meth:`open_call` and :meth:`run` do, up to the queue; :meth:`start` follows.
+
+        ``now_ns`` is when it arrived. Raises as :meth:`open_call`.
+        """
+        call = self._route(served, variant, "", "", now_ns)
+        call.on_done = on_done
+        call.job = Job(data, datatype, count, self._finish, deadline_ns, call, peer)
+        return call
+
+    def start(self, calls: Sequence[Call]) -> None:
+        """Queue requests that arrived together, each from :meth:`prepare`; their ends are told as by :meth:`run`."""
+        groups: dict[ModelChannel, list[Call]] = {}
+        for call in calls:
+            groups.setdefault(call.served.channels[call.variant], []).append(call)
+        for channel, group in groups.items():
+            self._tell(group)
+            channel.submit_all([call.job for call in group if call.job is not None])
+
     def abandon(self, call: Call, error: TwinserveError) -> None:
         """The caller is gone, ``error`` says why: what has not started of the call will not run."""
         if call.job is not None and call.job.pending and not call.job.cancelled:
             call.job.cancel()
             # Nobody is told any more; parted, call, job and pixels go without waiting for the collector of cycles.
             call.job.owner = call.owner = None
-            self._end(call, error)
+            self._end(call, error, time.monotonic_ns())
+            self._tell((call,))
 
     def judge(self, request_id: str, labels: Sequence[int]) -> Judgement:
         """Labels for an earlier answer of this gateway; errors as :meth:`FeedbackStore.judge`."""
@@ -240,39 +211,70 @@ class Engine:
             for channel in served.channels.values():
                 channel.tick(now_ns)
 
-    def _finish(self, job: Job) -> None:
-        call: Call = job.owner
-        # Call and job know each other; parted, they go without waiting for the collector of cycles.
-        job.owner = None
-        on_done = call.on_done
-        assert on_done is not None
-        try:
-            if job.error is None:
-                if 0 < job.deadline_ns < time.monotonic_ns():
-                    # Its caller has given up by now: an answer would count as good what nobody received.
-                    job.error = DeadlineError("the deadline passed while the request ran")
-                else:
-                    if self._receipts is not None and call.receipt is not None and call.served.version.classes:
-                        call.receipt = self._receipts.sign(
-                            call.request_id, call.served.version, call.variant, job.classes
-                        )
-                    if not call.receipt:
-                        self._remember(call, job)
-            self._end(call, job.error)
-            on_done(call)
-        except Exception as error:
-            log.exception("request %s: its answer could not be given", call.request_id)
-            call.error = job.error = TwinserveError(f"the answer could not be given ({type(error).__name__}: {error})")
-            call.state = "refused"
-            on_done(call)
-        if job.error is None:
-            self._maybe_shadow(call, job)
+    def _finish(self, jobs: Sequence[Job]) -> None:
+        now_ns = time.monotonic_ns()
+        answered, refused = list[Call](), list[Call]()
+        for job in jobs:
+            call: Call = job.owner
+            # Call and job know each other; parted, they go without waiting for the collector of cycles.
+            job.owner = None
+            try:
+                self._settle(call, job, now_ns)
+            except Exception as error:
+                log.exception("request %s: its answer could not be given", call.request_id)
+                self._spoil(call, error)
+            (answered if call.error is None else refused).append(call)
+        for calls in (answered, refused):
+            if calls:
+                self._conclude(calls)
 
-    def _remember(self, call: Call, job: Job) -> None:
-        version = call.served.version
-        self._feedback.remember(
-            call.request_id, version.model, version.version, call.variant, version.classes, job.classes
-        )
+    def _settle(self, call: Call, job: Job, now_ns: int) -> None:
+        if job.error is None:
+            if 0 < job.deadline_ns < now_ns:
+                # Its caller has given up by now: an answer would count as good what nobody received.
+                job.error = DeadlineError("the deadline passed while the request ran")
+            else:
+                version = call.served.version
+                if self._receipts is not None and call.receipt is not None and version.labels:
+                    call.receipt = self._receipts.sign(call.request_id, version, call.variant, job.classes)
+                if not call.receipt:
+                    self._feedback.remember(
+                        call.request_id, version.model, version.version, call.variant, version.classes, job.classes
+                    )
+        self._end(call, job.error, now_ns)
+
+    def _conclude(self, calls: Sequence[Call]) -> None:
+        """Tell hooks and callers of calls that ended alike."""
+        try:
+            self._tell(calls)
+        except Exception as error:
+            log.exception("request %s: its answer could not be given, nor %d more", calls[0].request_id, len(calls) - 1)
+            for call in calls:
+                self._spoil(call, error)
+        for call in calls:
+            on_done, job = call.on_done, call.job
+            assert on_done is not None
+            assert job is not None
+            try:
+                on_done(call)
+            except Exception as error:
+                log.exception("request %s: its answer could not be given", call.request_id)
+                self._spoil(call, error)
+                self._tell_again(call, on_done)
+            if job.error is None and call.served.router.policy.shadows:
+                self._maybe_shadow(call, job)
+
+    @staticmethod
+    def _tell_again(call: Call, on_done: Callable[[Call], None]) -> None:
+        try:
+            on_done(call)
+        except Exception:
+            log.exception("request %s: its end could not be told", call.request_id)
+
+    def _spoil(self, call: Call, error: Exception) -> None:
+        assert call.job is not None
+        call.error = call.job.error = TwinserveError(f"the answer could not be given ({type(error).__name__}: {error})")
+        call.state = "refused"
 
     def _maybe_shadow(self, call: Call, first: Job) -> None:
         served, primary = call.served, call.variant
@@ -293,21 +295,23 @@ class Engine:
         except QueueFullError:
             self._drop(shadow)
 
-    def _finish_shadow(self, job: Job) -> None:
-        shadow: Call = job.owner
-        job.owner = None
-        self._end(shadow, job.error)
+    def _finish_shadow(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            shadow: Call = job.owner
+            job.owner = None
+            self._end(shadow, job.error, time.monotonic_ns())
+            self._tell((shadow,))
 
-    def _end(self, call: Call, error: TwinserveError | None) -> None:
-        call.total_ns = time.monotonic_ns() - call.started_ns
+    @staticmethod
+    def _end(call: Call, error: TwinserveError | None, now_ns: int) -> None:
+        call.total_ns = now_ns - call.started_ns
         call.error = error
         call.state = "answered" if error is None else "refused"
-        self._tell(call)
 
     def _drop(self, shadow: Call) -> None:
         shadow.state = "dropped"
-        self._tell(shadow)
+        self._tell((shadow,))
 
-    def _tell(self, event: Call | Judgement) -> None:
+    def _tell(self, event: Sequence[Call] | Judgement) -> None:
         for hook in self._hooks:
             hook(event)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from twinserve_server.engine.layout import Form, Layout
@@ -29,9 +31,10 @@ class BatchTiming:
 class Job:
     """The images of one request for one variant, and, once it is done, the answer.
 
-    ``on_done`` is called exactly once, from the thread that drives the variant's channel: with ``error`` set, or
-    with ``classes`` (uint32, one an image) and ``probabilities`` (float32, images x classes, row-major) filled in. Of a
-    model that returns tensors, ``probabilities`` holds its rows, in the layout ``outputs``; the classes mean nothing.
+    ``on_done`` is told of the job exactly once, with those that were done together, from the thread that drives the
+    variant's channel: with ``error`` set, or with ``classes`` (uint32, one an image) and ``probabilities`` (float32,
+    images x classes, row-major) filled in. Of a model that returns tensors, ``probabilities`` holds its rows, in the
+    layout ``outputs``; the classes mean nothing.
     """
 
     __slots__ = (
@@ -63,7 +66,7 @@ class Job:
         data: Buffer,
         datatype: Form,
         count: int,
-        on_done: Callable[[Job], None],
+        on_done: Callable[[Sequence[Job]], None],
         deadline_ns: int = 0,
         owner: Any = None,
         peer: str = "",
@@ -100,9 +103,9 @@ class Job:
             # Kept without the frames it came through: they know this job, and hold its pixels.
             self.error = error.with_traceback(None)
             self.pending = 0
-            self._end()
+            end_all((self,))
 
-    def answer(
+    def take(
         self,
         start: int,
         count: int,
@@ -110,10 +113,10 @@ class Job:
         probabilities: Buffer,
         timing: BatchTiming,
         transfer_ns: int,
-    ) -> None:
-        """Take the answers of images ``start`` .. ``start + count``; the last part completes the job."""
+    ) -> bool:
+        """Take the answers of images ``start`` .. ``start + count``; whether the job is done now, and not told yet."""
         if self.error is not None:
-            return
+            return False
         if count == self.count:
             self.classes = classes
             self.probabilities = probabilities
@@ -130,16 +133,19 @@ class Job:
         self.postprocess_ns += timing.postprocess_ns
         self.batch_size = max(self.batch_size, timing.batch_size)
         self.pending -= count
-        if not self.pending:
-            self._end()
+        return not self.pending
 
-    def _end(self) -> None:
-        if self.cancelled:
-            return
+
+def end_all(jobs: Sequence[Job]) -> None:
+    """Tell whoever waits for ``jobs`` that they are done; of cancelled ones nobody hears."""
+    for on_done, group in groupby([job for job in jobs if not job.cancelled], _on_done):
         try:
-            self.on_done(self)
+            on_done(tuple(group))
         except Exception:
             log.exception("a request's end could not be told")
+
+
+_on_done = attrgetter("on_done")
 
 
 class Batch:
@@ -195,6 +201,7 @@ class Batch:
         spent = timing.wait_ns + timing.preprocess_ns + timing.inference_ns + timing.postprocess_ns
         transfer_ns = max(0, now_ns - self.sent_ns - spent)
         at = 0
+        done = []
         for job, start, count in self.parts:
             end = at + count
             if errors and (wrong := [index for index in range(at, end) if index in errors]):
@@ -203,13 +210,10 @@ class Batch:
                 continue
             # Waiting in the model process for another gateway's batch is queueing too.
             job.queue_ns += timing.wait_ns
-            job.answer(
-                start,
-                count,
-                classes[4 * at : 4 * end],
-                probabilities[row * at : row * end],
-                timing,
-                transfer_ns,
-            )
+            if job.take(
+                start, count, classes[4 * at : 4 * end], probabilities[row * at : row * end], timing, transfer_ns
+            ):
+                done.append(job)
             at = end
+        end_all(done)
         return transfer_ns

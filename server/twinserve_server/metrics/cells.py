@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 
 from twinserve_server.metrics import families
 from twinserve_server.metrics.batch_sizes import BatchSizes
@@ -50,6 +51,13 @@ class Histogram:
         cells = self._cells
         cells[self._at + bisect_left(self._bounds, value)] += 1.0
         cells[self._sum_at] += value
+
+    def observe_all(self, values: Sequence[float]) -> None:
+        """Count each of ``values``."""
+        cells, at, bounds = self._cells, self._at, self._bounds
+        for value in values:
+            cells[at + bisect_left(bounds, value)] += 1.0
+        cells[self._sum_at] += sum(values)
 
     def cell_of(self, value: float) -> int:
         """The cell of the bucket that ``value`` falls into."""

@@ -5,11 +5,12 @@ Every request comes through here, so the cells it touches are looked up once and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+from collections import Counter
+from collections.abc import Callable, Sequence, Set
 from functools import cache, partial
 
 from twinserve_server.artefact.manifest import ModelVersion
-from twinserve_server.engine.engine import Call
+from twinserve_server.engine.call import Call
 from twinserve_server.engine.feedback import Judgement
 from twinserve_server.engine.served import ServedModel
 from twinserve_server.metrics import families
@@ -78,28 +79,43 @@ class Recorder:
         """Lines of the log that could not be written; ``lines`` more than before."""
         self._cell(families.LOG_LINES_LOST, (self._gateway,)).add(lines)
 
-    def __call__(self, event: Call | Judgement) -> None:
-        """Count a call that was routed or has ended, or a judgement."""
+    def __call__(self, event: Sequence[Call] | Judgement) -> None:
+        """Count calls that were routed or have ended together, or a judgement."""
         if isinstance(event, Judgement):
             # None: that version is gone, and its series with it.
-            if (tally := self._tallies.get((event.model, event.version, event.variant))) is not None:
-                tally.feedback_images.add(event.total)
-                tally.feedback_correct.add(event.correct)
-        elif event.state == "routed":
-            self._tallies[_labels(event.served, event.variant)].routed[event.reason].add()
-        elif event.state == "answered":
-            self._tallies[_labels(event.served, event.variant)].answered(event)
-            if event.primary is not None:
-                assert event.primary.job is not None
-                assert event.job is not None
-                self._shadow(event.primary, event).compared(event.primary.job, event.job)
-        elif event.primary is not None and event.state == "dropped":
-            self._shadow(event.primary, event).dropped.add()
-        elif event.error is not None:
-            labels = _labels(event.served, event.variant)
-            self._cell(families.REFUSED, (*labels, event.error.reason)).add()
-            self._cell(families.REQUESTS, (*labels, event.route, status_of(event.error).name)).add()
-            self._tallies[_labels(event.served, event.variant)].refused_seconds.add(event.total_ns / 1e9)
+            if (found := self._tallies.get((event.model, event.version, event.variant))) is not None:
+                found.feedback_images.add(event.total)
+                found.feedback_correct.add(event.correct)
+            return
+        first = event[0]
+        tally = self._tallies[_labels(first.served, first.variant)]
+        if first.state == "routed":
+            for reason, count in Counter([call.reason for call in event]).items():
+                tally.routed[reason].add(count)
+        elif first.state == "answered":
+            for route in {call.route for call in event}:
+                tally.answered([call for call in event if call.route == route])
+            if first.primary is not None:
+                self._compare(event)
+        else:
+            for call in event:
+                self._refused(call, tally)
+
+    def _compare(self, shadows: Sequence[Call]) -> None:
+        for call in shadows:
+            if call.primary is not None:
+                assert call.primary.job is not None
+                assert call.job is not None
+                self._shadow(call.primary, call).compared(call.primary.job, call.job)
+
+    def _refused(self, call: Call, tally: VariantTally) -> None:
+        if call.primary is not None and call.state == "dropped":
+            self._shadow(call.primary, call).dropped.add()
+        elif call.error is not None:
+            labels = _labels(call.served, call.variant)
+            self._cell(families.REFUSED, (*labels, call.error.reason)).add()
+            self._cell(families.REQUESTS, (*labels, call.route, status_of(call.error).name)).add()
+            tally.refused_seconds.add(call.total_ns / 1e9)
 
     def put_exemplar(self, call: Call, trace_id: int, span_id: int) -> None:
         """Remember an answered call by its trace, in its bucket of the latency histogram."""

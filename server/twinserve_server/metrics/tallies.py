@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
 
-from twinserve_server.engine.engine import Call
+from twinserve_server.engine.call import Call
 from twinserve_server.engine.job import Job
 from twinserve_server.metrics import families
 from twinserve_server.metrics.cells import Cell, Histogram, Labels
@@ -44,9 +43,9 @@ class RpcTally:
         """RPCs that have begun."""
         return self._started.value
 
-    def started(self) -> None:
-        """An RPC began."""
-        self._started.add()
+    def started(self, count: int = 1) -> None:
+        """An RPC began, or ``count`` of them."""
+        self._started.add(count)
 
     def handled(self, code: str, seconds: float) -> None:
         """An RPC ended with ``code`` (a gRPC status name)."""
@@ -100,24 +99,21 @@ class VariantTally:
         counted = class_labels if len(class_labels) <= families.MAX_CLASS_SERIES else ()
         self._predicted = [cell(families.PREDICTIONS, (*labels, name)) for name in counted]
 
-    def answered(self, call: Call) -> None:
-        """Count a call whose job is complete."""
-        job = call.job
-        assert job is not None
-        requests, seconds = self._paths.get(call.route) or self._path(call.route)
-        requests.add()
-        seconds.observe(call.total_ns / 1e9)
-        self._queue.observe(job.queue_ns / 1e9)
-        self._preprocess.add(job.preprocess_ns / 1e9)
-        self._inference.add(job.inference_ns / 1e9)
-        self._postprocess.add(job.postprocess_ns / 1e9)
-        self._images.add(job.count)
-        if not self._predicted:
-            return
-        if job.count == 1:
-            self._predicted[int.from_bytes(job.classes, sys.byteorder)].add()
-        else:
-            for index, count in Counter(memoryview(job.classes).cast("I")).items():
+    def answered(self, calls: Sequence[Call]) -> None:
+        """Count calls of one route whose jobs were done together."""
+        route = calls[0].route
+        jobs = [call.job for call in calls if call.job is not None]
+        requests, seconds = self._paths.get(route) or self._path(route)
+        requests.add(len(jobs))
+        seconds.observe_all([call.total_ns / 1e9 for call in calls])
+        self._queue.observe_all([job.queue_ns / 1e9 for job in jobs])
+        self._preprocess.add(sum([job.preprocess_ns for job in jobs]) / 1e9)
+        self._inference.add(sum([job.inference_ns for job in jobs]) / 1e9)
+        self._postprocess.add(sum([job.postprocess_ns for job in jobs]) / 1e9)
+        self._images.add(sum([job.count for job in jobs]))
+        if self._predicted:
+            classes = memoryview(b"".join([job.classes for job in jobs])).cast("I")
+            for index, count in Counter(classes).items():
                 self._predicted[index].add(count)
 
     def _path(self, path: str) -> tuple[Cell, Histogram]:

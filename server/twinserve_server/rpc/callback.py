@@ -6,12 +6,16 @@ next to nothing. Everything happens in the thread that drives the engine.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from twinserve_server.engine.engine import Call
+import structlog
+
+from twinserve_server.engine.call import Call
 from twinserve_server.errors import TwinserveError
+
+log = structlog.get_logger()
 
 
 class Exchange(Protocol):
@@ -26,6 +30,10 @@ class Exchange(Protocol):
 
     def refuse(self, error: TwinserveError, request_id: str = "") -> None:
         """The request failed; ``request_id`` names it, if it has a name."""
+
+
+#: A request: the message as it came, its deadline against ``time.monotonic_ns()`` (0: none), and who is told.
+Arrival = tuple[bytes, int, Exchange]
 
 
 @runtime_checkable
@@ -43,6 +51,9 @@ class DirectMethod(Protocol):
         Returns:
             What :meth:`abandon` takes; None when the exchange is over already.
         """
+
+    def begin_all(self, arrivals: Sequence[Arrival], /) -> list[Call | None]:
+        """Take requests that arrived together, as :meth:`begin` does each; it does not raise."""
 
     def abandon(self, call: Call, error: TwinserveError) -> None:
         """The caller is gone, ``error`` says why: what has not started of the request need not run."""
@@ -63,3 +74,17 @@ class DirectStream:
     window_images: int
     wrap_answer: Callable[[bytes], bytes]
     wrap_refusal: Callable[[TwinserveError, str], bytes]
+
+
+def begin_each(method: DirectMethod, arrivals: Sequence[Arrival]) -> list[Call | None]:
+    """:meth:`DirectMethod.begin_all` of a method that has nothing to share among requests."""
+    begun = []
+    for raw, deadline_ns, exchange in arrivals:
+        call = None
+        try:
+            call = method.begin(raw, deadline_ns, exchange)
+        except Exception:
+            log.exception("handler_failed")
+            exchange.refuse(TwinserveError("internal error; the server's log has the cause"))
+        begun.append(call)
+    return begun

@@ -28,8 +28,8 @@ log = structlog.get_logger()
 class RpcTally(Protocol):
     """Counts the RPCs of one method."""
 
-    def started(self) -> None:
-        """An RPC began."""
+    def started(self, count: int = 1) -> None:
+        """An RPC began, or ``count`` of them."""
 
     def handled(self, code: str, seconds: float) -> None:
         """An RPC ended with the gRPC status named ``code``."""

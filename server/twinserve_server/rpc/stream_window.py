@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from twinserve_server.engine.engine import Call
+from twinserve_server.engine.call import Call
 from twinserve_server.errors import TwinserveError
 from twinserve_server.rpc.callback import DirectStream
 

@@ -121,10 +121,22 @@ def check_items(
         raise InvalidInputError.of(
             data_field, f"holds {len(data)} bytes; shape {shown(list(shape))} of {datatype} needs {wanted_bytes}"
         )
-    bounds = version.ranges.get(datatype, EVERY_VALUE[datatype])
-    if datatype == "FP32" or bounds != EVERY_VALUE[datatype]:
-        check_values(np.frombuffer(data, DTYPES[datatype]), bounds, version.model, data_field)
+    if (bounds := bounds_to_check(version, datatype)) is not None:
+        check_bytes(data, datatype, bounds, version.model, data_field)
     return Items(data, datatype, count)
+
+
+def bounds_to_check(version: ModelVersion, datatype: DataType) -> tuple[float, float] | None:
+    """The least and the greatest value that an input may hold; None: whatever it holds is good."""
+    bounds = version.ranges.get(datatype, EVERY_VALUE[datatype])
+    return bounds if datatype == "FP32" or bounds != EVERY_VALUE[datatype] else None
+
+
+def check_bytes(
+    data: bytes, datatype: DataType, bounds: tuple[float, float], model: str, field: str = "input.data"
+) -> None:
+    """Check encoded values; see :func:`check_values`."""
+    check_values(np.frombuffer(data, DTYPES[datatype]), bounds, model, field)
 
 
 def check_values(values: npt.NDArray[Any], bounds: tuple[float, float], model: str, field: str) -> None:

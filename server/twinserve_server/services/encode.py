@@ -17,7 +17,7 @@ import numpy as np
 
 from twinserve.v1 import predict_pb2
 from twinserve_server.artefact.manifest import manifest_digest
-from twinserve_server.engine.engine import Call
+from twinserve_server.engine.call import Call
 from twinserve_server.engine.job import Job
 from twinserve_server.errors import TwinserveError
 from twinserve_server.rpc.status import message_of, status_of
@@ -31,9 +31,14 @@ _TAG_TIMING = 5 << 3 | _LENGTH_DELIMITED
 _TAG_REQUEST_ID = bytes([6 << 3 | _LENGTH_DELIMITED])
 _TAG_RESPONSES = bytes([1 << 3 | _LENGTH_DELIMITED])
 _TAG_STREAM_RESPONSE = bytes([1 << 3 | _LENGTH_DELIMITED])
-#: Timing (field 5, length-delimited): seven fixed-width fields, tag before each.
-_TIMING: Final = struct.Struct("<BBBQBQBQBIBQBQBQ")
-_TIMING_LENGTH: Final = _TIMING.size - 2
+#: Timing (field 5, length-delimited): fixed-width fields, tag before each. First what every request has for itself,
+#: then what it shares with those of its batch.
+_TIMING_HEAD: Final = struct.Struct("<BBBQBQ")
+_TIMING_REST: Final = struct.Struct("<BQBIBQBQBQ")
+_TIMING_LENGTH: Final = _TIMING_HEAD.size - 2 + _TIMING_REST.size
+_TAG_QUEUE, _TAG_INFERENCE, _TAG_TOTAL, _TAG_BATCH_SIZE, _TAG_TRANSFER, _TAG_PREPROCESS, _TAG_POSTPROCESS = (
+    number << 3 | (_FIXED32 if number == 4 else _FIXED64) for number in range(1, 8)
+)
 
 
 def encode_answer(call: Call, job: Job) -> bytes:
@@ -55,24 +60,8 @@ def encode_answer(call: Call, job: Job) -> bytes:
             _TAG_PROBABILITIES,
             varint(len(probabilities)),
             probabilities,
-            _TIMING.pack(
-                _TAG_TIMING,
-                _TIMING_LENGTH,
-                1 << 3 | _FIXED64,
-                job.queue_ns,
-                2 << 3 | _FIXED64,
-                job.inference_ns,
-                3 << 3 | _FIXED64,
-                call.total_ns,
-                4 << 3 | _FIXED32,
-                job.batch_size,
-                5 << 3 | _FIXED64,
-                job.transfer_ns,
-                6 << 3 | _FIXED64,
-                job.preprocess_ns,
-                7 << 3 | _FIXED64,
-                job.postprocess_ns,
-            ),
+            _TIMING_HEAD.pack(_TAG_TIMING, _TIMING_LENGTH, _TAG_QUEUE, job.queue_ns, _TAG_TOTAL, call.total_ns),
+            _shared_timing(job.inference_ns, job.batch_size, job.transfer_ns, job.preprocess_ns, job.postprocess_ns),
             _TAG_REQUEST_ID,
             varint(len(request_id)),
             request_id,
@@ -94,6 +83,25 @@ def encode_stream_error(error: TwinserveError, request_id: str) -> bytes:
     """The wire bytes of a ``PredictStreamResponse`` with the error of one request."""
     found = predict_pb2.StreamError(code=status_of(error).value[0], message=message_of(error), request_id=request_id)
     return predict_pb2.PredictStreamResponse(error=found).SerializeToString()
+
+
+@lru_cache(maxsize=64)
+def _shared_timing(
+    inference_ns: int, batch_size: int, transfer_ns: int, preprocess_ns: int, postprocess_ns: int
+) -> bytes:
+    """What the requests of one batch say alike of their time."""
+    return _TIMING_REST.pack(
+        _TAG_INFERENCE,
+        inference_ns,
+        _TAG_BATCH_SIZE,
+        batch_size,
+        _TAG_TRANSFER,
+        transfer_ns,
+        _TAG_PREPROCESS,
+        preprocess_ns,
+        _TAG_POSTPROCESS,
+        postprocess_ns,
+    )
 
 
 #: The contract's number of each way in which a call met its variant.

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from typing import Final
 
 from google.protobuf.message import DecodeError
 
 from twinserve.v1 import predict_pb2
-from twinserve_server.engine.engine import Call, Engine
+from twinserve_server.engine.call import Call
+from twinserve_server.engine.engine import Engine
 from twinserve_server.engine.served import ServedModel
 from twinserve_server.errors import InvalidInputError, TwinserveError
-from twinserve_server.rpc.callback import Exchange
-from twinserve_server.services.decode import MAX_KEY_BYTES, Items, Limits, check_request_id, check_text, decode_input
+from twinserve_server.rpc.callback import Arrival, Exchange, begin_each
+from twinserve_server.services.decode import (
+    MAX_KEY_BYTES,
+    Items,
+    Limits,
+    check_bytes,
+    check_request_id,
+    check_text,
+    decode_input,
+)
 from twinserve_server.services.encode import encode_answer
+from twinserve_server.services.skeletons import Skeletons
 from twinserve_server.services.tensors import decode_request, encode_tensors
 
 #: So many streams that send more than is worked off share a variant's queue before requests are refused.
@@ -27,6 +39,46 @@ class PredictMethod:
     def __init__(self, engine: Engine, limits: Limits) -> None:
         self._engine = engine
         self._limits = limits
+        self._skeletons = Skeletons()
+
+    def begin_all(self, arrivals: Sequence[Arrival]) -> list[Call | None]:
+        """See :meth:`DirectMethod.begin_all`: known requests go to the queue in one pass, others one by one."""
+        engine, find, now_ns = self._engine, self._skeletons.find, time.monotonic_ns()
+        begun: list[Call | None] = []
+        calls: list[Call] = []
+        for raw, deadline_ns, exchange in arrivals:
+            found = find(raw)
+            if found is None:
+                begun += begin_each(self, ((raw, deadline_ns, exchange),))
+                continue
+            known, data = found
+            try:
+                served = engine.find(known.model, known.variant)
+                if served.version is not known.version:
+                    begun += begin_each(self, ((raw, deadline_ns, exchange),))
+                    continue
+                if known.bounds is not None:
+                    check_bytes(data, known.datatype, known.bounds, known.version.model)
+                call = engine.prepare(
+                    served,
+                    known.variant,
+                    data,
+                    known.datatype,
+                    known.count,
+                    _finish,
+                    deadline_ns,
+                    exchange.peer,
+                    now_ns,
+                )
+            except TwinserveError as error:
+                exchange.refuse(error)
+                begun.append(None)
+                continue
+            call.owner = exchange
+            calls.append(call)
+            begun.append(call)
+        engine.start(calls)
+        return [call if call is not None and call.owner is not None else None for call in begun]
 
     def begin(self, raw: bytes, deadline_ns: int, exchange: Exchange) -> Call | None:
         request_id = ""
@@ -36,6 +88,7 @@ class PredictMethod:
             served = self._engine.find(request.model, request.variant)
             if served.version.signature is None and request.HasField("input") and not request.inputs:
                 items = decode_input(request.input, served.version, self._limits)
+                self._skeletons.learn(raw, request, items, served.version)
             else:
                 items = decode_request(request, served, self._limits)
             if routing_key:

@@ -12,7 +12,7 @@ from twinserve.v1 import predict_pb2
 from twinserve_server.artefact.datatypes import DATATYPES, DTYPES, ITEM_SIZE, DataType
 from twinserve_server.artefact.manifest import MAX_BATCH_BYTES, ModelVersion, manifest_digest
 from twinserve_server.artefact.signature import TensorSpec
-from twinserve_server.engine.engine import Call
+from twinserve_server.engine.call import Call
 from twinserve_server.engine.job import Job
 from twinserve_server.engine.layout import Array, Layout
 from twinserve_server.engine.served import ServedModel

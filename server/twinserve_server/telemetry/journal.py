@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import grpc
 
-from twinserve_server.engine.engine import Call
+from twinserve_server.engine.call import Call
 from twinserve_server.engine.feedback import Judgement
 from twinserve_server.rpc.method import RpcMethod
 from twinserve_server.rpc.status import name_of_request, status_of
@@ -69,10 +69,13 @@ class Journal:
             record.context.set_trailing_metadata(name_of_request(record.calls[0].request_id))
         self._tell(record, None)
 
-    def on_call(self, event: Call | Judgement) -> None:
+    def on_calls(self, event: Sequence[Call] | Judgement) -> None:
         """The engine's hook."""
-        if isinstance(event, Judgement):
-            return
+        if not isinstance(event, Judgement):
+            for call in event:
+                self._on_call(call)
+
+    def _on_call(self, event: Call) -> None:
         if event.state == "routed":
             event.note = record = CURRENT_RPC.get()
             if record is not None and not record.method.request_streaming:

@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from twinserve_server.engine.engine import Call
+from twinserve_server.engine.call import Call
 from twinserve_server.telemetry.journal import RpcRecord, code_of
 
 log = structlog.get_logger()

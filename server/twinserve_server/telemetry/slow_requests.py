@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Final
 
 import structlog
 
-from twinserve_server.engine.engine import Call
+from twinserve_server.engine.call import Call
 from twinserve_server.engine.feedback import Judgement
 from twinserve_server.telemetry.journal import code_of
 from twinserve_server.telemetry.request_logs import request_fields, trace_fields
@@ -26,10 +27,12 @@ class SlowRequests:
         self._second = 0
         self._lines = 0
 
-    def __call__(self, event: Call | Judgement) -> None:
-        """Log the call, if it has ended and was slow."""
-        if isinstance(event, Call) and event.total_ns > self._limit_ns:
-            self._tell(event)
+    def __call__(self, event: Sequence[Call] | Judgement) -> None:
+        """Log the calls that have ended and were slow."""
+        if not isinstance(event, Judgement):
+            for call in event:
+                if call.total_ns > self._limit_ns:
+                    self._tell(call)
 
     def _tell(self, call: Call) -> None:
         second = int(time.monotonic())

@@ -47,7 +47,7 @@ class Telemetry:
             self.hooks.append(SlowRequests(int(settings.slow_request_ms * 1e6)))
         if rpc_hooks:
             self.journal = Journal(rpc_hooks)
-            self.hooks.append(self.journal.on_call)
+            self.hooks.append(self.journal.on_calls)
 
     def close(self) -> None:
         """Send what has not been sent."""

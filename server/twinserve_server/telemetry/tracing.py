@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
-from twinserve_server.engine.engine import Call
+from twinserve_server.engine.call import Call
 from twinserve_server.metrics.recorder import Recorder
 from twinserve_server.telemetry.journal import RpcRecord
 

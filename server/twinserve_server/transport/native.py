@@ -22,7 +22,7 @@ import grpc
 import structlog
 from pygrpc_native import EVENT_CALL, NativeGrpcFront
 
-from twinserve_server.engine.engine import Call
+from twinserve_server.engine.call import Call
 from twinserve_server.errors import DrainingError
 from twinserve_server.rpc.auth import Admit
 from twinserve_server.rpc.callback import DirectMethod
@@ -57,7 +57,7 @@ _UNITS_NS: Final = {
 class NativeRpc:
     """A unary method and what its calls share."""
 
-    __slots__ = ("admit", "fail", "max_bytes", "method", "open", "respond", "tally")
+    __slots__ = ("admit", "arrived", "fail", "max_bytes", "method", "open", "respond", "tally")
 
     def __init__(
         self,
@@ -76,6 +76,14 @@ class NativeRpc:
         self.fail = front.fail
         self.max_bytes = max_bytes
         self.open = calls
+        #: Those that arrived in this turn of the loop.
+        self.arrived: list[tuple[bytes, int, NativeCall]] = []
+
+    def begin(self) -> None:
+        """Begin the calls that have arrived, together."""
+        arrived, self.arrived = self.arrived, []
+        for (_, _, call), request in zip(arrived, self.method.begin_all(arrived), strict=True):
+            call.begun(request)
 
 
 class NativeCall:
@@ -96,7 +104,7 @@ class NativeCall:
         return ""
 
     def begin(self, raw: bytes, metadata: Any) -> None:
-        """Take the request; ``metadata`` of the call, where somebody looks at it."""
+        """Look at the request, which :meth:`NativeRpc.begin` takes; ``metadata`` where somebody looks at them."""
         rpc = self._rpc
         if len(raw) > rpc.max_bytes:
             # It was never a request: the other transports do not count it either.
@@ -108,11 +116,11 @@ class NativeCall:
         if rpc.admit is not None and (error := rpc.admit(metadata)) is not None:
             self.refuse(error)
             return
-        try:
-            self._request = rpc.method.begin(raw, self._deadline_ns, self)
-        except Exception as error:
-            log.exception("handler_failed")
-            self.refuse(error)
+        rpc.arrived.append((raw, self._deadline_ns, self))
+
+    def begun(self, request: Call | None) -> None:
+        """The request was taken; None: and it is over."""
+        self._request = request
 
     def answer(self, response: bytes) -> None:
         if self._rpc.open.pop(self._call_id, None) is not None:
@@ -227,6 +235,7 @@ class NativeTransport:
         """Begin what has arrived together; it is queued together."""
         self._taking = True
         now_ns = time.monotonic_ns()
+        gone = []
         for kind, call_id, method_id, raw, key, *details in events:
             if kind == EVENT_CALL:
                 # Without a timeout the key is the caller's address, as text.
@@ -234,7 +243,14 @@ class NativeTransport:
                 deadline_ns = now_ns + timeout if timeout else 0
                 metadata = details[0][0] if details else ()
                 NativeCall(self._rpcs[method_id], call_id, now_ns, deadline_ns).begin(raw, metadata)
-            elif (call := self._calls.pop(call_id, None)) is not None:
+            else:
+                gone.append(call_id)
+        for rpc in self._rpcs:
+            if rpc.arrived:
+                rpc.begin()
+        # After the beginnings: a caller may leave in the list in which it came.
+        for call_id in gone:
+            if (call := self._calls.pop(call_id, None)) is not None:
                 call.leave()
         self._taking = False
         callbacks, self._at_end = self._at_end, []

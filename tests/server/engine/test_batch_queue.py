@@ -12,7 +12,7 @@ MS = 1_000_000
 
 
 def job(count: int = 1, datatype: str = "UINT8", deadline_ns: int = 0, peer: str = "") -> Job:
-    return Job(bytes(count), datatype, count, done.append, deadline_ns, peer=peer)  # type: ignore[arg-type]
+    return Job(bytes(count), datatype, count, done.extend, deadline_ns, peer=peer)  # type: ignore[arg-type]
 
 
 done: list[Job] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -11,14 +11,15 @@ import pytest
 from twinserve_server.artefact.manifest import ModelVersion
 from twinserve_server.engine import frames
 from twinserve_server.engine.batch_queue import BatchPolicy
+from twinserve_server.engine.call import Call
 from twinserve_server.engine.channel import ModelChannel
-from twinserve_server.engine.engine import Call, Engine
+from twinserve_server.engine.engine import Engine
 from twinserve_server.engine.feedback import FeedbackStore, Judgement
 from twinserve_server.engine.job import BatchTiming
 from twinserve_server.engine.router import Router, TrafficPolicy
 from twinserve_server.engine.served import ServedModel
 from twinserve_server.engine.socket_link import SocketLink
-from twinserve_server.errors import InferenceError, TwinserveError
+from twinserve_server.errors import DrainingError, InferenceError, QueueFullError, TwinserveError
 
 VERSION = ModelVersion("m", "1", (4,), ("UINT8",), "probabilities", ("a", "b"), {})
 TIMING = BatchTiming(0, 0, 0, 0, 1)
@@ -29,6 +30,8 @@ class World:
 
     def __init__(self) -> None:
         self.hook_fault: Exception | None = None
+        #: The states of the calls that the hook was told of, as they were told together.
+        self.told: list[list[str]] = []
         self.transfer_fault: Exception | None = None
         self.channel = ModelChannel(VERSION, "fp32", BatchPolicy(), self._on_transfer)
         router = Router({"fp32"}, TrafficPolicy({"fp32": 1.0}))
@@ -40,8 +43,11 @@ class World:
         self.ended: list[Call] = []
         self.say(frames.hello())
 
-    def _hook(self, event: Call | Judgement) -> None:
-        if isinstance(event, Call) and event.state == "answered" and self.hook_fault is not None:
+    def _hook(self, event: Sequence[Call] | Judgement) -> None:
+        if isinstance(event, Judgement):
+            return
+        self.told.append([call.state for call in event])
+        if event[0].state == "answered" and self.hook_fault is not None:
             raise self.hook_fault
 
     def _on_transfer(self, transfer_ns: int) -> None:
@@ -64,6 +70,16 @@ class World:
             calls.append(call)
         for pump in pumps:
             pump()
+        return calls
+
+    def ask_together(self, count: int) -> list[Call]:
+        """Calls of one image each that arrived together."""
+        served, engine = self.served, self.engine
+        calls = [
+            engine.prepare(served, "", bytes(4), "UINT8", 1, self.ended.append, 0, "", started_ns)
+            for started_ns in range(1, count + 1)
+        ]
+        engine.start(calls)
         return calls
 
     def received(self) -> frames.Request:
@@ -124,7 +140,7 @@ def test_only_the_calls_whose_rows_went_wrong_fail(world: World) -> None:
     first, second, third = world.ask(1, 2, 1)
     request = world.received()
     world.say(frames.answer(request.batch_id, 4, TIMING, bytes(16), bytes(32), {2: "poison"}))
-    assert world.ended == [first, second, third]
+    assert sorted(map(id, world.ended)) == sorted(map(id, (first, second, third)))
     assert [error_of(call) is None for call in (first, second, third)] == [True, False, True]
     assert str(error_of(second)) == "variant 'fp32': poison"
     assert not world.link.closed
@@ -137,6 +153,34 @@ def test_a_hook_that_fails_leaves_no_call_unanswered(world: World) -> None:
     world.say(frames.answer(request.batch_id, 2, TIMING, bytes(8), bytes(16)))
     assert world.ended == calls
     assert all("the answer could not be given (IndexError: a class" in str(error_of(call)) for call in calls)
+
+
+def test_what_arrives_together_is_told_and_answered_together(world: World) -> None:
+    (first,) = world.ask(1)
+    calls = world.ask_together(3)
+    world.say(frames.answer(world.received().batch_id, 1, TIMING, bytes(4), bytes(8)))
+    request = world.received()
+    assert request.images == 3
+    world.say(frames.answer(request.batch_id, 3, TIMING, bytes(12), bytes(24)))
+    assert world.ended == [first, *calls]
+    assert world.told == [["routed"], ["routed"] * 3, ["answered"], ["answered"] * 3]
+    assert [call.total_ns for call in calls] == [calls[0].total_ns - later for later in range(3)]
+
+
+def test_of_what_arrives_together_each_is_refused_by_itself(world: World) -> None:
+    world.ask(1)
+    world.channel.queue.policy = BatchPolicy(max_queue_images=2)
+    first, second, third = world.ask_together(3)
+    assert world.ended == [third]
+    assert isinstance(error_of(third), QueueFullError)
+    assert [error_of(call) for call in (first, second)] == [None, None]
+
+
+def test_a_server_that_goes_away_takes_none_of_what_arrives_together(world: World) -> None:
+    world.engine.draining = True
+    with pytest.raises(DrainingError, match="the server is shutting down"):
+        world.ask_together(1)
+    assert world.told == []
 
 
 def test_a_count_of_batches_that_fails_takes_no_answer_back(world: World) -> None:

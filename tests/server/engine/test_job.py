@@ -29,7 +29,7 @@ def batch_of(*parts: tuple[Job, int, int]) -> Batch:
 
 def test_each_job_gets_its_own_rows() -> None:
     done: list[Job] = []
-    first, second = Job(b"a", "UINT8", 1, done.append), Job(b"bc", "UINT8", 2, done.append)
+    first, second = Job(b"a", "UINT8", 1, done.extend), Job(b"bc", "UINT8", 2, done.extend)
     answer(batch_of((first, 0, 1), (second, 0, 2)), first_class=7)
     assert done == [first, second]
     assert np.frombuffer(first.classes, np.uint32).tolist() == [7]
@@ -39,7 +39,7 @@ def test_each_job_gets_its_own_rows() -> None:
 
 def test_parts_of_a_large_job_are_joined_in_order_whichever_comes_first() -> None:
     done: list[Job] = []
-    job = Job(bytes(5), "UINT8", 5, done.append)
+    job = Job(bytes(5), "UINT8", 5, done.extend)
     head, tail = batch_of((job, 0, 3)), batch_of((job, 3, 2))
     answer(tail, first_class=3)
     assert done == []
@@ -57,7 +57,7 @@ def test_what_the_model_process_did_not_account_for_is_transfer() -> None:
 
 def test_a_failed_part_fails_the_job_once() -> None:
     done: list[Job] = []
-    job = Job(bytes(4), "UINT8", 4, done.append)
+    job = Job(bytes(4), "UINT8", 4, done.extend)
     head, tail = batch_of((job, 0, 2)), batch_of((job, 2, 2))
     head.fail(InferenceError("poison"))
     answer(tail, 0)

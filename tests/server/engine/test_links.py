@@ -41,7 +41,7 @@ async def test_a_link_that_fails_while_it_writes_is_replaced(tmp_path: Path) -> 
             await until(lambda: channel.ready)
             # The loop has no chance to see the end of the stream before the batch is written.
             process.close()
-            channel.submit(Job(bytes(4), "UINT8", 1, done.append))
+            channel.submit(Job(bytes(4), "UINT8", 1, done.extend))
             assert isinstance(done.pop().error, ModelUnavailableError)
             assert not channel.ready
         links.close()

@@ -16,7 +16,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from twinserve_server.engine.engine import Call
+from twinserve_server.engine.call import Call
 from twinserve_server.engine.job import Job
 from twinserve_server.metrics import families
 from twinserve_server.metrics.cells import Cell, Histogram
@@ -119,7 +119,7 @@ def test_three_variants_of_thousands_of_classes_fit_and_count() -> None:
     for variant in ("fp32", "int8", "int8-dynamic"):
         tally = tally_of(slab, variant, labels)
         for classes in ([2999], [0, 1, 2999]):
-            tally.answered(answered_call(variant, classes))
+            tally.answered([answered_call(variant, classes)])
     values = exposed(slab)
     assert total(values, "twinserve_requests_total") == 6
     assert total(values, "twinserve_request_duration_seconds_count") == 6
@@ -130,8 +130,8 @@ def test_three_variants_of_thousands_of_classes_fit_and_count() -> None:
 def test_up_to_256_classes_each_one_is_counted() -> None:
     slab = new_slab()
     tally = tally_of(slab, "fp32", [f"a class with a longer name, {number}" for number in range(256)])
-    tally.answered(answered_call("fp32", [255]))
-    tally.answered(answered_call("fp32", [0, 255, 255]))
+    tally.answered([answered_call("fp32", [255])])
+    tally.answered([answered_call("fp32", [0, 255, 255])])
     by_class = {
         dict(labels)["class"].rpartition(" ")[2]: value
         for (name, labels), value in exposed(slab).items()

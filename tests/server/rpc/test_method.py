@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from twinserve.v1 import predict_pb2
-from twinserve_server.rpc.callback import DirectStream, Exchange
+from twinserve_server.engine.call import Call
+from twinserve_server.rpc.callback import Arrival, DirectStream, Exchange, begin_each
 from twinserve_server.rpc.method import RpcMethod, methods_of
 
 SERVICE = predict_pb2.DESCRIPTOR.services_by_name["PredictService"]
@@ -15,6 +16,9 @@ SERVICE = predict_pb2.DESCRIPTOR.services_by_name["PredictService"]
 class Direct:
     def begin(self, raw: bytes, _deadline_ns: int, exchange: Exchange, /) -> None:
         exchange.answer(raw)
+
+    def begin_all(self, arrivals: Sequence[Arrival], /) -> list[Call | None]:
+        return begin_each(self, arrivals)
 
     def abandon(self, *_: Any) -> None:
         pass

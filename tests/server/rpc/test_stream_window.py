@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
+from twinserve_server.engine.call import Call
 from twinserve_server.errors import InvalidInputError
-from twinserve_server.rpc.callback import DirectStream
+from twinserve_server.rpc.callback import Arrival, DirectStream, begin_each
 from twinserve_server.rpc.stream_window import STREAM_WINDOW, StreamWindow
 
 
@@ -19,6 +21,9 @@ class Method:
     def begin(self, raw: bytes, _deadline_ns: int, slot: Any, /) -> Any:
         self.slots.append(slot)
         return SimpleNamespace(job=SimpleNamespace(count=len(raw)))
+
+    def begin_all(self, arrivals: Sequence[Arrival], /) -> list[Call | None]:
+        return begin_each(self, arrivals)
 
     def abandon(self, *_: Any) -> None:
         pass

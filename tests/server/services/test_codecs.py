@@ -9,7 +9,7 @@ import pytest
 
 from twinserve.v1 import predict_pb2
 from twinserve_server.artefact.manifest import ModelVersion, Variant, manifest_digest
-from twinserve_server.engine.engine import Call
+from twinserve_server.engine.call import Call
 from twinserve_server.engine.job import Job
 from twinserve_server.engine.router import Router, TrafficPolicy
 from twinserve_server.engine.served import ServedModel

@@ -21,7 +21,7 @@ class Tally:
     def __init__(self) -> None:
         self.codes: Counter[str] = Counter()
 
-    def started(self) -> None:
+    def started(self, count: int = 1) -> None:
         self.codes["begun"] += 1
 
     def handled(self, code: str, _seconds: float) -> None:

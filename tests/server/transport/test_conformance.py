@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -280,3 +281,24 @@ def test_answers_that_are_ready_together_arrive_though_the_stream_stays_open(ser
             kinds = [next(stream).WhichOneof("result") for _ in range(3)]
             done.set()
         assert kinds == ["response", "error", "error"]
+
+
+def test_a_request_whose_kind_was_seen_before_is_judged_by_its_own_pixels(server: Any) -> None:
+    pixels = items(32, seed=5)
+    for _ in range(2):
+        calls = [server.predict.Predict.future(request(one[None]), timeout=30) for one in pixels]
+        assert [call.result().classes[0] for call in calls] == classes_of(pixels).tolist()
+        assert len({call.result().request_id for call in calls}) == len(calls)
+
+    def asked(value: float) -> Any:
+        floats = np.full((4, 4), value, "<f4")
+        tensor = predict_pb2.Tensor(datatype=predict_pb2.DATA_TYPE_FP32, shape=floats.shape, data=floats.tobytes())
+        return server.predict.Predict.future(predict_pb2.PredictRequest(input=tensor), timeout=30)
+
+    before = ended(server, "Predict", "OUT_OF_RANGE")
+    for _ in range(2):
+        good, wrong = asked(0.5), asked(2.0)
+        assert good.result().classes
+        assert wrong.exception().code() is grpc.StatusCode.OUT_OF_RANGE
+        assert "input.data: holds 2 at element 0; tiny takes 0 to 1, and 16 of 16 values" in wrong.exception().details()
+    assert ended(server, "Predict", "OUT_OF_RANGE") == before + 2

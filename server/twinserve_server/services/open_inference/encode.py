@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from twinserve.inference import open_inference_pb2 as pb
-from twinserve_server.engine.engine import Call
+from twinserve_server.engine.call import Call
 from twinserve_server.engine.job import Job
 from twinserve_server.errors import TwinserveError
 from twinserve_server.rpc.status import message_of

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from google.protobuf.message import DecodeError
 
 from twinserve.inference import open_inference_pb2 as pb
-from twinserve_server.engine.engine import Call, Engine
+from twinserve_server.engine.call import Call
+from twinserve_server.engine.engine import Engine
 from twinserve_server.errors import InvalidInputError, TwinserveError
-from twinserve_server.rpc.callback import Exchange
+from twinserve_server.rpc.callback import Arrival, Exchange, begin_each
 from twinserve_server.services.decode import MAX_KEY_BYTES, Items, Limits, check_request_id, check_text
 from twinserve_server.services.open_inference.decode import WantedOutput, decode_items, text_parameter, wanted_outputs
 from twinserve_server.services.open_inference.encode import encode_response
@@ -38,6 +40,9 @@ class ModelInferMethod:
         call.owner = (exchange, request.model_name, wanted)
         self._engine.run(call, items.data, items.datatype, items.count, self._finish, deadline_ns, exchange.peer)
         return call if call.owner is not None else None
+
+    def begin_all(self, arrivals: Sequence[Arrival]) -> list[Call | None]:
+        return begin_each(self, arrivals)
 
     def abandon(self, call: Call, error: TwinserveError) -> None:
         self._engine.abandon(call, error)

@@ -9,7 +9,7 @@ import numpy as np
 from twinserve.inference import open_inference_pb2 as pb
 from twinserve.v1 import predict_pb2
 from twinserve_server.artefact.datatypes import DATATYPES, DTYPES, EVERY_VALUE, DataType
-from twinserve_server.engine.engine import Call
+from twinserve_server.engine.call import Call
 from twinserve_server.engine.job import Job
 from twinserve_server.engine.served import ServedModel
 from twinserve_server.errors import InvalidInputError, shown

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
 import grpc
@@ -16,7 +17,7 @@ from grpc._cython.cygrpc import (
     SendStatusFromServerOperation,
 )
 
-from twinserve_server.engine.engine import Call
+from twinserve_server.engine.call import Call
 from twinserve_server.errors import TwinserveError
 from twinserve_server.rpc.auth import Admit
 from twinserve_server.rpc.callback import DirectMethod, DirectStream
@@ -51,6 +52,8 @@ class DirectRpc(Generic[Method]):
     admit: Admit | None = None
     #: The calls that are not over, oldest first.
     open: dict[Any, None] = field(default_factory=dict)
+    #: Those that arrived in this turn of the loop: they are begun together.
+    arrived: list[Any] = field(default_factory=list)
 
 
 def deadline_ns(event: Any, now_ns: int) -> int:
@@ -125,12 +128,14 @@ class UnaryCall:
             self._call.start_server_batch(operations, _ignore)
             self._rpc.loop.soon()
             return
-        self._rpc.tally.started()
-        try:
-            self._request = self._rpc.method.begin(raw, self._deadline_ns, self)
-        except Exception as error:
-            log.exception("handler_failed")
-            self.refuse(error)
+        rpc = self._rpc
+        if not rpc.arrived:
+            rpc.loop.later(partial(_begin, rpc))
+        rpc.arrived.append((raw, self._deadline_ns, self))
+
+    def begun(self, request: Call | None) -> None:
+        """The request was taken; ``None``: and it is over."""
+        self._request = request
 
     def _end(self, code: str, *operations: Any) -> None:
         self._code = code
@@ -160,6 +165,14 @@ class UnaryCall:
             del rpc.open[self]
             code = self._code if gone is None else gone_code(gone)
             rpc.tally.handled(code, (time.monotonic_ns() - self._started_ns) / 1e9)
+
+
+def _begin(rpc: DirectRpc[DirectMethod]) -> None:
+    """Begin the calls that have arrived."""
+    arrived, rpc.arrived = rpc.arrived, []
+    rpc.tally.started(len(arrived))
+    for (_, _, call), request in zip(arrived, rpc.method.begin_all(arrived), strict=True):
+        call.begun(request)
 
 
 class StreamCall:

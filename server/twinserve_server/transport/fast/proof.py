@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import select
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 
+from twinserve_server.engine.call import Call
 from twinserve_server.errors import InvalidInputError
-from twinserve_server.rpc.callback import Exchange
+from twinserve_server.rpc.callback import Arrival, Exchange, begin_each
 from twinserve_server.rpc.method import RpcMethod
 from twinserve_server.rpc.serve import serve
 from twinserve_server.transport.base import Door, ListenOptions
@@ -132,6 +134,9 @@ class _Echo:
     def begin(self, raw: bytes, _: int, exchange: Exchange, /) -> None:
         exchange.answer(raw)
 
+    def begin_all(self, arrivals: Sequence[Arrival], /) -> list[Call | None]:
+        return begin_each(self, arrivals)
+
     def abandon(self, *_: Any) -> None:
         pass
 
@@ -142,7 +147,7 @@ class _Fail(_Echo):
 
 
 class _Silent:
-    def started(self) -> None:
+    def started(self, *_: Any) -> None:
         pass
 
     def handled(self, *_: Any) -> None:

@@ -45,6 +45,7 @@ class QueueLoop:
         #: The descriptor of gRPC core's epoll set.
         self.poller = -1
         self._polling = False
+        self._gathering = False
         self._poll_due = False
         self._at_end: list[Callable[[], None]] = []
         self._recheck: asyncio.TimerHandle | None = None
@@ -77,7 +78,7 @@ class QueueLoop:
 
     def later(self, callback: Callable[[], None]) -> None:
         """Run ``callback`` once everything that has arrived together is taken in."""
-        if self._polling:
+        if self._gathering:
             self._at_end.append(callback)
         else:
             self._loop.call_soon(callback)
@@ -96,7 +97,7 @@ class QueueLoop:
     def _poll(self) -> int:
         """Handle events until there are none; how many there were."""
         self._poll_due = False
-        self._polling = True
+        self._polling = self._gathering = True
         poll = self.queue.poll
         empty = handled = 0
         until_ns = time.monotonic_ns() + TURN_NS
@@ -115,10 +116,14 @@ class QueueLoop:
         # An event may hold the last reference to a call: it must go before the next wait.
         event = tag = None
         self._polling = False
-        if self._at_end:
+        while self._at_end:
             callbacks, self._at_end = self._at_end, []
             for callback in callbacks:
-                callback()
+                try:
+                    callback()
+                except Exception:
+                    log.exception("grpc_event_failed")
+        self._gathering = False
         if late:
             self.soon()
         return handled

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
@@ -37,6 +37,8 @@ class _Listener:
     options: ListenOptions
     open: dict[bytes, Callable[[Any], object]]
     server: Any = None
+    #: Told of each call that gRPC core hands over.
+    on_call: Callable[[Any], None] = field(default=lambda _: None)
 
 
 class FastTransport:
@@ -81,6 +83,7 @@ class FastTransport:
                 port = server.add_http2_port(address, options.credentials._credentials)  # noqa: SLF001
             if not port:
                 raise PortError(f"cannot listen on {options.address}: the address is in use or not of this machine")
+            listener.on_call = partial(self._on_call, listener)
             server.start()
             for _ in range(REQUESTED_CALLS):
                 self._request_call(listener)
@@ -120,7 +123,7 @@ class FastTransport:
         return partial(UnaryCall, rpc)
 
     def _request_call(self, listener: _Listener) -> None:
-        listener.server.request_call(self._loop.queue, self._loop.queue, partial(self._on_call, listener))
+        listener.server.request_call(self._loop.queue, self._loop.queue, listener.on_call)
 
     def _on_call(self, listener: _Listener, event: Any) -> None:
         if not event.success:

@@ -1,0 +1,78 @@
+"""One request as the engine knows it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Final, Literal
+
+from twinserve_server.engine.job import Job
+from twinserve_server.engine.router import RouteReason
+from twinserve_server.engine.served import ServedModel
+from twinserve_server.errors import TwinserveError
+
+#: The route that answers, logs and metrics carry: did the request name the variant, or did the router choose it?
+ROUTES: Final = {"named": "named", "key": "split", "random": "split", "shadow": "shadow"}
+
+
+class Call:
+    """One request between decoding and encoding, or its run on a shadow: what hooks are told about.
+
+    Every routed call ends once, answered or refused. A shadow run is a call of its own that was not routed.
+    """
+
+    __slots__ = (
+        "error",
+        "job",
+        "note",
+        "on_done",
+        "owner",
+        "primary",
+        "reason",
+        "receipt",
+        "request_id",
+        "route",
+        "served",
+        "started_ns",
+        "state",
+        "total_ns",
+        "variant",
+    )
+
+    def __init__(
+        self,
+        served: ServedModel,
+        variant: str,
+        reason: RouteReason | Literal["shadow"],
+        request_id: str,
+        primary: Call | None = None,
+        started_ns: int = 0,
+    ) -> None:
+        #: ``dropped``: a shadow run for which there was no room.
+        self.state: Literal["routed", "answered", "refused", "dropped"] = "routed"
+        #: Why it was refused.
+        self.error: TwinserveError | None = None
+        #: The answered call that this one shadows.
+        self.primary = primary
+        self.served = served
+        self.variant = variant
+        #: Why the router chose the variant.
+        self.reason = reason
+        #: "named", "split" or "shadow".
+        self.route = ROUTES[reason]
+        self.request_id = request_id
+        #: The signed answer; None: the caller chose the id.
+        self.receipt: str | None = ""
+        self.started_ns = started_ns or time.monotonic_ns()
+        self.total_ns = 0
+        self.job: Job | None = None
+        self.on_done: Callable[[Call], None] | None = None
+        #: What the transport wants to find again when the call ends.
+        self.owner: Any = None
+        #: What a hook wants to find again when the call ends.
+        self.note: Any = None
+
+    @property
+    def answer_id(self) -> str:
+        """The request id as the caller reads it: the signed answer, if there is one, follows the name."""
+        return self.request_id + (self.receipt or "")

@@ -1,0 +1,88 @@
+"""Requests that differ from an earlier one in their pixels only, recognised without parsing them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from twinserve.v1 import predict_pb2
+from twinserve_server.artefact.datatypes import DataType
+from twinserve_server.artefact.manifest import ModelVersion
+from twinserve_server.services.decode import Items, bounds_to_check
+from twinserve_server.services.encode import varint
+
+#: Of more kinds the oldest is forgotten. A client library has one for each variant and shape that it asks for.
+MOST: Final = 256
+#: A large request costs so much elsewhere that its parsing does not count, and what is kept here stays small.
+MAX_BYTES: Final = 64 << 10
+#: Layouts of one length that are told apart.
+PLACES: Final = 4
+#: Before the pixels: the number of their field, and that a length follows.
+_TAG: Final = bytes([predict_pb2.Tensor.DATA_FIELD_NUMBER << 3 | 2])
+_OTHER: Final = bytes(255 - value for value in range(256))
+
+
+@dataclass(frozen=True, slots=True)
+class Skeleton:
+    """What a request is besides its pixels, all of it checked.
+
+    Attributes:
+        version: of the model that was meant. Another one has another manifest: the request must be checked anew.
+        model: its name, as the request gave it.
+        variant: the one that it names; empty: none.
+        datatype: of the pixels; count: of items.
+        bounds: within which every value must lie; None: whatever bytes there are, they are good.
+    """
+
+    version: ModelVersion
+    model: str
+    variant: str
+    datatype: DataType
+    count: int
+    bounds: tuple[float, float] | None
+
+
+class Skeletons:
+    """Remembers what surrounds the pixels of good requests, byte by byte."""
+
+    def __init__(self) -> None:
+        #: Where the pixels may lie in a message, by its length; the newest first.
+        self._places: dict[int, tuple[tuple[int, int], ...]] = {}
+        #: By what stands before the pixels and after them.
+        self._known: dict[tuple[bytes, bytes], Skeleton] = {}
+
+    def find(self, raw: bytes) -> tuple[Skeleton, bytes] | None:
+        """What ``raw`` is, and its pixels; None: it has to be parsed."""
+        for start, end in self._places.get(len(raw), ()):
+            found = self._known.get((raw[:start], raw[end:]))
+            if found is not None:
+                return found, raw[start:end]
+        return None
+
+    def learn(self, raw: bytes, request: predict_pb2.PredictRequest, items: Items, version: ModelVersion) -> None:
+        """Remember ``raw``, which is ``request`` and was found good, for those that will differ in their pixels."""
+        if request.request_id or request.routing_key or request.inputs or len(raw) > MAX_BYTES:
+            return
+        datatype = items.datatype
+        field = _TAG + varint(len(items.data)) + items.data
+        if not isinstance(datatype, str) or raw.count(field) != 1:
+            return
+        end = raw.index(field) + len(field)
+        start = end - len(items.data)
+        # That these bytes are the pixels, and nothing but the pixels, the parser says: with others in their place the
+        # message is the same but for them.
+        other = items.data.translate(_OTHER)
+        expected = predict_pb2.PredictRequest()
+        expected.CopyFrom(request)
+        expected.input.data = other
+        if predict_pb2.PredictRequest.FromString(raw[:start] + other + raw[end:]) != expected:
+            return
+        if len(self._known) >= MOST:
+            del self._known[next(iter(self._known))]
+        if len(self._places) >= MOST:
+            del self._places[next(iter(self._places))]
+        others = (place for place in self._places.get(len(raw), ()) if place != (start, end))
+        self._places[len(raw)] = ((start, end), *others)[:PLACES]
+        self._known[raw[:start], raw[end:]] = Skeleton(
+            version, request.model, request.variant, datatype, items.count, bounds_to_check(version, datatype)
+        )
