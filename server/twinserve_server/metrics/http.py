@@ -29,6 +29,8 @@ class MetricsServer(ThreadingMixIn, WSGIServer):
     """A thread for each connection, in which its handshake is done too: one that hangs delays nobody."""
 
     daemon_threads = True
+    #: Connections that wait to be accepted: with the usual 5, a burst would wait a second for TCP to try again.
+    request_queue_size = MAX_CONNECTIONS
 
     def __init__(self, host: str, port: int, certificates: Certificates | None) -> None:
         """
