@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import replace
+from typing import Final
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ import torch.nn.functional as F  # noqa: N812
 
 from twinserve_models.data import Dataset
 from twinserve_models.net import Net
+from twinserve_models.reduction import Reduction
 from twinserve_models.train import Recipe, normalise
 
 #: Training takes about so long at most, unless all of it is asked for; the whole demo then stays within ten minutes.
@@ -26,26 +27,6 @@ WARM_UP_STEPS: Final = 3
 #: Below so many images and epochs the network learns too little to be worth measuring; they are always trained.
 LEAST_IMAGES: Final = 4_000
 LEAST_EPOCHS: Final = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Reduction:
-    """What was left out of training: the manifest's ``training.reduced``."""
-
-    images: int
-    of_images: int
-    epochs: int
-    of_epochs: int
-
-    def __str__(self) -> str:
-        return (
-            f"trained on {self.images:,} of {self.of_images:,} images for {self.epochs} of {self.of_epochs} epochs, as "
-            "more would have taken too long on this machine; `twinserve models build --full --force` trains on all"
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
-        return {name: getattr(self, name) for name in ("images", "of_images", "epochs", "of_epochs")}
 
 
 def seconds_a_step(dataset: Dataset, recipe: Recipe) -> float:

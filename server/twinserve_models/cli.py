@@ -108,7 +108,7 @@ def add(
 @app.command(name="list")
 def list_(models: Models = Path("models"), as_json: Json = False) -> None:
     """List every model, version and variant."""
-    from twinserve_models.commands import list_models
+    from twinserve_models.listing import list_models
 
     raise typer.Exit(list_models(models, as_json=as_json))
 
@@ -120,7 +120,7 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="The manifest itself.")] = False,
 ) -> None:
     """Show what the manifest of a model says: data set, training, quantisation, accuracy."""
-    from twinserve_models.commands import show as run
+    from twinserve_models.listing import show as run
 
     raise typer.Exit(run(models, model, as_json))
 

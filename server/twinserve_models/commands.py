@@ -1,4 +1,4 @@
-"""What the sub-commands of ``twinserve models`` do; each returns its exit code."""
+"""What the sub-commands of ``twinserve models`` do that run models; each returns its exit code."""
 
 from __future__ import annotations
 
@@ -7,27 +7,22 @@ import re
 from pathlib import Path
 from zipfile import BadZipFile
 
-from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from twinserve_host.files import FileError, check_writable, write_file
 from twinserve_models.bench import PUBLISHED_ROWS, Bench, bench_models, read_testset, steps
-from twinserve_models.budget import TRAINING_SECONDS, Reduction
+from twinserve_models.budget import TRAINING_SECONDS
 from twinserve_models.build import MODEL, build_models
+from twinserve_models.listing import dataset_line, find
 from twinserve_models.mnist_files import DataError
-from twinserve_models.plots import dataset_line, draw_plots
+from twinserve_models.plots import draw_plots
+from twinserve_models.terminal import console, errors, fail
 from twinserve_server.artefact.files import read_artefact
-from twinserve_server.artefact.manifest import ModelVersion
-from twinserve_server.artefact.repository import load_repository
 from twinserve_server.errors import ArtefactError
 
 #: What a model may be called; it is the name of a folder.
 NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?")
-
-console = Console()
-errors = Console(stderr=True)
 
 
 def build(
@@ -43,7 +38,7 @@ def build(
 ) -> int:
     """0: built, or there already; 1: the data are wrong, or the folder is."""
     if not NAME.fullmatch(model):
-        return _fail(f"--name {model}: small letters, digits, '_', '.' and '-' are wanted, 64 at most")
+        return fail(f"--name {model}: small letters, digits, '_', '.' and '-' are wanted, 64 at most")
     try:
         folder = build_models(
             models,
@@ -55,78 +50,14 @@ def build(
             classes=[label.strip() for label in labels.split(",")] if labels else None,
         )
     except DataError as error:
-        return _fail(str(error))
+        return fail(str(error))
     except FileError as error:
-        return _fail(f"model folder {models}: {error}")
+        return fail(f"model folder {models}: {error}")
     except OSError as error:
-        return _fail(f"model folder {models}: cannot be written to ({error.strerror}: {error.filename})")
+        return fail(f"model folder {models}: cannot be written to ({error.strerror}: {error.filename})")
     if as_json:
         print(json.dumps({"folder": str(folder)}))
     errors.print(f"{folder} is ready; `twinserve models show` tells what it holds.", highlight=False)
-    return 0
-
-
-def list_models(models: Path, *, as_json: bool = False) -> int:
-    """0: listed; 1: there is nothing to list."""
-    try:
-        versions = load_repository(models)
-    except ArtefactError as error:
-        return _fail(error.message)
-    if as_json:
-        print(json.dumps([_listed(version) for version in versions.values()], indent=1))
-        return 0
-    table = Table("model", "version", "variant", "KB", "accuracy", "quantised", "data set")
-    for columns in (3, 4):
-        table.columns[columns].justify = "right"
-    for version in versions.values():
-        accuracies = _accuracies(version)
-        for variant in version.variants.values():
-            table.add_row(
-                version.model,
-                version.version,
-                variant.name,
-                f"{variant.bytes / 1024:,.0f}",
-                accuracies.get(variant.name, ""),
-                variant.quantization,
-                dataset_line(version.dataset),
-            )
-    console.print(table)
-    return 0
-
-
-def show(models: Path, model: str, as_json: bool) -> int:
-    """0: shown; 1: there is no such model."""
-    try:
-        version = _find(models, model)
-    except ArtefactError as error:
-        return _fail(error.message)
-    if as_json:
-        print(version.manifest_json)
-        return 0
-    manifest = json.loads(version.manifest_json)
-    training, runtime = manifest.get("training", {}), manifest.get("runtime", {})
-    console.print(f"[bold]{version.model}[/] version {version.version}: {manifest.get('description', '')}")
-    console.print(f"data set: {dataset_line(version.dataset)}", highlight=False)
-    if training:
-        losses = ", ".join(f"{loss:.4f}" for loss in training["losses"])
-        console.print(f"trained: {training['epochs']} epochs, seed {training['seed']}; loss by epoch {losses}")
-    if reduced := training.get("reduced"):
-        console.print(str(Reduction(**reduced)), style="yellow", highlight=False)
-    if runtime:
-        console.print(f"made with torch {runtime.get('torch')} on {runtime.get('cpu')} ({runtime.get('isa')})")
-    table = Table("", *version.variants, title=f"input {list(version.item_shape)} of {' or '.join(version.datatypes)}")
-    entries = manifest["variants"]
-    rows = {
-        "KB": [f"{entry['bytes'] / 1024:,.1f}" for entry in entries.values()],
-        "accuracy": [_accuracies(version).get(name, "") for name in entries],
-        "quantised": [entry.get("quantization", {}).get("method", "none") for entry in entries.values()],
-        "engine": [entry.get("engine", "none") for entry in entries.values()],
-        "batch limit": [str(entry.get("max_batch_size", "")) for entry in entries.values()],
-        "SHA-256": [entry["sha256"][:16] for entry in entries.values()],
-    }
-    for name, cells in rows.items():
-        table.add_row(name, *cells)
-    console.print(table)
     return 0
 
 
@@ -135,7 +66,7 @@ def bench(
 ) -> int:
     """0: measured; 1: the models or their test set are missing or wrong."""
     try:
-        version = _find(models, model)
+        version = find(models, model)
         for variant in version.variants.values():
             read_artefact(variant)
         pixels, labels = read_testset(models, model)
@@ -143,11 +74,11 @@ def bench(
             if path is not None:
                 check_writable(path)
     except ArtefactError as error:
-        return _fail(error.message)
+        return fail(error.message)
     except FileError as error:
-        return _fail(str(error))
+        return fail(str(error))
     except (OSError, KeyError, ValueError, BadZipFile) as error:
-        return _fail(f"{models / model}/testset.npz: cannot be read ({error}); build it with `twinserve models build`")
+        return fail(f"{models / model}/testset.npz: cannot be read ({error}); build it with `twinserve models build`")
     if images:
         pixels, labels = pixels[:images], labels[:images]
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
@@ -170,7 +101,7 @@ def bench(
             for path in draw_plots(found, version.manifest_json, plots):
                 console.print(f"drawn: {path}", highlight=False)
     except FileError as error:
-        return _fail(str(error))
+        return fail(str(error))
     return 0
 
 
@@ -181,7 +112,7 @@ def explain(
     from twinserve_models.explain import command, table  # noqa: PLC0415  (the other commands need none of it)
 
     try:
-        version = _find(models, model)
+        version = find(models, model)
         command.check_outputs(json_file, picture)
         with errors.status("explaining …") as status:
             found = command.explain(
@@ -190,9 +121,9 @@ def explain(
         table.show(found, console)
         command.write_outputs(found, json_file, picture)
     except ArtefactError as error:
-        return _fail(error.message)
+        return fail(error.message)
     except FileError as error:
-        return _fail(str(error))
+        return fail(str(error))
     return 0
 
 
@@ -234,43 +165,3 @@ def bench_table(found: Bench) -> Table:
         )
         table.add_row(f"published {published.variant}", *cells, style="dim")
     return table
-
-
-def _find(models: Path, model: str) -> ModelVersion:
-    versions = load_repository(models)
-    if model not in versions:
-        raise ArtefactError(f"model folder {models}: holds no model {model!r}; there are: {', '.join(versions)}")
-    return versions[model]
-
-
-def _listed(version: ModelVersion) -> dict[str, object]:
-    entries = json.loads(version.manifest_json)["variants"]
-    return {
-        "model": version.model,
-        "version": version.version,
-        "dataset": version.dataset,
-        "variants": [
-            {
-                "name": variant.name,
-                "bytes": variant.bytes,
-                "sha256": variant.sha256,
-                "quantization": variant.quantization,
-                "accuracy": entries[variant.name].get("accuracy"),
-            }
-            for variant in version.variants.values()
-        ],
-    }
-
-
-def _accuracies(version: ModelVersion) -> dict[str, str]:
-    entries = json.loads(version.manifest_json)["variants"]
-    return {
-        name: f"{100 * entry['accuracy']['correct'] / entry['accuracy']['total']:.2f} %"
-        for name, entry in entries.items()
-        if "accuracy" in entry
-    }
-
-
-def _fail(message: str) -> int:
-    errors.print(f"[red]error:[/] {escape(message)}", highlight=False)
-    return 1

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 
 from twinserve_host.files import write_file
-from twinserve_models.budget import Reduction
 from twinserve_models.data import DIGITS, DatasetInfo
 from twinserve_models.machine import cpu_name, isa
 from twinserve_models.net import MEAN, PARAMETERS, STD
+from twinserve_models.reduction import Reduction
 from twinserve_models.train import Training
 from twinserve_models.versions import SUFFIXES
 from twinserve_server.artefact.files import sha256_of

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -14,6 +13,7 @@ from matplotlib.figure import Figure
 
 from twinserve_host.files import write_file
 from twinserve_models.bench import BATCH_SIZES, Bench
+from twinserve_models.listing import dataset_line
 
 #: One colour a variant, apart also for those who see few colours (Okabe & Ito).
 COLOURS = {"fp32": "#0072B2", "int8": "#D55E00", "int8-dynamic": "#009E73"}
@@ -36,14 +36,6 @@ def draw_plots(bench: Bench, manifest_json: str, folder: Path) -> list[Path]:
     if losses:
         pictures["loss"] = lambda axes: _loss(axes, losses)
     return [path for name, draw in pictures.items() for path in _save(name, draw, bench, folder)]
-
-
-def dataset_line(dataset: dict[str, Any]) -> str:
-    """Which images the figures stem from."""
-    if not dataset:
-        return "data set not stated"
-    subset = "" if dataset["full"] else "; a SUBSET, not comparable with the full set"
-    return f"{dataset['name']}, {dataset['train_images']:,} training and {dataset['test_images']:,} test images{subset}"
 
 
 def _save(name: str, draw: Callable[[Axes], None], bench: Bench, folder: Path) -> list[Path]:

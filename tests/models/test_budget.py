@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from twinserve_models import budget, build, commands
-from twinserve_models.budget import Reduction, fit, seconds_a_step
+from twinserve_models import budget, build, listing
+from twinserve_models.budget import fit, seconds_a_step
 from twinserve_models.data import Dataset, DatasetInfo
+from twinserve_models.reduction import Reduction
 from twinserve_models.train import Recipe
 from twinserve_server.artefact.manifest import read_manifest
 
@@ -69,5 +70,5 @@ def test_the_manifest_and_show_tell_what_was_left_out(
     assert manifest["training"]["reduced"] == {"images": 640, "of_images": 4_000, "epochs": 3, "of_epochs": 3}
     assert manifest["dataset"]["train_images"] == 640
     assert manifest["variants"]["fp32"]["accuracy"]["total"] == 1_000
-    assert commands.show(tmp_path / "models", "mnist", as_json=False) == 0
+    assert listing.show(tmp_path / "models", "mnist", as_json=False) == 0
     assert "trained on 640 of 4,000 images for 3 of 3 epochs" in " ".join(capsys.readouterr().out.split())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from twinserve_models import commands
+from twinserve_models import commands, listing
 
 
 @pytest.fixture
@@ -16,15 +16,15 @@ def models(built: Path) -> Path:
 
 
 def test_list_and_show_tell_what_is_there(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert commands.list_models(models) == 0
-    assert commands.show(models, "mnist", as_json=False) == 0
+    assert listing.list_models(models) == 0
+    assert listing.show(models, "mnist", as_json=False) == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "int8-dynamic" in text
     assert "a SUBSET, not comparable with the full set" in text
 
 
 def test_show_json_is_the_manifest(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert commands.show(models, "mnist", as_json=True) == 0
+    assert listing.show(models, "mnist", as_json=True) == 0
     assert json.loads(capsys.readouterr().out)["schema_version"] == 2
 
 
@@ -54,8 +54,8 @@ def test_without_models_each_says_how_to_build_them(
 ) -> None:
     folder = tmp_path / "nowhere"
     code = {
-        "list": lambda: commands.list_models(folder),
-        "show": lambda: commands.show(folder, "mnist", as_json=False),
+        "list": lambda: listing.list_models(folder),
+        "show": lambda: listing.show(folder, "mnist", as_json=False),
         "bench": lambda: commands.bench(folder, "mnist", 1, 1, 0, None, None),
     }[command]()
     assert code == 1

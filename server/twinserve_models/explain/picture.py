@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from twinserve_host.files import write_file
 from twinserve_models.explain.calibrate import CALIBRATORS
 from twinserve_models.explain.findings import Explanation
-from twinserve_models.plots import dataset_line
+from twinserve_models.listing import dataset_line
 
 #: Apart also for those who see few colours (Okabe & Ito).
 COLOURS = ("#0072B2", "#D55E00", "#009E73")

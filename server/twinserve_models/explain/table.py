@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from twinserve_models.explain.findings import Explanation, LayerFinding
-from twinserve_models.plots import dataset_line
+from twinserve_models.listing import dataset_line
 
 # Three tables, so that each fits a terminal of 80 columns.
 _NOISE = ("layer", "weights", "alone", "served", "values", "8 bits hold", "saturated")
