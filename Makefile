@@ -24,10 +24,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt hatch_build.py $(wildcard pro
 demo: $(VENV)/.installed ## Train, quantise, serve, load-test, report: the whole answer, in a few minutes
 	$(BIN)/twinserve demo --models $(MODELS) --reports $(REPORTS)
 
-# A module's tests stay together: they share its server. More than four at once would measure each other. In the order of
-# the folders: by their number of tests, the few long ones would come last and leave all but one worker idle.
+# A module's tests stay together: they share its server. How many run at once: tests/conftest.py. In the order of the
+# folders: by their number of tests, the few long ones would come last and leave all but one worker idle.
 test: $(VENV)/.installed ## Run the tests
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 check: $(VENV)/.installed ## Lint, types, import boundaries, contract, known vulnerabilities
 	$(BIN)/ruff format --check .

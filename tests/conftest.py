@@ -16,6 +16,7 @@ from support.server_process import ServerProcess
 from support.tiny_model import make_tiny_models
 from twinserve_bench import perf_analyzer
 from twinserve_bench.certificates import make_certificates
+from twinserve_host.cores import usable_cores
 
 #: Where the tests find the full MNIST when MNIST_ROOT does not say.
 if "MNIST_ROOT" not in os.environ and (shared := Path(__file__).parents[2] / "shared" / "mnist").is_dir():
@@ -23,6 +24,9 @@ if "MNIST_ROOT" not in os.environ and (shared := Path(__file__).parents[2] / "sh
 
 #: Where Debian's dataset-fashion-mnist lies.
 FASHION = Path("/usr/share/datasets/fashion-mnist")
+
+#: More would disturb each other's measurements, however many cores there are.
+MOST_WORKERS = 4
 
 #: What a marker's tests need, and how to get it.
 TOOLS = {
@@ -59,6 +63,12 @@ def pytest_configure() -> None:
     """A job in the background ignores SIGINT, under nohup SIGHUP, and so would every program that is tested."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Workers of ``make test``: one more than cores, since tests spend a fifth of their time waiting."""
+    return min(usable_cores() + 1, MOST_WORKERS)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -118,12 +128,12 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
 
 @pytest.fixture(scope="module")
 def server(
-    request: pytest.FixtureRequest, torchscript_models: Path, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, tiny_models: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ServerProcess]:
-    """One server of the TorchScript pair for a module's tests; they must leave it as it was.
+    """One server of the tiny pair for a module's tests; they must leave it as it was.
 
     A module may give it a transport: ``pytestmark = pytest.mark.parametrize("server", TRANSPORTS, indirect=True)``.
     """
     flags = ("--gateways", "2", "--transport", getattr(request, "param", "auto"))
-    with ServerProcess(torchscript_models, tmp_path_factory.mktemp("server"), *flags) as process:
+    with ServerProcess(tiny_models, tmp_path_factory.mktemp("server"), *flags) as process:
         yield process
