@@ -15,14 +15,14 @@ from twinserve_server.settings.server import ServerSettings
 PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 
 HEAD = """\
-# Settings of a server
+# Server settings
 
-What `twinserve serve` can be told: by flag, or else by environment variable (an empty one counts as not set). Generated
-from `server/twinserve_server/settings/server.py` by `deploy/settings_doc.py`.
+Every setting of `twinserve serve` is a flag and an environment variable; the flag wins, and an empty variable counts as
+unset. Generated from `server/twinserve_server/settings/server.py` by `deploy/settings_doc.py`.
 
-A list is `A,B`. Pairs are `NAME=VALUE`: repeat the flag, or separate them by blanks in the variable. Either may also be
-JSON. A wrong value ends the start with exit code 2 and one line that names the flag or variable, the value and what is
-possible.
+A list is written `A,B`. Pairs are `NAME=VALUE`: repeat the flag, or separate pairs with spaces in the variable. JSON
+works for both. An invalid value stops the server with exit code 2 and one line naming the flag or variable, the value
+and what is allowed.
 """
 
 
@@ -32,7 +32,7 @@ def page() -> str:
     for panel, entries in groupby(declared(ServerSettings), key=lambda entry: entry.panel):
         rows = "\n".join(map(_row, entries))
         parts.append(
-            f"## {panel}\n\n| flag | variable | default | possible | what it does |\n|---|---|---|---|---|\n{rows}\n"
+            f"## {panel}\n\n| flag | variable | default | allowed | what it does |\n|---|---|---|---|---|\n{rows}\n"
         )
     return "\n".join(parts)
 

@@ -20,27 +20,27 @@ Examples:
 
   twinserve demo                                 everything; a few minutes the first time, then under three
 
-  MNIST_ROOT=/data/mnist twinserve demo          with MNIST that lies there
+  MNIST_ROOT=/data/mnist twinserve demo          with MNIST from that folder
 
   twinserve demo --duration 20                   longer blocks, steadier figures
 
-  twinserve demo --full                          all of the training, on a slow machine too
+  twinserve demo --full                          train on everything, even on a slow machine
 """
 
 
 @app.command(epilog=EXAMPLES, help="Train, quantise, serve, load-test and report: the whole answer for MNIST.")
 def demo(
-    models: Annotated[Path, typer.Option(help="Model folder; built when it is not there.")] = Path("models"),
-    reports: Annotated[Path, typer.Option(help="Where results and report go.")] = Path("reports"),
+    models: Annotated[Path, typer.Option(help="Model folder; built if missing.")] = Path("models"),
+    reports: Annotated[Path, typer.Option(help="Folder for results and report.")] = Path("reports"),
     data: Annotated[Path | None, typer.Option(help="Folder that holds MNIST. [default: MNIST_ROOT]")] = None,
     duration: Annotated[float | None, typer.Option(help="Seconds of load per scenario and variant.")] = None,
-    seed: Annotated[int, typer.Option(help="Draws arrivals and the order of images.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed for arrivals and image order.")] = 1,
     full: Annotated[
         bool,
         typer.Option("--full", help="Train on everything, however slow the machine. [default: ten minutes in all]"),
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print where everything is as JSON; the rest goes to standard error.")
+        bool, typer.Option("--json", help="Print the paths as JSON; everything else goes to standard error.")
     ] = False,
 ) -> None:
     """Exit code 0: done; 1: a part failed or is incomplete; 2: it could not begin; 130: Ctrl-C."""

@@ -36,7 +36,7 @@ DEFAULT_HELP = "[default: TWINSERVE_TARGET, else 127.0.0.1:8500]"
 MODES_HELP = "standard, accuracy, single-stream, closed, open, offline, step or mixed."
 
 
-@app.command(epilog=EXAMPLES, help="Load a running server over the real test set; write raw results (JSON).")
+@app.command(epilog=EXAMPLES, help="Load-test a running server with the real test set; write raw results (JSON).")
 def loadtest(
     target: Annotated[
         list[str] | None,
@@ -45,19 +45,19 @@ def loadtest(
     metrics_url: Annotated[
         list[str] | None, typer.Option(help="Each server's metrics, in their order: adds memory to the results.")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Model to test. [default: the server's default]")] = None,
+    model: Annotated[str | None, typer.Option(help="Model to test. [default: the server's default model]")] = None,
     variants: Annotated[str | None, typer.Option(help="Variants to test. [default: all]", metavar="A,B")] = None,
     models: Annotated[Path, typer.Option(help="Model folder; holds <model>/testset.npz.")] = Path("models"),
-    data: Annotated[Path | None, typer.Option(help="Test set, instead of the model folder's.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Test set to use instead of the model folder's.")] = None,
     images: Annotated[int | None, typer.Option(help="Use only the first N test images.", min=1)] = None,
     mode: Annotated[str, typer.Option(help=MODES_HELP)] = "standard",
     users: Annotated[int, typer.Option(help="closed: requests in flight.")] = 8,
     rate: Annotated[float, typer.Option(help="open, mixed: requests/s; step: the first rate.")] = 200.0,
     duration: Annotated[float | None, typer.Option(help="Seconds of load per scenario and variant.")] = None,
-    batch: Annotated[int, typer.Option(help="accuracy, offline: images a request.")] = 64,
-    p99_limit_ms: Annotated[float, typer.Option(help="step: the most that p99 may be.")] = 20.0,
-    seed: Annotated[int, typer.Option(help="Draws arrivals and the order of images.")] = 1,
-    output: Annotated[Path, typer.Option(help="Where the raw results go.")] = Path("reports/loadtest.json"),
+    batch: Annotated[int, typer.Option(help="accuracy, offline: images per request.")] = 64,
+    p99_limit_ms: Annotated[float, typer.Option(help="step: highest p99 allowed.")] = 20.0,
+    seed: Annotated[int, typer.Option(help="Seed for arrivals and image order.")] = 1,
+    output: Annotated[Path, typer.Option(help="File for the raw results.")] = Path("reports/loadtest.json"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
     tls_ca: TlsCa = None,
     tls_cert: TlsCert = None,

@@ -17,13 +17,13 @@ Examples:
 
   twinserve report compare.json loadtest.json --output answer.html --open
 
-  twinserve report loadtest.json --test-set models/mnist    with pictures of the images that divide the variants
+  twinserve report loadtest.json --test-set models/mnist    with the images on which the variants disagree
 
   twinserve report loadtest.json --picture result-dark.svg --theme dark
 """
 
 
-@app.command(epilog=EXAMPLES, help="Make a page and a table of the results of load tests and comparisons.")
+@app.command(epilog=EXAMPLES, help="Turn results of load tests and comparisons into a page and a table.")
 def report(
     results: Annotated[
         list[Path], typer.Argument(metavar="RESULTS.json...", help="Written by loadtest, compare, models bench.")
@@ -31,10 +31,12 @@ def report(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The page. [default: the first file, as .html]")
     ] = None,
-    test_set: Annotated[Path | None, typer.Option(help="testset.npz or its folder, for a load test's gallery.")] = None,
+    test_set: Annotated[
+        Path | None, typer.Option(help="testset.npz or its folder: adds a gallery to a load test.")
+    ] = None,
     picture: Annotated[Path | None, typer.Option(help="Also draw one wide picture: FILE.svg or FILE.png.")] = None,
-    theme: Annotated[str, typer.Option(help="Of the picture: light or dark.")] = "light",
-    as_json: Annotated[bool, typer.Option("--json", help="Print where the files are as JSON.")] = False,
+    theme: Annotated[str, typer.Option(help="Theme of the picture: light or dark.")] = "light",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the paths as JSON.")] = False,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     """Exit codes: 0 written, 2 a file cannot be used."""

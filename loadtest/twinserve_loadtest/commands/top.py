@@ -19,7 +19,7 @@ Examples:
 
   twinserve top http://10.0.0.7:8502 http://10.0.0.8:8502     several servers: together, and each
 
-  twinserve top --once                           one table, for a log or a mail
+  twinserve top --once                           one table, for a log or an email
 """
 
 
@@ -30,8 +30,8 @@ def top(
         typer.Argument(help="The metrics address of each server. [default: http://127.0.0.1:8502]", show_default=False),
     ] = None,
     interval: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds between readings.")] = 2.0,
-    once: Annotated[bool, typer.Option("--once", help="Read twice, print one table, end.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="As --once, and print JSON.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Read twice, print one table and exit.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Like --once, as JSON.")] = False,
     token_file: TokenFile = None,
 ) -> None:
     """Runs until Ctrl-C. Exit codes: 0, and 2 when the metrics cannot be read."""

@@ -39,9 +39,9 @@ def add_options(parser: Any) -> None:
         ("variants", "", "A,B [default: all]"),
         ("rate", "200", "open, mixed: requests per second; step: the first rate"),
         ("duration", "", "Seconds of load per scenario and variant"),
-        ("batch", "64", "accuracy, offline: images a request"),
-        ("seed", "1", "Draws the arrivals and the order of the images"),
-        ("p99-limit-ms", "20", "step: the most that p99 may be"),
+        ("batch", "64", "accuracy, offline: images per request"),
+        ("seed", "1", "Seed for arrivals and image order"),
+        ("p99-limit-ms", "20", "step: highest p99 allowed"),
     )
     for name, default, text in shown:
         parser.add_argument(f"--twin-{name}", default=default, env_var=_variable(name), help=text)
@@ -50,11 +50,11 @@ def add_options(parser: Any) -> None:
     )
     for name, default, text in (
         ("testset", "models/mnist", "Test set: a file, or the model's folder"),
-        ("model", "", "Model to test [default: the server's default]"),
+        ("model", "", "Model to test [default: the server's default model]"),
         ("tls-ca", "", "PEM file of the server's authority; turns TLS on"),
         ("tls-cert", "", "PEM file of your own certificate, where the server asks for one"),
         ("tls-key", "", "PEM file of its private key"),
-        ("results", "", "Write the raw results here (JSON)"),
+        ("results", "", "File for the raw results (JSON)"),
     ):
         parser.add_argument(
             f"--twin-{name}", default=default, env_var=_variable(name), help=text, include_in_web_ui=False
