@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 TlsCa = Annotated[
     Path | None,
-    typer.Option("--tls-ca", envvar="TWINSERVE_TLS_CA", help="PEM file of the server's authority; turns TLS on."),
+    typer.Option("--tls-ca", envvar="TWINSERVE_TLS_CA", help="CA certificate of the server (PEM); turns TLS on."),
 ]
 TlsCert = Annotated[
-    Path | None, typer.Option("--tls-cert", help="PEM file of your own certificate, where the server asks for one.")
+    Path | None, typer.Option("--tls-cert", help="Client certificate (PEM), if the server requires one.")
 ]
-TlsKey = Annotated[Path | None, typer.Option("--tls-key", help="PEM file of its private key.")]
+TlsKey = Annotated[Path | None, typer.Option("--tls-key", help="Private key of the client certificate (PEM).")]
 
 #: For the message of a command that reached nobody in plain text.
 PLAIN_TEXT_HINT = "; a server that speaks TLS wants --tls-ca"

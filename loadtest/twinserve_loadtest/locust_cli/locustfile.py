@@ -51,9 +51,9 @@ def add_options(parser: Any) -> None:
     for name, default, text in (
         ("testset", "models/mnist", "Test set: a file, or the model's folder"),
         ("model", "", "Model to test [default: the server's default model]"),
-        ("tls-ca", "", "PEM file of the server's authority; turns TLS on"),
-        ("tls-cert", "", "PEM file of your own certificate, where the server asks for one"),
-        ("tls-key", "", "PEM file of its private key"),
+        ("tls-ca", "", "CA certificate of the server (PEM); turns TLS on"),
+        ("tls-cert", "", "Client certificate (PEM), if the server requires one"),
+        ("tls-key", "", "Private key of the client certificate (PEM)"),
         ("results", "", "File for the raw results (JSON)"),
     ):
         parser.add_argument(
