@@ -36,7 +36,7 @@ from rich.table import Table
 from twinserve_bench.simulation import SimulatedMachine, SimulatedVariant
 from twinserve_loadtest.compare.accuracy import TestImages, compare_accuracy
 from twinserve_loadtest.compare.experiment import Experiment
-from twinserve_loadtest.compare.measurements import Settings
+from twinserve_loadtest.compare.measurements import ExperimentSettings
 from twinserve_loadtest.record.blocks import Block, BlockPlan
 from twinserve_loadtest.record.percentiles import histogram_of
 from twinserve_loadtest.record.run import Effect
@@ -77,7 +77,7 @@ def simulated_run(job: tuple[float, int, float]) -> list[Effect]:
     labels = np.random.default_rng(0).integers(0, 10, 640)
     variants = {"a": SimulatedVariant(), "b": SimulatedVariant(slowdown=slowdown)}
     machine = SimulatedMachine(variants, labels, seed=seed)
-    settings = Settings("a", "b", len(labels), seconds=seconds, seed=seed, reserve=0.0)
+    settings = ExperimentSettings("a", "b", len(labels), seconds=seconds, seed=seed, reserve=0.0)
     found = Experiment(machine, settings, clock=machine.now).run()
     return [effect for effects in found.effects.values() for effect in effects]
 

@@ -22,7 +22,7 @@ from twinserve_client import Client
 from twinserve_loadtest.compare.accuracy import TestImages, compare_accuracy
 from twinserve_loadtest.compare.experiment import Experiment
 from twinserve_loadtest.compare.live_blocks import LiveBlocks
-from twinserve_loadtest.compare.measurements import Measurements, Settings
+from twinserve_loadtest.compare.measurements import ExperimentSettings, Measurements
 from twinserve_loadtest.record.run import Effect
 from twinserve_loadtest.record.testset import TestSet, load_test_set
 from twinserve_loadtest.target.local import LocalServer
@@ -47,7 +47,7 @@ def extra_seconds_now(client: Client, test_set: TestSet, pair: tuple[str, str]) 
 
 def compare_once(runner: LiveBlocks, pair: tuple[str, str], images: int, seconds: float, seed: int) -> Measurements:
     """One comparison on a running server, without the ladder of rates and the crossover map."""
-    settings = replace(Settings(*pair, images), seconds=seconds, seed=seed, reserve=0.0)
+    settings = replace(ExperimentSettings(*pair, images), seconds=seconds, seed=seed, reserve=0.0)
     return Experiment(runner, settings).run()
 
 

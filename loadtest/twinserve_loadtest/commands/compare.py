@@ -108,7 +108,7 @@ def compare(
     token_file: TokenFile = None,
 ) -> None:
     from twinserve_loadtest.commands.publish import Publication, PublishError
-    from twinserve_loadtest.compare.options import OptionError, gates_of, objective_of, settings_of
+    from twinserve_loadtest.compare.options import CompareOptionError, gates_of, objective_of, settings_of
     from twinserve_loadtest.target.error import TargetError
     from twinserve_loadtest.target.servers import joined
 
@@ -131,7 +131,7 @@ def compare(
         )
         objective = objective_of(slo_ms)
         place = joined(target) if target else None
-    except (OptionError, PublishError, TargetError) as error:
+    except (CompareOptionError, PublishError, TargetError) as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(NO_VERDICT) from None
     from twinserve_loadtest.commands.outcome import run_compare

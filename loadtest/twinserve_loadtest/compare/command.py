@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from twinserve_client import TLS
     from twinserve_loadtest.compare.experiment import Extra, Measure
     from twinserve_loadtest.compare.gates import Gate
-    from twinserve_loadtest.compare.measurements import Measurements, Settings
+    from twinserve_loadtest.compare.measurements import ExperimentSettings, Measurements
     from twinserve_loadtest.record.blocks import Block, BlockPlan
     from twinserve_loadtest.record.measurement import Model, Record
     from twinserve_loadtest.record.run import Effect
@@ -54,7 +54,7 @@ class CompareError(Exception):
 class CompareOrder:
     """The command line, read."""
 
-    settings: Settings
+    settings: ExperimentSettings
     gates: Sequence[Gate]
     #: None: a server of our own, for the time of the comparison.
     target: str | None
@@ -157,7 +157,9 @@ def _decided(gates: Sequence[Gate], scenario: str, effects: Sequence[Effect]) ->
     return all(judge_gate(gate, evidence).outcome != "undecided" for gate in concerned)
 
 
-def _extras(order: CompareOrder, settings: Settings, test_set: TestSet, model: str) -> list[tuple[str, Section, Extra]]:
+def _extras(
+    order: CompareOrder, settings: ExperimentSettings, test_set: TestSet, model: str
+) -> list[tuple[str, Section, Extra]]:
     ladder = climb(order.objective, settings.sizes.server_load)
     cores = usable_cores()
     wide = order.target is None and cores > 1
@@ -165,7 +167,9 @@ def _extras(order: CompareOrder, settings: Settings, test_set: TestSet, model: s
     return [("rate within the objective", "rate", ladder), ("crossover map", "crossover", maps)]
 
 
-def _survey_threads(order: CompareOrder, settings: Settings, test_set: TestSet, model: str, cores: int) -> Extra:
+def _survey_threads(
+    order: CompareOrder, settings: ExperimentSettings, test_set: TestSet, model: str, cores: int
+) -> Extra:
     """The crossover map on the server of the experiment and on one with a thread a core."""
     names = list(dict.fromkeys((settings.baseline, settings.candidate)))
 

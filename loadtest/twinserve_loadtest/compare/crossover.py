@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from twinserve_loadtest.compare.experiment import Extra, Measure
-    from twinserve_loadtest.compare.measurements import Measurements, Settings
+    from twinserve_loadtest.compare.measurements import ExperimentSettings, Measurements
 
 BATCH_SIZES = (1, 8, 32, 128)
 _BLOCK_SECONDS = 0.15
@@ -53,7 +53,7 @@ def survey(sites: Mapping[int, Measure] | None = None, threads: int = 1, batches
 
 
 def crossover_cells(
-    blocks: list[Block], settings: Settings, slo: RateSearch | None, threads: int = 1
+    blocks: list[Block], settings: ExperimentSettings, slo: RateSearch | None, threads: int = 1
 ) -> list[CrossoverCell]:
     """The cells of all maps: throughput by batch size and threads, the median by offered rate.
 
@@ -92,7 +92,7 @@ def crossover_cells(
 
 def _by_rate(
     blocks: list[Block],
-    settings: Settings,
+    settings: ExperimentSettings,
     slo: RateSearch | None,
     rng: np.random.Generator,
     threads: int,

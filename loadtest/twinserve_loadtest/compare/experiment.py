@@ -24,7 +24,7 @@ from twinserve_loadtest.compare.effects import (
     half_width,
     steering,
 )
-from twinserve_loadtest.compare.measurements import Measurements, Progress, Settings
+from twinserve_loadtest.compare.measurements import ExperimentSettings, Measurements, Progress
 from twinserve_loadtest.compare.runner import ArmUnavailableError, Runner
 from twinserve_loadtest.compare.sizing import plan_scenarios
 from twinserve_loadtest.record.blocks import Block, BlockPlan, whole_units
@@ -59,7 +59,7 @@ class Experiment:
     def __init__(
         self,
         runner: Runner,
-        settings: Settings,
+        settings: ExperimentSettings,
         *,
         clock: Callable[[], float] = time.monotonic,
         observer: Callable[[Progress], None] = lambda _: None,

@@ -14,7 +14,7 @@ from twinserve_loadtest.record.terms import Role
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class ExperimentSettings:
     """What the user asked for."""
 
     baseline: str
@@ -46,7 +46,7 @@ class Settings:
         return self.candidate if self.candidate != self.baseline else f"{self.candidate} (again)"
 
     @classmethod
-    def quickly(cls, baseline: str, candidate: str, images: int) -> Settings:
+    def quickly(cls, baseline: str, candidate: str, images: int) -> ExperimentSettings:
         """One minute: fewer, shorter blocks, one look. Not decision-grade."""
         return cls(
             baseline,
@@ -76,7 +76,7 @@ class Progress:
 class Measurements:
     """Everything that was measured, before it is judged."""
 
-    settings: Settings
+    settings: ExperimentSettings
     scenarios: tuple[ScenarioPlan, ...] = ()
     blocks: list[Block] = field(default_factory=list)
     accuracy: dict[str, Block] = field(default_factory=dict)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from twinserve_loadtest.compare.gates import Gate, GatesError, default_gates, override, read_gates
-from twinserve_loadtest.compare.measurements import Settings
+from twinserve_loadtest.compare.measurements import ExperimentSettings
 from twinserve_loadtest.compare.rate_ladder import Objective
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _LEAST_SECONDS = 30.0
 
 
-class OptionError(Exception):
+class CompareOptionError(Exception):
     """An option that cannot be used; the message names it, its value and what is allowed."""
 
 
@@ -31,7 +31,7 @@ def gates_of(
     """The gates of the file, or the built-in ones, with those of the flags in their place.
 
     Raises:
-        OptionError: a key or value that is not allowed.
+        CompareOptionError: a key or value that is not allowed.
     """
     flags: dict[str, object] = {}
     if max_accuracy_loss is not None:
@@ -46,7 +46,7 @@ def gates_of(
         try:
             value = float(number)
         except ValueError:
-            raise OptionError(
+            raise CompareOptionError(
                 f"--min-speedup {text!r}: FIGURE=NUMBER is expected, for example --min-speedup p99=1.2"
             ) from None
         _put(speedups, name.split("."), value)
@@ -56,7 +56,7 @@ def gates_of(
         gates = read_gates(path) if path is not None else default_gates()
         return override(gates, flags, "flags")
     except GatesError as error:
-        raise OptionError(str(error)) from None
+        raise CompareOptionError(str(error)) from None
 
 
 def settings_of(
@@ -68,21 +68,21 @@ def settings_of(
     seconds: float | None,
     rate: float | None,
     seed: int,
-) -> Settings:
+) -> ExperimentSettings:
     """What the experiment is asked for; the number of images is set once the test set is read.
 
     Raises:
-        OptionError: a number out of its range.
+        CompareOptionError: a number out of its range.
     """
     if not 0 < precision < 100:
-        raise OptionError(f"--precision is {precision:g}: per cent, above 0 and below 100")
+        raise CompareOptionError(f"--precision is {precision:g}: per cent, above 0 and below 100")
     if seconds is not None and seconds < _LEAST_SECONDS:
-        raise OptionError(f"--time is {seconds:g}: at least {_LEAST_SECONDS:g} seconds are needed")
+        raise CompareOptionError(f"--time is {seconds:g}: at least {_LEAST_SECONDS:g} seconds are needed")
     if rate is not None and rate <= 0:
-        raise OptionError(f"--rate is {rate:g}: it must be above 0")
+        raise CompareOptionError(f"--rate is {rate:g}: it must be above 0")
     if seed < 0:
-        raise OptionError(f"--seed is {seed}: it must not be negative")
-    plain = Settings.quickly(baseline, candidate, 0) if quick else Settings(baseline, candidate, 0)
+        raise CompareOptionError(f"--seed is {seed}: it must not be negative")
+    plain = ExperimentSettings.quickly(baseline, candidate, 0) if quick else ExperimentSettings(baseline, candidate, 0)
     settings = replace(plain, precision=precision / 100, rate=rate, seed=seed)
     return settings if seconds is None else replace(settings, seconds=seconds)
 
@@ -91,10 +91,10 @@ def objective_of(limit_ms: float) -> Objective:
     """The service-level objective: p99 within ``limit_ms``.
 
     Raises:
-        OptionError: the limit is not above 0.
+        CompareOptionError: the limit is not above 0.
     """
     if not limit_ms > 0:
-        raise OptionError(f"--slo-ms is {limit_ms:g}: it must be above 0")
+        raise CompareOptionError(f"--slo-ms is {limit_ms:g}: it must be above 0")
     return Objective(limit_ms=limit_ms)
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from twinserve_loadtest.compare.experiment import Extra, Measure
-    from twinserve_loadtest.compare.measurements import Measurements, Settings
+    from twinserve_loadtest.compare.measurements import ExperimentSettings, Measurements
 
 #: What a block costs beside its load, seconds.
 _OVERHEAD = 0.15
@@ -83,7 +83,7 @@ def climb(objective: Objective, server_load: float) -> Extra:
 
 
 def rate_search(
-    blocks: Sequence[Block], settings: Settings, objective: Objective, floor: float | None
+    blocks: Sequence[Block], settings: ExperimentSettings, objective: Objective, floor: float | None
 ) -> RateSearch | None:
     """What the ladder showed; None when it was not climbed."""
     rungs: dict[tuple[Role, float], list[Block]] = defaultdict(list)
@@ -125,7 +125,7 @@ def rate_search(
     )
 
 
-def _plan(rate: float, role: Role, number: int, objective: Objective, settings: Settings) -> BlockPlan:
+def _plan(rate: float, role: Role, number: int, objective: Objective, settings: ExperimentSettings) -> BlockPlan:
     requests = max(20, round(rate * objective.block_seconds))
     return BlockPlan(
         scenario="slo",

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from pydantic import Field
 
 from twinserve_loadtest.record.spread import ServerShare
 from twinserve_loadtest.record.terms import Phase, Role, Scenario
 from twinserve_loadtest.record.wire import Classes, Histogram, Table
-
-if TYPE_CHECKING:
-    pass
 
 BLOCKS_PER_UNIT = 4
 

@@ -115,7 +115,7 @@ async def run_server(
                 starting.result()
                 metrics_port = int(metrics_server.server_port)
                 if settings.ready_file is not None:
-                    announce(settings.ready_file, port, metrics_port, port if admin is None else admin[1])
+                    write_ready_file(settings.ready_file, port, metrics_port, port if admin is None else admin[1])
                     stack.callback(settings.ready_file.unlink, missing_ok=True)
                 manager.tell("READY=1", f"STATUS=serving on port {port}")
                 on_ready(runner, metrics_port)
@@ -232,7 +232,7 @@ def reserve_port(option: str, host: str, port: int) -> socket.socket:
     return held
 
 
-def announce(path: Path, grpc_port: int, metrics_port: int, admin_port: int) -> None:
+def write_ready_file(path: Path, grpc_port: int, metrics_port: int, admin_port: int) -> None:
     """Tell who waits for ``path`` that the server is ready; the file appears whole or not at all."""
     partial = path.with_name(f"{path.name}.{os.getpid()}")
     ports = {"grpc_port": grpc_port, "metrics_port": metrics_port, "admin_port": admin_port}

@@ -17,7 +17,7 @@ from twinserve_loadtest.commands.outcome import finish_comparison, run_compare
 from twinserve_loadtest.compare.command import CompareOrder
 from twinserve_loadtest.compare.exit_codes import NO_VERDICT
 from twinserve_loadtest.compare.gates import parse_gates
-from twinserve_loadtest.compare.measurements import Settings
+from twinserve_loadtest.compare.measurements import ExperimentSettings
 from twinserve_loadtest.compare.rate_ladder import Objective
 from twinserve_loadtest.compare.sizing import Sizes
 from twinserve_loadtest.record.files import read_record
@@ -53,7 +53,7 @@ class Outcome:
 def outcome(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     """One comparison from end to end; it is the slow part, so that all tests read the same one."""
     path = tmp_path_factory.mktemp("compare") / "deep" / "compare.json"
-    settings = replace(Settings.quickly("fp32", "int8", 0), seconds=4.0, least_units=2, sizes=SMALL)
+    settings = replace(ExperimentSettings.quickly("fp32", "int8", 0), seconds=4.0, least_units=2, sizes=SMALL)
     order = CompareOrder(
         settings=settings,
         gates=parse_gates({"max_accuracy_loss": "2pp", "max_size_ratio": 1.5}, "test"),

@@ -17,7 +17,7 @@ from twinserve_loadtest.compare.accuracy import TestImages
 from twinserve_loadtest.compare.assemble import Surroundings, assemble
 from twinserve_loadtest.compare.experiment import Experiment
 from twinserve_loadtest.compare.gates import default_gates
-from twinserve_loadtest.compare.measurements import Measurements, Settings
+from twinserve_loadtest.compare.measurements import ExperimentSettings, Measurements
 from twinserve_loadtest.compare.reuse import VerdictRefusedError, reuse
 from twinserve_loadtest.record.comparison import Comparison
 from twinserve_loadtest.record.files import parse_record
@@ -61,7 +61,7 @@ def measured(dies_at: float | None = None, precision: float = 0.05) -> Measureme
     }
     noise = Noise(seconds_between_bursts=1e9, drift_sd=0.01)
     machine = SimulatedMachine(variants, LABELS, seed=1, noise=noise, dies_at=dies_at)
-    settings = Settings("fp32", "int8", IMAGES, seconds=90.0, precision=precision)
+    settings = ExperimentSettings("fp32", "int8", IMAGES, seconds=90.0, precision=precision)
     return Experiment(machine, settings, clock=machine.now).run()
 
 

@@ -11,7 +11,7 @@ import pytest
 from twinserve_bench.simulation import Noise, SimulatedMachine, SimulatedVariant
 from twinserve_loadtest.compare.crossover import crossover_cells, survey
 from twinserve_loadtest.compare.experiment import Experiment, Extra
-from twinserve_loadtest.compare.measurements import Measurements, Progress, Settings
+from twinserve_loadtest.compare.measurements import ExperimentSettings, Measurements, Progress
 from twinserve_loadtest.compare.rate_ladder import Objective, climb, rate_search
 from twinserve_loadtest.record.blocks import Block, BlockPlan
 from twinserve_loadtest.record.run import Effect
@@ -39,10 +39,10 @@ class Recorder(SimulatedMachine):
         return replace(result, invalid="spoiled") if spoiled else result
 
 
-SETTINGS = Settings("fp32", "int8", len(LABELS), seconds=90.0)
+SETTINGS = ExperimentSettings("fp32", "int8", len(LABELS), seconds=90.0)
 
 
-def run(machine: Recorder, settings: Settings = SETTINGS) -> Measurements:
+def run(machine: Recorder, settings: ExperimentSettings = SETTINGS) -> Measurements:
     return Experiment(machine, settings, clock=machine.now).run()
 
 
