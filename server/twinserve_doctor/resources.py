@@ -68,7 +68,7 @@ def shared_memory(folder: Path = Path("/dev/shm")) -> Finding:  # noqa: S108  # 
     size = shutil.disk_usage(folder).total if folder.is_dir() else None
     own = "a server shares memory by descriptor"
     if size is None:
-        return Finding("shared memory", "ok", f"{folder} is not there and not needed: {own}", facts={"dev_shm": None})
+        return Finding("shared memory", "ok", f"{folder} is missing, but not needed: {own}", facts={"dev_shm": None})
     return Finding(
         "shared memory", "ok", f"{folder} has {size // MIB:,} MiB and is not needed: {own}", facts={"dev_shm": size}
     )

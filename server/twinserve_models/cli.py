@@ -201,7 +201,7 @@ def import_mar(
 
     sides = shape.replace("x", ",").split(",")
     if not all(side.strip().isdigit() and int(side) > 0 for side in sides):
-        raise typer.BadParameter(f"{shape!r} is no shape; for example 3,224,224", param_hint="--shape")
+        raise typer.BadParameter(f"{shape!r} is not a shape; give one such as 3,224,224", param_hint="--shape")
     if datatype not in ("FP32", "UINT8"):
         raise typer.BadParameter(f"{datatype!r} is not FP32 or UINT8", param_hint="--datatype")
     raise typer.Exit(run(archive, models, [int(side) for side in sides], datatype, name, variant, as_json=as_json))

@@ -38,7 +38,7 @@ def build(
 ) -> int:
     """0: built, or there already; 1: the data are wrong, or the folder is."""
     if not NAME.fullmatch(model):
-        return fail(f"--name {model}: small letters, digits, '_', '.' and '-' are wanted, 64 at most")
+        return fail(f"--name {model}: use lower-case letters, digits, '_', '.' and '-', 64 at most")
     try:
         folder = build_models(
             models,

@@ -66,7 +66,7 @@ def find_mnist(root: Path) -> dict[str, Path] | None:
             return found
         if found:
             missing = ", ".join(name for name in FILES if name not in found)
-            raise DataError(f"{(root / folder).resolve()}: MNIST is incomplete, {missing} (or .gz) is not there")
+            raise DataError(f"{(root / folder).resolve()}: MNIST is incomplete, {missing} (or .gz) is missing")
     return None
 
 

@@ -80,10 +80,10 @@ def read_own(name: str, where: Path, classes: list[str]) -> Dataset:
 def _check(what: str, images: Any, labels: Any) -> None:
     if images.dtype != np.uint8 or images.ndim != 3 or images.shape[1:] != (SIDE, SIDE):
         raise DataError(
-            f"{what}: are {images.dtype} {list(images.shape)}; uint8 N x {SIDE} x {SIDE} is wanted, 0 is black"
+            f"{what}: are {images.dtype} {list(images.shape)}; give uint8 N x {SIDE} x {SIDE}, where 0 is black"
         )
     if labels.ndim != 1 or len(labels) != len(images):
-        raise DataError(f"{what}: {len(images)} images, but labels {list(labels.shape)}; one for each is wanted")
+        raise DataError(f"{what}: {len(images)} images, but labels {list(labels.shape)}; give one for each")
     if not len(labels) or labels.min() < 0 or labels.max() >= CLASSES:
         raise DataError(f"{what}: labels must be 0..{CLASSES - 1}, and there must be some")
 
@@ -112,7 +112,7 @@ def _idx(files: dict[str, Path]) -> tuple[_Part, _Part]:
         try:
             data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
             if data[:3] != b"\0\0\x08":
-                raise DataError(f"{path}: is no IDX file of bytes")
+                raise DataError(f"{path}: is not an IDX file of bytes")
             arrays[name] = parse_idx(data)
         except (OSError, ValueError, EOFError, zlib.error, IndexError) as error:
             raise DataError(f"{path}: cannot be read ({error})") from None
@@ -148,7 +148,7 @@ def _labelled(folder: Path) -> tuple[UInt8Array, Int64Array, list[str]]:
             except OSError as error:
                 raise DataError(f"{path}: cannot be read ({error})") from None
             if pixels.shape != (SIDE, SIDE):
-                raise DataError(f"{path}: is {pixels.shape[1]} x {pixels.shape[0]}; {SIDE} x {SIDE} is wanted")
+                raise DataError(f"{path}: is {pixels.shape[1]} x {pixels.shape[0]}; give {SIDE} x {SIDE}")
             images.append(pixels)
             labels.append(number)
     if not images:

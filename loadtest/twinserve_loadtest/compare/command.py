@@ -106,7 +106,7 @@ def _compare(order: CompareOrder, stack: ExitStack, err: Console) -> Record:
         err.print(f"Caveat: {unread}", style="yellow", highlight=False, markup=False)
     batch = order.settings.sizes.images_per_request
     if batch > most_images:
-        raise TargetError(f"the server takes at most {most_images} images a request, the comparison sends {batch}")
+        raise TargetError(f"the server takes at most {most_images} images per request; the comparison sends {batch}")
     settings = replace(order.settings, images=len(test_set))
     same_machine = any(server.on_this_machine for server in servers)
     clock = cpu_clock(servers, model.name, metrics_urls)

@@ -40,7 +40,7 @@ class ExperimentSettings:
     quick: bool = False
 
     def key(self, role: Role) -> str:
-        """The arm's name in the results; a variant compared with itself stands there twice."""
+        """The arm's name in the results; a variant compared with itself appears twice."""
         if role == "baseline":
             return self.baseline
         return self.candidate if self.candidate != self.baseline else f"{self.candidate} (again)"

@@ -75,7 +75,7 @@ def settings_of(
         CompareOptionError: a number out of its range.
     """
     if not 0 < precision < 100:
-        raise CompareOptionError(f"--precision is {precision:g}: per cent, above 0 and below 100")
+        raise CompareOptionError(f"--precision is {precision:g}; give a percentage above 0 and below 100")
     if seconds is not None and seconds < _LEAST_SECONDS:
         raise CompareOptionError(f"--time is {seconds:g}: at least {_LEAST_SECONDS:g} seconds are needed")
     if rate is not None and rate <= 0:

@@ -131,7 +131,9 @@ def _test_set(order: Order, model: Model, most_images: int) -> TestSet:
     if test_set.labels.max() >= len(model.labels):
         raise TestSetError(f"the test set has class {test_set.labels.max()}, the model {len(model.labels)} classes")
     if order.settings.batch > most_images:
-        raise TargetError(f"--batch is {order.settings.batch}; the server takes at most {most_images} images a request")
+        raise TargetError(
+            f"--batch is {order.settings.batch}; the server takes at most {most_images} images per request"
+        )
     return test_set.head(order.images or len(test_set))
 
 

@@ -101,7 +101,7 @@ def write_outputs(found: Explanation, json_file: Path | None, picture: Path | No
 def _twins(version: ModelVersion, floats: str, integers: str, example: Images) -> Twins:
     for name in (floats, integers):
         if name not in version.variants:
-            raise ArtefactError(f"variant {name!r}: not in {version.model}; there are: {', '.join(version.variants)}")
+            raise ArtefactError(f"variant {name!r}: not in {version.model}; available: {', '.join(version.variants)}")
         if (kind := version.variants[name].format) != "torchscript":
             raise ArtefactError(f"variant {name!r}: its runtime is {kind}; explain looks into torchscript only")
     configure_torch(version.variants[integers].quantized_engine, 1)

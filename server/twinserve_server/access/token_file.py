@@ -123,7 +123,7 @@ def revoke_token(path: Path, name: str) -> None:
         text = read_text(path)
         names = [token.name for token in parse_tokens(text, str(path))]
         if name not in names:
-            raise TokenError(f"{path}: no token named {name!r}; there are: {', '.join(names) or 'none'}")
+            raise TokenError(f"{path}: no token named {name!r}; available: {', '.join(names) or 'none'}")
         lines = text.split("\n")
         gone = {number for number, line in token_lines(text) if parse_line(line, str(path)).name == name}
         kept = "\n".join(line for number, line in enumerate(lines, 1) if number not in gone)

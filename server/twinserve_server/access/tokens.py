@@ -101,7 +101,7 @@ def parse_tokens(text: str, where: str) -> tuple[Token, ...]:
         digests.add(token.digest)
         tokens[token.name] = token
     if len(tokens) > MAX_TOKENS:
-        raise TokenError(f"{where}: holds {len(tokens)} tokens; at most {MAX_TOKENS} are possible")
+        raise TokenError(f"{where}: holds {len(tokens)} tokens; at most {MAX_TOKENS} are allowed")
     return tuple(tokens.values())
 
 
@@ -147,5 +147,5 @@ def check_roles(roles: list[str], where: str) -> tuple[str, ...]:
     """
     for role in roles:
         if role not in ROLES:
-            raise TokenError(f"{where}: {shown(role)} is not a role; there are: {', '.join(ROLES)}")
+            raise TokenError(f"{where}: {shown(role)} is not a role; available: {', '.join(ROLES)}")
     return tuple(dict.fromkeys(roles))

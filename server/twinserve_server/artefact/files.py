@@ -36,7 +36,7 @@ def open_inside(folder: Path, name: str) -> Iterator[BinaryIO]:
                 raise ArtefactError(f"{path}: is not a regular file")
             yield file
     except FileNotFoundError:
-        raise ArtefactError(f"{path}: is not there") from None
+        raise ArtefactError(f"{path}: does not exist") from None
     except OSError as error:
         raise ArtefactError(f"{path}: cannot be read ({error.strerror})") from None
     except RuntimeError:

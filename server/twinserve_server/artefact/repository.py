@@ -36,7 +36,7 @@ def load_repository(root: Path, key: Path | None = None) -> dict[str, ModelVersi
     """
     build = f"`twinserve models build --models {root}`"
     if not root.exists():
-        raise ArtefactError(f"model folder {root}: is not there; name another folder, or build it with {build}")
+        raise ArtefactError(f"model folder {root}: does not exist; name another folder, or build it with {build}")
     if not root.is_dir():
         raise ArtefactError(
             f"model folder {root}: is not a folder; name one that holds <model>/<version>/{MANIFEST_NAME}"
@@ -85,13 +85,13 @@ def find_version(root: Path, model: str, version: str, key: Path | None = None) 
     models = version_folders(root)
     if model not in models:
         raise UnknownModelError(
-            f"model: {shown(model)} is not in {root}; there are: {', '.join(models) or 'none'}; put its files into "
+            f"model: {shown(model)} is not in {root}; available: {', '.join(models) or 'none'}; put its files into "
             f"{root}/<model>/<version>"
         )
     folders = {folder.name: folder for folder in models[model]}
     if version and version not in folders:
         raise UnknownModelError(
-            f"version: {shown(version)} of {model} is not in {root}; there are: {', '.join(folders)}"
+            f"version: {shown(version)} of {model} is not in {root}; available: {', '.join(folders)}"
         )
     return read_version(folders[version] if version else models[model][0], key)
 

@@ -46,7 +46,7 @@ def verify_signature(folder: Path, manifest_json: str, key: Path) -> None:
         f"sign it with `model_signing sign key --private_key KEY --signature {path} {folder}`, or leave --model-key out"
     )
     if not path.exists():
-        raise ArtefactError(f"{path}: is not there, and --model-key asks for signed models; {how}")
+        raise ArtefactError(f"{path}: does not exist, and --model-key asks for signed models; {how}")
     with open_inside(folder, SIGNATURE_NAME) as file:
         signature = file.read(MAX_SIGNATURE_BYTES)
     # The bytes that were read, from memory: nobody can change them between the check and their use.

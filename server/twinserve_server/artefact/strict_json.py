@@ -37,13 +37,13 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise ValueError(f"the key {shown(key)} stands twice in one object; which one is meant?")
+            raise ValueError(f"the key {shown(key)} appears twice in one object; which one is meant?")
         found[key] = value
     return found
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _check_values(value: Any, source: str) -> None:

@@ -232,7 +232,7 @@ def check_batch_bytes(limit: int, item: int) -> None:
     if limit * item > MAX_BATCH_BYTES:
         raise ArtefactError(
             f"max_batch_size: {limit} items of {item} bytes make a batch above {MAX_BATCH_BYTES} bytes; "
-            f"{MAX_BATCH_BYTES // item} is possible"
+            f"{MAX_BATCH_BYTES // item} is allowed"
         )
 
 

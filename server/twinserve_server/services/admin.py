@@ -117,7 +117,7 @@ def _versions_of(found: Versions, model: str) -> admin_pb2.ModelVersions:
         if entry.model == model:
             return _model_versions(entry)
     raise UnknownModelError(
-        f"model: {shown(model)} is not here; there are: {', '.join(entry.model for entry in found.models)}"
+        f"model: {shown(model)} is not here; available: {', '.join(entry.model for entry in found.models)}"
     )
 
 

@@ -108,7 +108,7 @@ def check_items(
         raise InvalidInputError.of(shape_field, f"is {shown(list(shape))}: the batch is empty; send at least one item")
     if count > limits.request_images:
         raise InvalidInputError.of(
-            shape_field, f"is {shown(list(shape))}: {count} items; the limit is {limits.request_images} a request"
+            shape_field, f"is {shown(list(shape))}: {count} items; the limit is {limits.request_images} per request"
         )
     if count > (most := limits.answer_images(version, answers)):
         raise InvalidInputError.of(

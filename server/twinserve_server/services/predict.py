@@ -80,7 +80,7 @@ class PredictService:
     ) -> predict_pb2.SendFeedbackResponse:
         """Take the labels of an earlier answer: signed by any server, or remembered by a gateway of this one."""
         if not request.request_id:
-            raise InvalidInputError.of("request_id", "is empty; give the one of a PredictResponse")
+            raise InvalidInputError.of("request_id", "is empty; give the request_id of a PredictResponse")
         labels = list(request.labels)
         judgement = None
         if not self._engine.knows(request.request_id):

@@ -160,7 +160,7 @@ def _values(spec: TensorSpec, data: bytes, model: str, field: str) -> Array:
 def _check_sizes(count: int, layout: Layout, served: ServedModel, limits: Limits, answers: int) -> None:
     version = served.version
     if count > limits.request_images:
-        raise InvalidInputError.of("inputs", f"are {count} items; the limit is {limits.request_images} a request")
+        raise InvalidInputError.of("inputs", f"are {count} items; the limit is {limits.request_images} per request")
     if version.classes and count > (most := limits.answer_images(version, answers)):
         raise InvalidInputError.of(
             "inputs",

@@ -18,13 +18,13 @@ def possible_replicas(replicas: dict[str, int]) -> None:
     """1 to 64 of each variant."""
     for variant, count in replicas.items():
         if not 1 <= count <= 64:
-            raise ValueError(f"{variant}={count}: 1..64 replicas are possible")
+            raise ValueError(f"{variant}={count}: 1..64 replicas are allowed")
 
 
 def at_most_all(shares: dict[str, float]) -> None:
     """Shares sum to at most 1."""
     if sum(shares.values()) > 1:
-        raise ValueError(f"the shares sum to {sum(shares.values()):g}; at most 1 is possible")
+        raise ValueError(f"the shares sum to {sum(shares.values()):g}; at most 1 is allowed")
 
 
 def usable(pins: dict[str, list[int]]) -> None:
@@ -58,4 +58,4 @@ def model_signing_is_installed(key: Path | None) -> None:
     if importlib.util.find_spec("model_signing") is None:
         raise ValueError("model-signing is not installed: pip install 'twinserve[signing]'")
     if not key.is_file():
-        raise ValueError(f"{key}: is not there")
+        raise ValueError(f"{key}: does not exist")

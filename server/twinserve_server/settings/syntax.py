@@ -52,7 +52,7 @@ def pairs(given: Any, convert: Callable[[Any], Value], example: str) -> dict[str
             if not name or not equals:
                 raise ValueError(f"{pair!r} is not a pair; write VARIANT=VALUE, such as {example}")
             if name in found:
-                raise ValueError(f"{name!r} stands there twice")
+                raise ValueError(f"{name!r} appears twice")
             found[name] = _converted(pair, value, convert, example)
     return found
 
@@ -102,7 +102,7 @@ def _parts(given: Any) -> list[Any]:
         return [part.strip() for part in given.split(",") if part.strip()]
     if isinstance(given, Iterable) and not isinstance(given, Mapping):
         return list(given)
-    raise ValueError("write a list, such as A,B")
+    raise ValueError("give a list, such as A,B")
 
 
 def _from_json(given: Any) -> Any:
@@ -111,7 +111,7 @@ def _from_json(given: Any) -> Any:
     try:
         return json.loads(given)
     except ValueError as error:
-        raise ValueError(f"this is no JSON ({error})") from None
+        raise ValueError(f"not valid JSON ({error})") from None
 
 
 def _number(value: Any, least: int | None) -> int:

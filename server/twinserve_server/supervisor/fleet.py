@@ -226,5 +226,5 @@ def _gave_up(child: ChildProcess) -> str:
     else:
         why = f"ended with exit code {child.exit_code}"
     if child.restarts.total() > 1:
-        return f"{child.name} ends again and again while starting; the last time it {why}; see the log above"
+        return f"{child.name} keeps ending while starting; the last time it {why}; see the log above"
     return f"{child.name} {why} while it started; the server's log has the cause"

@@ -229,12 +229,12 @@ def make_plan(settings: ServerSettings, versions: dict[str, ModelVersion], addre
     ):
         for name in names:
             if name not in there:
-                raise OptionError(f"--{option}: no variant {name!r}; there are: {', '.join(sorted(there))}")
+                raise OptionError(f"--{option}: no variant {name!r}; available: {', '.join(sorted(there))}")
     if settings.traffic is not None and (settings.split or settings.shadow):
         raise OptionError("--traffic: the file says what --split and --shadow would; give either the one or the others")
     default = settings.default_model or next(iter(chosen))
     if default not in chosen:
-        raise OptionError(f"--default-model: no model {default!r}; there are: {', '.join(sorted(chosen))}")
+        raise OptionError(f"--default-model: no model {default!r}; available: {', '.join(sorted(chosen))}")
     policies = {name: first_policy(version, settings) for name, version in chosen.items()}
     active = {name: version.version for name, version in chosen.items()}
     loaded = {name: {version.version: version} for name, version in chosen.items()}

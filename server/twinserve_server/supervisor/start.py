@@ -95,7 +95,7 @@ async def run_server(
         except OSError as error:
             raise StartError(
                 f"--metrics-port: cannot listen on {host_and_port(beside.metrics_host, settings.metrics_port)} "
-                f"({error.strerror}); choose another one, or 0 for any"
+                f"({error.strerror}); choose another, or 0 for any"
             ) from None
         if settings.metrics_export != "off":
             # OpenTelemetry is an extra.
@@ -161,7 +161,7 @@ def check_ready_file(path: Path) -> None:
     if not path.parent.is_dir():
         raise StartError(f"--ready-file: cannot write {path}: there is no folder {path.parent}")
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise StartError(f"--ready-file: cannot write {path}: no right to write in {path.parent}")
+        raise StartError(f"--ready-file: cannot write {path}: no permission to write in {path.parent}")
 
 
 def open_guard(path: Path) -> Guard:
@@ -227,7 +227,7 @@ def reserve_port(option: str, host: str, port: int) -> socket.socket:
     except OSError as error:
         raise StartError(
             f"{option}: cannot listen on {host_and_port(host, port)} ({error.strerror}); is another server "
-            "running there? Choose another one, or 0 for any"
+            "running there? Choose another, or 0 for any"
         ) from None
     return held
 

@@ -72,8 +72,8 @@ class TrafficFile:
         generation, policies = self._parsed(content)
         if self._content and generation == self.generation:
             raise TrafficFileError(
-                f"{self.path}: generation: is {generation} still, with other content; give a change a number of its "
-                "own, by which servers can be told apart that have taken it and that have not"
+                f"{self.path}: generation: is still {generation}, but the content has changed; give every change a new "
+                "number, which tells the servers that have applied it from those that have not"
             )
         self._content, self.generation, self.policies, self.good = content, generation, policies, True
         return True
@@ -120,7 +120,7 @@ class _Fields:
 
     def __init__(self, value: Any, where: str) -> None:
         if not isinstance(value, dict):
-            raise TrafficFileError(f"{where}: is {shown(str(value))}, no object; the file looks like {EXAMPLE}")
+            raise TrafficFileError(f"{where}: is {shown(str(value))}, not an object; the file looks like {EXAMPLE}")
         self._left = dict(value)
         self._where = where
 
@@ -140,7 +140,7 @@ class _Fields:
     def end(self) -> None:
         """Nobody takes more."""
         if self._left:
-            raise TrafficFileError(f"{self._where}: {shown(next(iter(self._left)))} is not known here; a typing error?")
+            raise TrafficFileError(f"{self._where}: {shown(next(iter(self._left)))} is unknown; is it a typo?")
 
 
 def _numbers(value: Any, where: str) -> dict[str, float]:
@@ -149,6 +149,6 @@ def _numbers(value: Any, where: str) -> dict[str, float]:
     for name in fields.names:
         number = fields.take(name, 0)
         if isinstance(number, bool) or not isinstance(number, int | float):
-            raise TrafficFileError(f"{where}[{shown(name)}]: is {shown(str(number))}, no number")
+            raise TrafficFileError(f"{where}[{shown(name)}]: is {shown(str(number))}, not a number")
         found[name] = float(number)
     return found

@@ -112,7 +112,7 @@ class Versions:
             plan = self._fleet.plan
             if version not in plan.loaded.get(model, {}) and (version or model not in plan.loaded):
                 loaded = ", ".join(plan.loaded.get(model, {})) or "none"
-                raise UnknownModelError(f"version: {version!r} of {model!r} is not loaded; loaded are: {loaded}")
+                raise UnknownModelError(f"version: {version!r} of {model!r} is not loaded; loaded: {loaded}")
             if version and version == plan.active[model]:
                 raise PreconditionError(f"version {version} of {model} is active; activate another one first")
             if version and (name := self._traffic.uses(model, version)):

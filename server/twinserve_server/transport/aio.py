@@ -31,7 +31,9 @@ class AioTransport:
                 else:
                     server.add_secure_port(address, credentials)
             except RuntimeError:
-                raise PortError(f"cannot listen on {address}: the address is in use or not of this machine") from None
+                raise PortError(
+                    f"cannot listen on {address}: the address is in use, or does not belong to this machine"
+                ) from None
             await server.start()
 
     def later(self, callback: Callable[[], None]) -> None:

@@ -181,7 +181,7 @@ class NativeTransport:
             )
         except OSError:
             raise PortError(
-                f"cannot listen on {options.address}: the address is in use or not of this machine"
+                f"cannot listen on {options.address}: the address is in use, or does not belong to this machine"
             ) from None
         self._calls: dict[int, NativeCall] = {}
         self._rpcs = [

@@ -126,7 +126,7 @@ def test_a_step_test_states_the_rate_sustained(shared_server: ServerProcess, tin
         (("--mode", "fast"), "mode is 'fast'; known are standard, accuracy"),
         (("--rate", "0"), "rate is 0.0: it must lie in"),
         (("--data", "nowhere.npz"), "no test set at nowhere.npz; `twinserve models build` writes one"),
-        (("--batch", "2000"), "--batch is 2000; the server takes at most 1024 images a request"),
+        (("--batch", "2000"), "--batch is 2000; the server takes at most 1024 images per request"),
         (("--output", "/proc/x.json"), "/proc/x.json: cannot be written (No such file or directory); name another"),
     ],
 )

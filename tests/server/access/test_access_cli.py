@@ -42,10 +42,10 @@ def test_revoke_removes_it(run: Run) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("create", "app", "--role", "root"), "--role: 'root' is not a role; there are: predict, metrics, admin"),
+        (("create", "app", "--role", "root"), "--role: 'root' is not a role; available: predict, metrics, admin"),
         (("create", "a b", "--role", "predict"), "NAME: 'a b' is not a name"),
         (("create", "there", "--role", "predict"), "there is a token named 'there'"),
-        (("revoke", "nobody"), "no token named 'nobody'; there are: there"),
+        (("revoke", "nobody"), "no token named 'nobody'; available: there"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(run: Run, words: tuple[str, ...], said: str) -> None:

@@ -51,7 +51,7 @@ def test_a_version_survives_the_way_to_another_process(folder: Path) -> None:
         (lambda m: m["variants"]["int8"].update(sha256="xyz"), r"field variants.int8.sha256: 'xyz' does not match"),
         (lambda m: m.update(schema_version=3), r"field schema_version: is 3; this server reads 1 and 2"),
         (lambda m: m.update(model="other"), r"field model: is 'other', but the folder is 'tiny'"),
-        (lambda m: m["variants"]["int8"].update(file="gone.pt"), r"variants.int8.file: .*gone.pt is not there"),
+        (lambda m: m["variants"]["int8"].update(file="gone.pt"), r"variants.int8.file: .*gone.pt does not exist"),
         (lambda m: m["variants"]["int8"].update(file="../x.pt"), r"variants.int8.file"),
     ],
 )
@@ -87,8 +87,8 @@ def raw(folder: Path, old: str, new: str) -> None:
         ('"model": "tiny"', '"model": "tiny\\n"', r"field model: 'tiny\\n' does not match"),
         ('"int8.pt"', '"int8.pt\\n"', r"field variants.int8.file: 'int8.pt\\n' does not match"),
         ('"int8": {', '"int8\\n": {', r"'int8\\n' does not match"),
-        ('"labels":', '"labels": ["x", "y"], "labels":', r"is not JSON \(the key 'labels' stands twice"),
-        ('"train_images": 0', '"train_images": NaN', r"is not JSON \(NaN is no JSON number"),
+        ('"labels":', '"labels": ["x", "y"], "labels":', r"is not JSON \(the key 'labels' appears twice"),
+        ('"train_images": 0', '"train_images": NaN', r"is not JSON \(NaN is not a JSON number"),
         ('"train_images": 0', '"train_images": 99999999999999999999', r"field dataset.train_images: is beyond"),
         ('"train_images": 0', '"train_images": ' + "9" * 5000, "is not JSON"),
         ('"variants":', '"training": ' + '{"a":' * 60 + "1" + "}" * 60 + ', "variants":', "is nested deeper than 32"),
@@ -184,7 +184,7 @@ def test_the_greatest_version_is_served(folder: Path) -> None:
 
 
 def test_a_missing_or_empty_repository_says_how_to_build_one(tmp_path: Path) -> None:
-    with pytest.raises(ArtefactError, match="is not there; name another folder, or build it with `twinserve models"):
+    with pytest.raises(ArtefactError, match="does not exist; name another folder, or build it with `twinserve models"):
         load_repository(tmp_path / "nowhere")
     with pytest.raises(
         ArtefactError, match=r"holds no .* \(it is empty\); name another folder, or build models there with"

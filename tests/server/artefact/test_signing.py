@@ -83,7 +83,7 @@ def an_artefact(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (lambda folder: (folder / "model.sig").unlink(), "is not there, and --model-key asks for signed models"),
+        (lambda folder: (folder / "model.sig").unlink(), "does not exist, and --model-key asks for signed models"),
         (lambda folder: (folder / "model.sig").write_bytes(b""), "is no signature of this folder"),
         (lambda folder: flip(folder / "model.sig"), "is no signature of this folder"),
         (lambda folder: flip(an_artefact(folder)), "Hash mismatch for"),

@@ -202,7 +202,7 @@ def test_an_engine_that_torch_does_not_have_is_named() -> None:
 def test_a_batch_of_more_than_a_gibibyte_is_refused(tmp_path: Path) -> None:
     version = read_manifest(write_model(tmp_path, saved(script(GOOD))) / "odd" / "1")
     large = replace(version, item_shape=(1 << 20,))
-    with pytest.raises(ArtefactError, match=r"max_batch_size: 300 items of 4194304 bytes .*; 256 is possible"):
+    with pytest.raises(ArtefactError, match=r"max_batch_size: 300 items of 4194304 bytes .*; 256 is allowed"):
         Forward(large, large.variants["fp32"], 1, 300)
 
 

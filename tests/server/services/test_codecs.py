@@ -61,7 +61,7 @@ def test_one_or_many_items_are_taken(given: predict_pb2.Tensor, count: int, data
         (tensor([]), "input.shape", r"is \[\]; mnist takes"),
         (tensor([0, 28, 28]), "input.shape", "the batch is empty; send at least one item"),
         (tensor([-1, 28, 28], data=b""), "input.shape", "the batch is empty"),
-        (tensor([65, 28, 28]), "input.shape", "65 items; the limit is 64 a request"),
+        (tensor([65, 28, 28]), "input.shape", "65 items; the limit is 64 per request"),
         (tensor([28, 28], data=bytes(783)), "input.data", r"holds 783 bytes; shape \[28, 28\] of UINT8 needs 784"),
         (
             tensor([28, 28], FP32, np.full(784, np.nan, np.float32).tobytes()),

@@ -20,7 +20,7 @@ Serve = Callable[..., ServerProcess]
 @pytest.mark.parametrize(
     ("entries", "found"),
     [
-        (None, "is not there; name another folder, or build it with `twinserve models build --models"),
+        (None, "does not exist; name another folder, or build it with `twinserve models build --models"),
         ([], "(it is empty); name another folder, or build models there with"),
         (["app/", "notes.txt"], "(found: app/, notes.txt); name another folder"),
     ],
@@ -112,14 +112,14 @@ def test_an_artefact_that_cannot_be_served_is_one_line_and_exit_code_1(tmp_path:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--split", "int4=0.1"], "--split: no variant 'int4'; there are: fp32, int8"),
+        (["--split", "int4=0.1"], "--split: no variant 'int4'; available: fp32, int8"),
         (["--split", "int8=1.5"], "--split: int8=1.5: a share lies within 0..1"),
         (["--split", "int8"], "write VARIANT=VALUE"),
         (["--preferred-batch-sizes", "a"], "--preferred-batch-sizes: 'a' is not a whole number"),
-        (["--replicas", "int8=0"], "int8=0: 1..64 replicas are possible"),
+        (["--replicas", "int8=0"], "int8=0: 1..64 replicas are allowed"),
         (["--gateways", "-1"], "--gateways: Input should be greater than or equal to 0 (given: -1)"),
         (["--transport", "carrier-pigeon"], "--transport: Input should be 'auto', 'aio', 'fast' or 'native'"),
-        (["--default-model", "other"], "--default-model: no model 'other'; there are: tiny"),
+        (["--default-model", "other"], "--default-model: no model 'other'; available: tiny"),
     ],
 )
 def test_a_wrong_flag_is_named_with_its_value(tiny_models: Path, flags: list[str], message: str) -> None:

@@ -207,7 +207,7 @@ def too_much_memory(folder: Path) -> None:
         (break_bit, "int8.onnx: is corrupt: SHA-256"),
         (truncate, "int8.onnx: is corrupt: 100 bytes"),
         (wrong_manifest, "manifest.json: field input.shape"),
-        (no_manifest, "manifest.json: is not there"),
+        (no_manifest, "manifest.json: does not exist"),
         (link_outside, "outside of its folder"),
         (pickled, "int8.pt"),
         (too_much_memory, "int8.pt"),

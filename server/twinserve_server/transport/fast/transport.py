@@ -82,7 +82,9 @@ class FastTransport:
             else:
                 port = server.add_http2_port(address, options.credentials._credentials)  # noqa: SLF001
             if not port:
-                raise PortError(f"cannot listen on {options.address}: the address is in use or not of this machine")
+                raise PortError(
+                    f"cannot listen on {options.address}: the address is in use, or does not belong to this machine"
+                )
             listener.on_call = partial(self._on_call, listener)
             server.start()
             for _ in range(REQUESTED_CALLS):
