@@ -224,7 +224,8 @@ class Edge:
                 variant=state.replica.variant,
                 model=state.replica.version.model,
                 version=state.replica.version.version,
-                pss_bytes=state.facts["added_warm_up_bytes"],
+                # A warm-up may give back more than the model holds.
+                pss_bytes=max(0, state.facts["added_warm_up_bytes"]),
                 cpu_seconds=model.cpu_seconds,
             )
             for name, (model, state) in self.models.items()

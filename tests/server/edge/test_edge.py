@@ -36,6 +36,12 @@ def test_gateway_and_models_are_the_process_that_was_started(server: ServerProce
     assert children == ""
 
 
+def test_a_warm_up_that_gives_memory_back_is_no_error(tiny_models: Path, tmp_path: Path) -> None:
+    # The second of two tiny models uses what the first one left.
+    with ServerProcess(tiny_models, tmp_path / "s", "--profile", "edge") as server:
+        assert len(server.processes()) == 3
+
+
 def test_the_memory_of_a_model_is_what_loading_it_added(server: ServerProcess) -> None:
     for variant in ("fp32", "slow"):
         added = server.metric("twinserve_model_added_bytes", variant=variant, stage="warm_up")
