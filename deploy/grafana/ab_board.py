@@ -43,15 +43,15 @@ def _verdict(found: dashboard.Dashboard) -> dashboard.Dashboard:
     ratios = [
         (
             "p50 ÷ baseline",
-            "Median request latency over the baseline's, last 5 minutes.",
+            "Median request latency relative to the baseline, last 5 minutes.",
             "request_duration_ratio:p50_rate5m",
         ),
         (
             "p99 ÷ baseline",
-            "99th percentile of the request latency over the baseline's.",
+            "99th percentile of request latency relative to the baseline.",
             "request_duration_ratio:p99_rate5m",
         ),
-        ("Compute ÷ baseline", "Seconds of forward pass an image over the baseline's.", "inference_ratio:rate5m"),
+        ("Compute ÷ baseline", "Forward-pass seconds per image, relative to the baseline.", "inference_ratio:rate5m"),
     ]
     found = found.with_row(
         dashboard.Row("What a verdict rests on (measure it with `twinserve compare`; these are live)")
@@ -66,12 +66,12 @@ def _verdict(found: dashboard.Dashboard) -> dashboard.Dashboard:
     sizes = [
         (
             "Artefact ÷ baseline",
-            "Size of the file over the baseline's.",
+            "File size relative to the baseline.",
             f"twinserve_model_artefact_bytes{{{VARIANT}}}",
         ),
         (
             "Memory added ÷ baseline",
-            "What the model adds to its process, warm at every batch size, over what the baseline adds.",
+            "Memory that the model adds to its process once warm, relative to the baseline.",
             f'twinserve_model_added_bytes{{stage="warm_up",{VARIANT}}}',
         ),
     ]
@@ -83,7 +83,7 @@ def _verdict(found: dashboard.Dashboard) -> dashboard.Dashboard:
         found.with_panel(
             number(
                 "Accuracy lost",
-                "Accuracy of the baseline less that of the variant, by the labels of the last hour. Below 0 it won.",
+                "Accuracy of the baseline minus that of the variant, from the last hour's labels. Below 0: a gain.",
                 units.PercentUnit,
                 query(f"variant:twinserve_feedback_accuracy:drop_rate1h{{{RECORDED}}}", "{{variant}}"),
                 steps=DROP_STEPS,
@@ -92,7 +92,7 @@ def _verdict(found: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             number(
                 "Disagreement",
-                "Share of the shadowed images of the last hour that got another class than from the primary.",
+                "Share of the images shadowed in the last hour whose class differs from the primary's.",
                 units.PercentUnit,
                 query(
                     f"variant:twinserve_shadow_disagreements:ratio_rate1h{{{RECORDED}}}",
@@ -104,7 +104,7 @@ def _verdict(found: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             number(
                 "Labels behind it",
-                "Images whose true label arrived in the last hour: what the accuracy rests on.",
+                "Images labelled in the last hour; accuracy is computed from these.",
                 units.Short,
                 query(f"variant:twinserve_feedback_images:increase1h{{{RECORDED}}}", "{{variant}}"),
                 decimals=0,
@@ -138,7 +138,7 @@ def _latency(found: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             lines(
                 "Ratio to the baseline",
-                "Latency of a candidate over the baseline's. Above the line it is slower.",
+                "Candidate latency divided by baseline latency. Above the line the candidate is slower.",
                 units.Short,
                 query(f"variant:twinserve_request_duration_ratio:p50_rate5m{{{RECORDED}}}", "{{variant}} p50"),
                 query(f"variant:twinserve_request_duration_ratio:p99_rate5m{{{RECORDED}}}", "{{variant}} p99"),
@@ -148,7 +148,7 @@ def _latency(found: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             heat(
                 "Request latency of $variant",
-                "How many requests took how long.",
+                "Distribution of request latency over time.",
                 units.Seconds,
                 f"sum by (le) (increase({bucket}{WINDOW}))",
                 span=24,
@@ -168,7 +168,7 @@ def _latency(found: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             lines(
                 "Mean batch",
-                "Images in one forward pass. Batching differs by arm: a faster model meets smaller batches.",
+                "Images per forward pass. Batching differs by arm: a faster model forms smaller batches.",
                 units.Short,
                 query(f"sum {BY} (rate({images % 'sum'})) / sum {BY} (rate({images % 'count'}))", "{{variant}}"),
             )
@@ -182,7 +182,7 @@ def _cost(found: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             lines(
                 "Memory of the model processes",
-                "Live PSS, and RSS beside it: the runtime, the model, and what its work left on the heap.",
+                "Live PSS and RSS: the runtime, the model, and what its work left on the heap.",
                 units.BytesIEC,
                 query(
                     f"sum by (model, version, variant, kind) (twinserve_model_resident_bytes{{{VARIANT}}})",
@@ -201,7 +201,7 @@ def _cost(found: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             bars(
                 "Artefact and parameters",
-                "Bytes of the file, and of the parameters in it (packed quantised ones included).",
+                "Bytes of the file and of its parameters, packed quantised ones included.",
                 units.BytesIEC,
                 latest(f"max by (variant) (twinserve_model_artefact_bytes{{{VARIANT}}})", "{{variant}} file"),
                 latest(f"max by (variant) (twinserve_model_parameter_bytes{{{VARIANT}}})", "{{variant}} parameters"),
@@ -210,7 +210,7 @@ def _cost(found: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             lines(
                 "CPU of 1,000 images",
-                "CPU seconds of the model processes for 1,000 images through them. The gateways' part is apart.",
+                "CPU seconds of the model processes per 1,000 images. Gateways are not included.",
                 units.Seconds,
                 query(
                     f"1000 * sum {BY} (rate(twinserve_model_cpu_seconds_total{{{VARIANT}}}{WINDOW})) "

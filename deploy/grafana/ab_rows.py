@@ -19,7 +19,7 @@ def answers_row(found: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             lines(
                 "Accuracy by later labels",
-                "Share of the labelled images (SendFeedback) of the last hour that the variant had right.",
+                "Share of the images labelled (SendFeedback) in the last hour that the variant classified correctly.",
                 units.PercentUnit,
                 query(f"variant:twinserve_feedback_accuracy:ratio_rate1h{{{RECORDED}}}", "{{variant}}"),
             )
@@ -27,7 +27,7 @@ def answers_row(found: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             lines(
                 "Disagreement with the primary",
-                "Share of the shadowed images that got another class.",
+                "Share of shadowed images whose class differs.",
                 units.PercentUnit,
                 query(
                     f"sum by (variant, primary) (rate(twinserve_shadow_disagreements_total{{{VARIANT}}}{WINDOW})) "
@@ -82,7 +82,7 @@ def traffic_row(found: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             lines(
                 "Split",
-                "The share of the requests that name no variant: as the policy says, and as it was drawn.",
+                "Share of the requests that name no variant: the policy's weights, and the actual draw.",
                 units.PercentUnit,
                 query(f"max by (variant) (twinserve_traffic_weight{{{VARIANT}}})", "{{variant}} policy"),
                 query(
@@ -95,7 +95,7 @@ def traffic_row(found: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             lines(
                 "Shadow runs",
-                "Requests that also ran on the variant, and those that could not because there was load.",
+                "Requests that also ran on the variant, and those dropped because it was busy.",
                 units.RequestsPerSecond,
                 query(
                     f"sum by (variant) (rate(twinserve_shadow_requests_total{{{VARIANT}}}{WINDOW}))", "{{variant}} run"
@@ -120,7 +120,7 @@ def traffic_row(found: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             facts(
                 "What is served",
-                "The artefacts, by their hash; a result holds for its instruction set alone.",
+                "Artefacts by hash; a result holds only for its instruction set.",
                 f"twinserve_model_info{{{VARIANT}}}",
                 ["job"],
             )

@@ -55,7 +55,7 @@ def _overview(found: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             number(
                 "Errors",
-                "Share of the RPCs of the last 5 minutes that the server failed (not the caller's mistakes).",
+                "Share of the RPCs in the last 5 minutes that failed through the server's fault, not the caller's.",
                 units.PercentUnit,
                 query("service:grpc_server_handled_errors:ratio_rate5m", "{{job}}"),
                 span=4,
@@ -65,7 +65,7 @@ def _overview(found: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             number(
                 "Error budget spent",
-                "Errors of the last 6 hours over what 99.9 % allows: above 1 the budget shrinks.",
+                "Errors in the last 6 hours relative to what 99.9 % allows: above 1 the error budget shrinks.",
                 units.Short,
                 query("service:grpc_server_handled_errors:ratio_rate6h / 0.001", "{{job}}"),
                 span=4,
@@ -75,7 +75,7 @@ def _overview(found: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             number(
                 "In work",
-                "RPCs begun and not finished.",
+                "RPCs started but not finished.",
                 units.Short,
                 query(
                     f"sum (grpc_server_started_total{{{PREDICT},{INSTANCE}}}) "
@@ -89,7 +89,7 @@ def _overview(found: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             number(
                 "Restarts",
-                "Processes that ended unplanned in the time shown.",
+                "Unplanned process exits in the time shown.",
                 units.Short,
                 query(f"sum (increase(twinserve_process_restarts_total{{{INSTANCE}}}[$__range]))", "all processes"),
                 span=4,
@@ -117,7 +117,7 @@ def _rpcs(found: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             lines(
                 "RPCs by status",
-                "As the caller saw it: refused, cancelled by the client and deadline passed apart.",
+                "As seen by callers; refused, cancelled and timed-out RPCs are separate.",
                 units.RequestsPerSecond,
                 query(f"sum by (grpc_code) ({handled})", "{{grpc_code}}"),
                 stack=True,
@@ -126,7 +126,7 @@ def _rpcs(found: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             lines(
                 "Handling time by method",
-                "From the arrival of an RPC to its status. That of a stream is as long as the stream.",
+                "From the arrival of an RPC to its status; a stream counts for its whole length.",
                 units.Seconds,
                 *(
                     query(
@@ -140,7 +140,7 @@ def _rpcs(found: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             heat(
                 "Handling time of Predict",
-                "How many RPCs took how long.",
+                "Distribution of handling time over time.",
                 units.Seconds,
                 f'sum by (le) (increase({seconds}_bucket{{grpc_method="Predict",{INSTANCE}}}{WINDOW}))',
             )
@@ -162,7 +162,7 @@ def _queues(found: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             lines(
                 "Images in model processes",
-                "Sent by the gateways and not answered yet.",
+                "Sent by the gateways, not yet answered.",
                 units.Short,
                 query(f"sum by (variant) (twinserve_in_flight_images{{{VARIANT}}})", "{{variant}}"),
             )
@@ -170,7 +170,7 @@ def _queues(found: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             heat(
                 "Batch sizes",
-                "How many forward passes ran on how many images.",
+                "Forward passes by number of images.",
                 units.Short,
                 f"sum by (le) (increase(twinserve_batch_size_images_bucket{{{VARIANT}}}{WINDOW}))",
             )
@@ -189,8 +189,8 @@ def _queues(found: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             lines(
                 "Failed batches",
-                "Forward passes that failed, and what became of their images, which are run one by one then: rescued, "
-                "poisoned (failed alone, too) or not run.",
+                "Failed forward passes, and the outcome of their images, which are then run one by one: rescued, "
+                "poisoned (failed alone as well) or not run.",
                 units.Short,
                 query(
                     f"sum by (variant) (rate(twinserve_failed_batches_total{{{VARIANT}}}{WINDOW}))",
@@ -205,7 +205,7 @@ def _queues(found: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             lines(
                 "Images answered",
-                "Images per second, those of shadow runs included.",
+                "Images per second, shadow runs included.",
                 units.Short,
                 query(f"sum by (variant) (rate(twinserve_images_total{{{VARIANT}}}{WINDOW}))", "{{variant}}"),
             )
@@ -258,7 +258,7 @@ def _processes(found: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             lines(
                 "Restarts by process",
-                "Unplanned ends of a process that was started again, since the server started.",
+                "Process restarts since the server started.",
                 units.Short,
                 query(f"twinserve_process_restarts_total{{{INSTANCE}}}", "{{process}} {{reason}}"),
                 span=8,
@@ -267,7 +267,7 @@ def _processes(found: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             lines(
                 "Log lines lost",
-                "Lines a second that nobody read, or for which there was no room. Requests go on without them.",
+                "Log lines dropped per second: nobody read them, or there was no room. Requests are not affected.",
                 units.Short,
                 query(f"rate(twinserve_log_lines_lost_total{{{INSTANCE}}}{WINDOW})", "{{process}}"),
                 span=8,
@@ -301,7 +301,7 @@ def _processes(found: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             facts(
                 "Build",
-                "Versions of what runs, and the gRPC transport in use.",
+                "Software versions, and the gRPC transport in use.",
                 f"twinserve_build_info{{{INSTANCE}}}",
                 ["job"],
             )
