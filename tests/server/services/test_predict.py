@@ -14,7 +14,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from support.server_process import TRANSPORTS, ServerProcess, request, tensor, wait_until
 from support.tiny_model import LABELS, classes_of, items
-from twinserve.v1 import admin_pb2, predict_pb2
+from twinserve.v1 import admin_pb2, predict_pb2, predict_pb2_grpc
 
 pytestmark = pytest.mark.parametrize("server", TRANSPORTS, indirect=True)
 
@@ -68,14 +68,7 @@ def test_answers_return_to_their_own_callers_under_concurrency(server: ServerPro
     pixels = items(2000, seed=5)
     expected = classes_of(pixels)
     channels = [server.connect() for _ in range(8)]
-    calls = [
-        channel.unary_unary(
-            "/twinserve.v1.PredictService/Predict",
-            request_serializer=predict_pb2.PredictRequest.SerializeToString,
-            response_deserializer=predict_pb2.PredictResponse.FromString,
-        )
-        for channel in channels
-    ]
+    calls: list[Any] = [predict_pb2_grpc.PredictServiceStub(channel).Predict for channel in channels]
 
     def ask(start: int) -> bool:
         count = 1 + start % 7

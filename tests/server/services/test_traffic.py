@@ -8,13 +8,14 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 
 from support.server_process import ServerProcess, request, wait_until
 from support.tiny_model import classes_of, items
-from twinserve.v1 import admin_pb2, predict_pb2
+from twinserve.v1 import admin_pb2, predict_pb2, predict_pb2_grpc
 
 Serve = Callable[..., ServerProcess]
 
@@ -35,14 +36,7 @@ def split(server: ServerProcess) -> Iterator[Callable[..., admin_pb2.Traffic]]:
 def variants_of(server: ServerProcess, keys: list[str]) -> list[str]:
     """Who answers each key, asked over several connections so that every gateway is met."""
     channels = [server.connect() for _ in range(6)]
-    calls = [
-        channel.unary_unary(
-            "/twinserve.v1.PredictService/Predict",
-            request_serializer=predict_pb2.PredictRequest.SerializeToString,
-            response_deserializer=predict_pb2.PredictResponse.FromString,
-        )
-        for channel in channels
-    ]
+    calls: list[Any] = [predict_pb2_grpc.PredictServiceStub(channel).Predict for channel in channels]
     pixels = items(1)
     found = [
         calls[index % 6](request(pixels, routing_key=key), timeout=5).served_by.variant
