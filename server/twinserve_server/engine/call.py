@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, Literal
 
-from twinserve_server.engine.job import Job
+from twinserve_server.engine.job import STAGES, Job
 from twinserve_server.engine.router import RouteReason
 from twinserve_server.engine.served import ServedModel
 from twinserve_server.errors import TwinserveError
@@ -76,3 +76,20 @@ class Call:
     def answer_id(self) -> str:
         """The request id as the caller reads it: the signed answer, if there is one, follows the name."""
         return self.request_id + (self.receipt or "")
+
+
+#: What callers read of a request's time, in the order of :func:`timing_of`.
+TIMING: Final = (*(f"{stage}_ns" for stage in STAGES), "total_ns", "batch_size")
+
+
+def timing_of(call: Call, job: Job) -> tuple[int, ...]:
+    """Where the time of a finished call went, in nanoseconds, and how many images shared its forward pass."""
+    return (
+        job.queue_ns,
+        job.transfer_ns,
+        job.preprocess_ns,
+        job.inference_ns,
+        job.postprocess_ns,
+        call.total_ns,
+        job.batch_size,
+    )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
-from typing import Any
+from typing import Any, Final
 
 from twinserve_server.engine.layout import Form, Layout
 from twinserve_server.errors import InferenceError, TwinserveError
@@ -15,6 +15,10 @@ from twinserve_server.errors import InferenceError, TwinserveError
 Buffer = bytes | bytearray | memoryview
 
 log = logging.getLogger(__name__)
+
+
+#: Where a request's time goes, in this order; a job has each as ``<stage>_ns``.
+STAGES: Final = ("queue", "transfer", "preprocess", "inference", "postprocess")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from twinserve.v1 import predict_pb2
 from twinserve_server.artefact.datatypes import DATATYPES, DTYPES, ITEM_SIZE, DataType
 from twinserve_server.artefact.manifest import MAX_BATCH_BYTES, ModelVersion, manifest_digest
 from twinserve_server.artefact.signature import TensorSpec
-from twinserve_server.engine.call import Call
+from twinserve_server.engine.call import TIMING, Call, timing_of
 from twinserve_server.engine.job import Job
 from twinserve_server.engine.layout import Array, Layout
 from twinserve_server.engine.served import ServedModel
@@ -120,15 +120,7 @@ def encode_tensors(call: Call, job: Job) -> bytes:
             sha256=version.variants[call.variant].sha256,
             manifest_digest=manifest_digest(version.manifest_json),
         ),
-        timing=predict_pb2.Timing(
-            queue_ns=job.queue_ns,
-            inference_ns=job.inference_ns,
-            total_ns=call.total_ns,
-            batch_size=job.batch_size,
-            transfer_ns=job.transfer_ns,
-            preprocess_ns=job.preprocess_ns,
-            postprocess_ns=job.postprocess_ns,
-        ),
+        timing=predict_pb2.Timing(**dict(zip(TIMING, timing_of(call, job), strict=True))),
         request_id=call.request_id,
         route=ROUTES[call.route],
     )

@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 
 from twinserve_server.engine.call import Call
+from twinserve_server.engine.job import STAGES
 from twinserve_server.telemetry.journal import RpcRecord, code_of
 
 log = structlog.get_logger()
@@ -55,11 +56,7 @@ def request_fields(call: Call) -> dict[str, Any]:
             "images": job.count,
             "batch": job.batch_size,
             "total_ms": _ms(call.total_ns),
-            "queue_ms": _ms(job.queue_ns),
-            "transfer_ms": _ms(job.transfer_ns),
-            "preprocess_ms": _ms(job.preprocess_ns),
-            "inference_ms": _ms(job.inference_ns),
-            "postprocess_ms": _ms(job.postprocess_ns),
+            **{f"{stage}_ms": _ms(getattr(job, f"{stage}_ns")) for stage in STAGES},
         }
     return fields
 

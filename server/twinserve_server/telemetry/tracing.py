@@ -18,6 +18,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExport
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
 from twinserve_server.engine.call import Call
+from twinserve_server.engine.job import STAGES
 from twinserve_server.metrics.recorder import Recorder
 from twinserve_server.telemetry.journal import RpcRecord
 
@@ -125,7 +126,7 @@ class Tracing:
         job = call.job
         assert job is not None
         inside = trace.set_span_in_context(parent)
-        for name in ("queue", "transfer", "preprocess", "inference", "postprocess"):
+        for name in STAGES:
             ended = began + int(getattr(job, f"{name}_ns"))
             self._tracer.start_span(name, inside, start_time=began).end(ended)
             began = ended

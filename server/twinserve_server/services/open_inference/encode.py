@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from twinserve.inference import open_inference_pb2 as pb
-from twinserve_server.engine.call import Call
+from twinserve_server.engine.call import TIMING, Call, timing_of
 from twinserve_server.engine.job import Job
 from twinserve_server.errors import TwinserveError
 from twinserve_server.rpc.status import message_of
@@ -56,13 +56,7 @@ def encode_response(call: Call, job: Job, name: str, wanted: tuple[WantedOutput,
             _TAG_ID,
             varint(len(request_id)),
             request_id,
-            _number("queue_ns", job.queue_ns),
-            _number("transfer_ns", job.transfer_ns),
-            _number("preprocess_ns", job.preprocess_ns),
-            _number("inference_ns", job.inference_ns),
-            _number("postprocess_ns", job.postprocess_ns),
-            _number("total_ns", call.total_ns),
-            _number("batch_size", job.batch_size),
+            *map(_number, TIMING, timing_of(call, job)),
             *(part for content in contents for part in (_TAG_RAW, varint(len(content)), content)),
         )
     )

@@ -9,7 +9,7 @@ import numpy as np
 from twinserve.inference import open_inference_pb2 as pb
 from twinserve.v1 import predict_pb2
 from twinserve_server.artefact.datatypes import DATATYPES, DTYPES, EVERY_VALUE, DataType
-from twinserve_server.engine.call import Call
+from twinserve_server.engine.call import TIMING, Call, timing_of
 from twinserve_server.engine.job import Job
 from twinserve_server.engine.served import ServedModel
 from twinserve_server.errors import InvalidInputError, shown
@@ -52,15 +52,7 @@ def decode_named(request: pb.ModelInferRequest, served: ServedModel, limits: Lim
 def encode_named(call: Call, job: Job, name: str, wanted: tuple[WantedOutput, ...]) -> bytes:
     """The wire bytes of the ``ModelInferResponse`` of a call that ended well with tensors."""
     version, found = call.served.version, {spec.name: (spec, array) for spec, array in outputs_of(call, job)}
-    numbers = {
-        "queue_ns": job.queue_ns,
-        "transfer_ns": job.transfer_ns,
-        "preprocess_ns": job.preprocess_ns,
-        "inference_ns": job.inference_ns,
-        "postprocess_ns": job.postprocess_ns,
-        "total_ns": call.total_ns,
-        "batch_size": job.batch_size,
-    }
+    numbers = zip(TIMING, timing_of(call, job), strict=True)
     texts = {"variant": call.variant, "route": call.route, "sha256": version.variants[call.variant].sha256}
     chosen = [found[output.name] for output in wanted]
     return pb.ModelInferResponse(
@@ -69,7 +61,7 @@ def encode_named(call: Call, job: Job, name: str, wanted: tuple[WantedOutput, ..
         id=call.request_id,
         parameters={
             **{key: pb.InferParameter(string_param=value) for key, value in texts.items()},
-            **{key: pb.InferParameter(int64_param=value) for key, value in numbers.items()},
+            **{key: pb.InferParameter(int64_param=value) for key, value in numbers},
         },
         outputs=[
             pb.ModelInferResponse.InferOutputTensor(name=spec.name, datatype=spec.datatype, shape=array.shape)
