@@ -68,7 +68,7 @@ def test_answers_return_to_their_own_callers_under_concurrency(server: ServerPro
     pixels = items(2000, seed=5)
     expected = classes_of(pixels)
     channels = [server.connect() for _ in range(8)]
-    calls: list[Any] = [predict_pb2_grpc.PredictServiceStub(channel).Predict for channel in channels]
+    calls = [predict_pb2_grpc.PredictServiceStub(channel).Predict for channel in channels]
 
     def ask(start: int) -> bool:
         count = 1 + start % 7

@@ -8,7 +8,6 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
@@ -36,7 +35,7 @@ def split(server: ServerProcess) -> Iterator[Callable[..., admin_pb2.Traffic]]:
 def variants_of(server: ServerProcess, keys: list[str]) -> list[str]:
     """Who answers each key, asked over several connections so that every gateway is met."""
     channels = [server.connect() for _ in range(6)]
-    calls: list[Any] = [predict_pb2_grpc.PredictServiceStub(channel).Predict for channel in channels]
+    calls = [predict_pb2_grpc.PredictServiceStub(channel).Predict for channel in channels]
     pixels = items(1)
     found = [
         calls[index % 6](request(pixels, routing_key=key), timeout=5).served_by.variant
