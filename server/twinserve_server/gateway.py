@@ -23,6 +23,7 @@ from twinserve.inference import open_inference_pb2
 from twinserve.v1 import admin_pb2, predict_pb2
 from twinserve_server.access.guard import Guard
 from twinserve_server.access.token_file import TokenFile
+from twinserve_server.access.tokens import ADMIN as ADMIN_ROLE
 from twinserve_server.artefact.manifest import ModelVersion
 from twinserve_server.engine.batch_queue import BatchPolicy
 from twinserve_server.engine.channel import ModelChannel
@@ -54,12 +55,13 @@ from twinserve_server.ipc.model_set import ModelSet
 from twinserve_server.ipc.model_setup import ChannelConfig
 from twinserve_server.ipc.process_config import GatewayConfig, read_config
 from twinserve_server.metrics.tallies import RpcTally
-from twinserve_server.rpc.auth import admission, elsewhere
+from twinserve_server.rpc.auth import admission, elsewhere, role_of
 from twinserve_server.rpc.method import methods_of
 from twinserve_server.rpc.serve import serve
 from twinserve_server.services.admin import AdminService, call_supervisor
 from twinserve_server.services.decode import Limits
 from twinserve_server.services.health import HealthService
+from twinserve_server.services.open_inference.repository import RepositoryService
 from twinserve_server.services.open_inference.service import OpenInferenceService
 from twinserve_server.services.predict import PredictService
 from twinserve_server.settings.exposure import tls_files
@@ -200,7 +202,10 @@ class Gateway:
             return [self._door(settings.host, self._config.port, public)]
         return [
             self._door(settings.host, self._config.port, public, admin_elsewhere="{}:{}".format(*admin_at)),
-            self._door(*admin_at, {ADMIN: admin, HEALTH: self._health}),
+            self._door(
+                *admin_at,
+                {ADMIN: admin, OPEN_INFERENCE: RepositoryService(self._engine, self._control), HEALTH: self._health},
+            ),
         ]
 
     def _door(
@@ -218,10 +223,10 @@ class Gateway:
         reflected = {**servicers, REFLECTION: reflection.aio.ReflectionServicer(names)}
         handlers = []
         for service, servicer in reflected.items():
-            admit = admission(self._guard, service.full_name)
-            if admin_elsewhere and service is ADMIN:
-                admit = elsewhere(admit, admin_elsewhere)
             for method in methods_of(service, servicer):
+                admit = admission(self._guard, method.service, method.name)
+                if admin_elsewhere and role_of(method.service, method.name) == ADMIN_ROLE:
+                    admit = elsewhere(admit, admin_elsewhere)
                 tally = self._recorder.rpc_tally(method.kind, method.service, method.name)
                 self._tallies.append(tally)
                 handlers.append(serve(method, tally, self._telemetry.journal, admit))

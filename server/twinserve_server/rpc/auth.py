@@ -20,14 +20,25 @@ ROLE_OF_SERVICE: Final[dict[str, str | None]] = {
     "grpc.health.v1.Health": None,
 }
 
+#: Methods that need another role than their service.
+ROLE_OF_METHOD: Final[dict[tuple[str, str], str]] = {
+    ("inference.GRPCInferenceService", "RepositoryModelLoad"): ADMIN,
+    ("inference.GRPCInferenceService", "RepositoryModelUnload"): ADMIN,
+}
+
 Metadata = Iterable[tuple[str, str | bytes]]
 #: Why the sender of this metadata may not call; None: it may.
 Admit = Callable[[Metadata], TwinserveError | None]
 
 
-def admission(guard: Guard | None, service: str) -> Admit | None:
-    """The check of the calls of ``service``; None: there is nothing to check."""
-    role = ROLE_OF_SERVICE.get(service, ADMIN)
+def role_of(service: str, method: str) -> str | None:
+    """The role that a call needs; None: none."""
+    return ROLE_OF_METHOD.get((service, method), ROLE_OF_SERVICE.get(service, ADMIN))
+
+
+def admission(guard: Guard | None, service: str, method: str) -> Admit | None:
+    """The check of the calls of a method; None: there is nothing to check."""
+    role = role_of(service, method)
     return None if guard is None or role is None else partial(_refusal, guard, role)
 
 

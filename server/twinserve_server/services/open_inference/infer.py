@@ -10,12 +10,13 @@ from google.protobuf.message import DecodeError
 from twinserve.inference import open_inference_pb2 as pb
 from twinserve_server.engine.call import Call
 from twinserve_server.engine.engine import Engine
+from twinserve_server.engine.served import AT
 from twinserve_server.errors import InvalidInputError, TwinserveError
 from twinserve_server.rpc.callback import Arrival, Exchange, begin_each
 from twinserve_server.services.decode import MAX_KEY_BYTES, Items, Limits, check_request_id, check_text
 from twinserve_server.services.open_inference.decode import WantedOutput, decode_items, text_parameter, wanted_outputs
 from twinserve_server.services.open_inference.encode import encode_response
-from twinserve_server.services.open_inference.names import resolve
+from twinserve_server.services.open_inference.names import addressed, resolve
 from twinserve_server.services.open_inference.tensors import decode_named, encode_named
 
 _parse: Final = pb.ModelInferRequest.FromString
@@ -83,11 +84,6 @@ def open_call(
         TwinserveError: the request is refused.
     """
     served, variant = resolve(engine, request.model_name, request.model_version)
-    if served.version.signature is None:
-        items = decode_items(request, served.version, limits)
-    else:
-        items = decode_named(request, served, limits)
-    wanted = wanted_outputs(request, served.version)
     request_id, routing_key = request.id, ""
     if request_id:
         check_request_id(request_id)
@@ -99,5 +95,15 @@ def open_call(
             raise InvalidInputError.of(
                 "parameters[variant]", f"is {named!r}, but the model name already means variant {variant!r}"
             )
+        if AT in named and request.model_version:
+            raise InvalidInputError.of(
+                "parameters[variant]", f"is {named!r}, but model_version names a version already; give one of them"
+            )
         variant = variant or named
+    served, variant = addressed(engine, served, variant)
+    if served.version.signature is None:
+        items = decode_items(request, served.version, limits)
+    else:
+        items = decode_named(request, served, limits)
+    wanted = wanted_outputs(request, served.version)
     return engine.open_call(served, variant, routing_key, request_id), items, wanted

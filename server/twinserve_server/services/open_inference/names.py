@@ -8,7 +8,7 @@ from typing import Final
 from twinserve_server.artefact.manifest import ModelVersion
 from twinserve_server.artefact.signature import TensorSpec
 from twinserve_server.engine.engine import Engine
-from twinserve_server.engine.served import ServedModel
+from twinserve_server.engine.served import AT, ServedModel, address_of
 from twinserve_server.errors import UnknownModelError, shown
 
 #: FP32, N x classes.
@@ -31,27 +31,48 @@ def resolve(engine: Engine, name: str, version: str) -> tuple[ServedModel, str]:
     """
     found = _find(engine, name)
     if found is None:
-        known = ", ".join(known_name for known_name, _, _ in addressable(engine))
+        known = ", ".join(dict.fromkeys(known_name for known_name, _, _ in addressable(engine)))
         raise UnknownModelError(f"Request for unknown model: {shown(name)} is not found; served are: {known}")
-    if version and version != found[0].version.version:
+    served, variant = found
+    if not version or version == served.version.version:
+        return found
+    loaded = engine.loaded[served.version.model]
+    other = loaded.get(version)
+    if other is None or (variant and variant not in other.channels):
         raise UnknownModelError(
             f"Request for unknown model: {shown(name)} version {shown(version)} is not found; "
-            f"served is version {found[0].version.version}"
+            f"served is version {served.version.version}; loaded are: {', '.join(loaded)}"
         )
-    return found
+    return other, variant
+
+
+def addressed(engine: Engine, served: ServedModel, variant: str) -> tuple[ServedModel, str]:
+    """What answers a request, and by which name the router knows it; an empty one: it decides.
+
+    Without a variant a version that is not active answers with the first of its manifest: the traffic policy is that of
+    the active one.
+    """
+    if AT in variant:
+        return engine.find(served.version.model, variant), variant
+    if engine.models.get(served.version.model) is served:
+        return served, variant
+    return served, address_of(variant or next(iter(served.channels)), served.version.version)
 
 
 def addressable(engine: Engine) -> Iterator[tuple[str, ServedModel, str]]:
-    """Every name that a request may use, with its model and variant."""
-    for model, served in sorted(engine.models.items()):
-        yield model, served, ""
-        for variant in sorted(served.channels):
-            yield f"{model}_{variant}", served, variant
+    """Every name that a request may use, in each version that is loaded, with its model and variant."""
+    for model, versions in sorted(engine.loaded.items()):
+        for served in versions.values():
+            yield model, served, ""
+            for variant in sorted(served.channels):
+                yield f"{model}_{variant}", served, variant
 
 
-def is_ready(served: ServedModel, variant: str) -> bool:
+def is_ready(engine: Engine, served: ServedModel, variant: str) -> bool:
     """Whether requests by that name would be answered now."""
-    return served.channels[variant].ready if variant else served.live_ready
+    if variant:
+        return served.channels[variant].ready
+    return served.live_ready if engine.models.get(served.version.model) is served else served.ready
 
 
 def _find(engine: Engine, name: str) -> tuple[ServedModel, str] | None:

@@ -8,7 +8,6 @@ from typing import Any, Final
 from twinserve.inference import open_inference_pb2 as pb
 from twinserve_server.artefact.datatypes import DATATYPES
 from twinserve_server.engine.engine import Engine
-from twinserve_server.engine.served import ServedModel
 from twinserve_server.ipc.control import ControlLine
 from twinserve_server.ipc.messages import GetStatistics, Statistics
 from twinserve_server.rpc.callback import DirectStream
@@ -22,6 +21,7 @@ from twinserve_server.services.open_inference.names import (
     outputs_of,
     resolve,
 )
+from twinserve_server.services.open_inference.repository import RepositoryService
 from twinserve_server.services.open_inference.statistics import model_statistics
 from twinserve_server.services.predict_method import stream_window_images
 
@@ -32,7 +32,7 @@ PLATFORM: Final = "pytorch_libtorch"
 _CONFIG_TYPES: Final = {name: pb.DataType.Value(f"TYPE_{name}") for name in DATATYPES}
 
 
-class OpenInferenceService:
+class OpenInferenceService(RepositoryService):
     """The methods of ``inference.GRPCInferenceService``; the two that infer need no coroutine."""
 
     def __init__(self, engine: Engine, limits: Limits, control: ControlLine) -> None:
@@ -40,8 +40,7 @@ class OpenInferenceService:
         self.model_stream_infer = DirectStream(
             self.model_infer, stream_window_images(engine), encode_stream_response, encode_stream_failure
         )
-        self._engine = engine
-        self._control = control
+        super().__init__(engine, control)
 
     async def server_live(self, request: pb.ServerLiveRequest, context: Any) -> pb.ServerLiveResponse:
         """A gateway that answers is live."""
@@ -54,7 +53,7 @@ class OpenInferenceService:
     async def model_ready(self, request: pb.ModelReadyRequest, context: Any) -> pb.ModelReadyResponse:
         """Whether a request to this model would be answered now."""
         served, variant = resolve(self._engine, request.name, request.version)
-        return pb.ModelReadyResponse(ready=is_ready(served, variant) and not self._engine.draining)
+        return pb.ModelReadyResponse(ready=is_ready(self._engine, served, variant) and not self._engine.draining)
 
     async def server_metadata(self, request: pb.ServerMetadataRequest, context: Any) -> pb.ServerMetadataResponse:
         """Name, version and extensions of the server."""
@@ -67,7 +66,7 @@ class OpenInferenceService:
         tensor = pb.ModelMetadataResponse.TensorMetadata
         return pb.ModelMetadataResponse(
             name=request.name,
-            versions=[version.version],
+            versions=list(self._engine.loaded[version.model]),
             platform=PLATFORM,
             # The protocol knows one datatype an input: the manifest's first. The others are taken as well.
             inputs=[tensor(name=spec.name, datatype=spec.datatype, shape=[-1, *spec.shape]) for spec in version.inputs],
@@ -123,22 +122,3 @@ class OpenInferenceService:
         return pb.ModelStatisticsResponse(
             model_stats=[model_statistics(name, served, variant, counted) for name, served, variant in wanted]
         )
-
-    async def repository_index(self, request: pb.RepositoryIndexRequest, context: Any) -> pb.RepositoryIndexResponse:
-        """Every name that a request may use, and whether it is ready."""
-        return pb.RepositoryIndexResponse(
-            models=[
-                _index_entry(name, served, ready)
-                for name, served, variant in addressable(self._engine)
-                if (ready := is_ready(served, variant)) or not request.ready
-            ]
-        )
-
-
-def _index_entry(name: str, served: ServedModel, ready: bool) -> pb.RepositoryIndexResponse.ModelIndex:
-    return pb.RepositoryIndexResponse.ModelIndex(
-        name=name,
-        version=served.version.version,
-        state="READY" if ready else "UNAVAILABLE",
-        reason="" if ready else "its model process is not ready",
-    )

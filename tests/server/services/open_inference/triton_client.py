@@ -111,6 +111,24 @@ def gather(target: str, model: str, batches: Any) -> Any:
     return [_values(result) for result in asyncio.run(run())]
 
 
+def load(client: Any, model: str, **options: Any) -> Any:
+    """Load a model, then all that tells of it; or status and message."""
+    try:
+        client.load_model(model, **options)
+    except InferenceServerException as error:
+        return [error.status(), error.message()]
+    return describe(client, model) if client.is_server_live() else None
+
+
+def unload(client: Any, model: str) -> Any:
+    """Unload a model, then the index; or status and message."""
+    try:
+        client.unload_model(model)
+    except InferenceServerException as error:
+        return [error.status(), error.message()]
+    return client.get_model_repository_index(as_json=True)["models"]
+
+
 def refused(
     client: Any, model: str, pixels: Any, name: str = "input", datatype: str = "UINT8", version: str = ""
 ) -> Any:
