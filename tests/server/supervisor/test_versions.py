@@ -20,6 +20,7 @@ from support.server_process import ServerProcess, failures, request, wait_until
 from support.tiny_model import classes_of, items, make_tiny_models
 from support.versions import add_version, rewrite
 from twinserve.v1 import admin_pb2, predict_pb2
+from twinserve_server.host.memory import resident_bytes
 
 SECONDS = 120
 
@@ -107,15 +108,19 @@ def test_switches_under_load_lose_nothing_and_every_answer_is_its_versions(servi
     for thread in callers:
         thread.start()
     try:
-        for version in ("2", "1") * 2:
+        for turn, version in enumerate(("2", "1") * 3):
             seen = outcomes[version]
             activate(serving, version)
             wait_until(lambda: outcomes[version] > seen, SECONDS)  # noqa: B023  (within this turn)
+            if turn == 1:
+                # Each version has been loaded and unloaded by now: what stays for good is there.
+                before = memory(serving)
     finally:
         stop.set()
         for thread in callers:
             thread.join()
     assert outcomes.keys() == {"1", "2"}
+    assert memory(serving) < 1.1 * before
 
 
 def test_a_version_that_takes_other_input_answers_only_who_names_it(serving: ServerProcess, repository: Path) -> None:
@@ -139,6 +144,12 @@ def test_a_version_that_takes_other_input_answers_only_who_names_it(serving: Ser
     finally:
         serving.admin.UnloadVersion(admin_pb2.UnloadVersionRequest(version="3"), timeout=SECONDS)
         shutil.rmtree(folder)
+
+
+def memory(server: ServerProcess) -> int:
+    """Bytes of all processes of the server, shared ones counted once."""
+    pids = {server.process.pid, *(process.pid for process in server.processes())}
+    return sum(resident_bytes(pid).pss for pid in pids)
 
 
 def test_a_rollback_to_what_was_kept_starts_no_process(serving: ServerProcess) -> None:
