@@ -9,7 +9,7 @@ REPORTS ?= reports
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench bench-cores bench-peers bench-reliability calibrate proto clean
+.PHONY: help demo test test-ray check format bench bench-cores bench-peers bench-reliability calibrate proto clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,7 +27,10 @@ demo: $(VENV)/.installed ## Train, quantise, serve, load-test, report: the whole
 # A module's tests stay together: they share its server. How many run at once: tests/conftest.py. In the order of the
 # folders: by their number of tests, the few long ones would come last and leave all but one worker idle.
 test: $(VENV)/.installed ## Run the tests
-	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --max-worker-restart 0 -m "not ray"
+
+test-ray: $(VENV)/.installed ## Run the tests on a cluster of Ray nodes (3 GB of memory)
+	$(BIN)/python -m pytest -m ray tests/ray_serve
 
 check: $(VENV)/.installed ## Lint, types, import boundaries, contract, known vulnerabilities
 	$(BIN)/ruff format --check .

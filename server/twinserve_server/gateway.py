@@ -12,7 +12,7 @@ import gc
 import os
 import sys
 import time
-from collections.abc import Set
+from collections.abc import Awaitable, Callable, Sequence, Set
 from typing import Any
 
 from google.protobuf.descriptor import ServiceDescriptor
@@ -82,12 +82,26 @@ HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"]
 REFLECTION = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"]
 
 
+#: Starts the transport of that name behind the doors; see :func:`start_transport`.
+Listen = Callable[[str, Sequence[Door]], Awaitable[Transport]]
+
+
 class Gateway:
     """Wires one gateway and runs it until it is told to drain."""
 
-    def __init__(self, config: GatewayConfig, log_to: StandardError, links: Links) -> None:
+    def __init__(
+        self, config: GatewayConfig, log_to: StandardError, links: Links, listen: Listen = start_transport
+    ) -> None:
+        """
+        Args:
+            config: what it serves.
+            log_to: kept for as long as this lives.
+            links: lead to the models.
+            listen: starts the transport.
+        """
         self._config = config
         self._log_to = log_to
+        self._start_transport = listen
         self._telemetry = Telemetry(config)
         self._recorder = self._telemetry.recorder
         self._links = links
@@ -144,7 +158,7 @@ class Gateway:
         return 0
 
     async def _listen(self) -> Transport:
-        transport = await start_transport(self._config.settings.transport, self._doors())
+        transport = await self._start_transport(self._config.settings.transport, self._doors())
         for served in self._engine.versions():
             for channel in served.channels.values():
                 channel.later = transport.later
