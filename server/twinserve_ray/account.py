@@ -33,12 +33,12 @@ class Account:
     @property
     def gateways(self) -> list[Report]:
         """Those of the gateways."""
-        return [report for report in self.reports if report.replica is None]
+        return [report for report in self.reports if report.key is None]
 
     @property
     def models(self) -> list[Report]:
         """Those of the models."""
-        return [report for report in self.reports if report.replica is not None]
+        return [report for report in self.reports if report.key is not None]
 
     @property
     def slabs(self) -> list[Slab]:
@@ -51,7 +51,7 @@ class Account:
         if report.tag not in self._slabs:
             self._slabs[report.tag] = _slab()
             self._incarnations.setdefault(report.process, set()).add(report.tag)
-        self._slabs[report.tag].mirror(report.slab)
+        _mirror(self._slabs[report.tag], report)
         self._reports[report.tag] = report
         self._beat.heard(report.tag)
 
@@ -63,9 +63,8 @@ class Account:
         for tag in self._beat.lost():
             report, slab = self._reports.pop(tag), self._slabs.pop(tag)
             _add(self._ended, slab)
-            if report.replica is not None:
-                key = (report.replica.model, report.replica.variant)
-                self.spent[key] = self.spent.get(key, 0.0) + report.cpu_seconds
+            if report.key is not None:
+                self.spent[report.key] = self.spent.get(report.key, 0.0) + report.cpu_seconds
             slab.close()
 
 
@@ -77,11 +76,21 @@ def _slab() -> Slab:
         os.close(descriptor)
 
 
+def _mirror(slab: Slab, report: Report) -> None:
+    """Make ``slab`` show what the replica's own showed when it reported."""
+    shown = {(series.family, series.labels) for series, _ in report.series}
+    slab.remove(lambda series: (series.family, series.labels) not in shown)
+    for series, cells in report.series:
+        start = slab.allocate(series.family, series.labels, series.count)
+        for offset, value in enumerate(cells):
+            slab.cells[start + offset] = value
+
+
 def _add(total: Slab, ended: Slab) -> None:
     """Add the counters and histograms of ``ended`` to ``total``; what its gauges showed is no more."""
-    for series in ended.series():
+    for series, cells in ended.values():
         if series.family in _GAUGES:
             continue
         start = total.allocate(series.family, series.labels, series.count)
-        for cell in range(series.count):
-            total.cells[start + cell] += ended.cells[series.start + cell]
+        for offset, value in enumerate(cells):
+            total.cells[start + offset] += value

@@ -23,7 +23,7 @@ ELSEWHERE: Final = {
     **dict.fromkeys(("host", "port", "tls_cert", "tls_key", "tls_client_ca", "insecure"), "grpc_options"),
     **dict.fromkeys(("metrics_host", "metrics_port"), "http_options"),
     **dict.fromkeys(("admin_host", "admin_port", "transport", "ready_file", "explain_plan"), ""),
-    **dict.fromkeys(("profile", "pin", "pipeline", "build"), ""),
+    **dict.fromkeys(("profile", "pin", "pipeline", "build", "unloaded_metrics_seconds", "metrics_export"), ""),
     **dict.fromkeys(("gateways", "replicas"), "num_replicas or autoscaling_config of the deployment"),
     **dict.fromkeys(("hang_seconds", "batch_seconds"), "health_check_period_s and health_check_timeout_s"),
     "grace": "graceful_shutdown_timeout_s",

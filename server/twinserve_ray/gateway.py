@@ -22,10 +22,11 @@ from twinserve_server.access.guard import Guard
 from twinserve_server.access.token_file import TokenFile
 from twinserve_server.access.tokens import METRICS
 from twinserve_server.engine.router import TrafficPolicy
-from twinserve_server.errors import UnauthenticatedError
+from twinserve_server.errors import PreconditionError, UnauthenticatedError
 from twinserve_server.gateway import Gateway
 from twinserve_server.ipc.control import CHILD_SECONDS, ControlLine
 from twinserve_server.ipc.messages import (
+    ActivateVersion,
     Alive,
     Claim,
     Done,
@@ -35,10 +36,13 @@ from twinserve_server.ipc.messages import (
     GetStatus,
     Judge,
     Judged,
+    ListVersions,
+    LoadVersion,
     Message,
     Serving,
     SetPolicy,
     SetTraffic,
+    UnloadVersion,
 )
 from twinserve_server.metrics.books import Books
 from twinserve_server.supervisor.entrance import Entrance
@@ -81,7 +85,7 @@ class ServeGateway:
         books = Books()
         handed = books.open(name, traces=settings.tracing != "off")
         config = plan.gateway_config(
-            context.rank.rank, -1, handed, Entrance(0, self._guard), plan.policies, feedback_keys
+            context.rank.rank, -1, handed, Entrance(0, self._guard), plan.policies, [], feedback_keys
         )
         ours, theirs = socket.socketpair()
         self._line = ControlLine(FromGateway, self._on_message, CHILD_SECONDS)
@@ -142,6 +146,11 @@ class ServeGateway:
             case SetTraffic() | GetStatus() | GetStatistics() | Claim():
                 answer: Message = await self._supervisor.ask.remote(message)
                 return answer
+            case ListVersions() | LoadVersion() | ActivateVersion() | UnloadVersion():
+                raise PreconditionError(
+                    "versions: this application serves those that it was deployed with; to serve others, deploy it "
+                    "with another model folder (args.models): Serve replaces its replicas one after the other"
+                )
             case Alive() | Serving() | Failed():
                 return None
 

@@ -97,6 +97,9 @@ class ServeLinks:
             while len(channel.links) < wanted:
                 channel.add(ServeLink(channel, self._models[key]))
 
+    def disconnect(self, channel: ModelChannel) -> None:
+        """See :meth:`Links.disconnect`: what is served is served until the gateway ends."""
+
     def close(self) -> None:
         """End every link."""
         for channel in self._channels:

@@ -19,7 +19,7 @@ from twinserve_server.ipc.messages import Ready, WarmingUp
 from twinserve_server.metrics.books import Books
 from twinserve_server.model.thread import ModelThread, ThreadModel
 from twinserve_server.supervisor.model_reports import log_report
-from twinserve_server.supervisor.plan import Plan, Replica
+from twinserve_server.supervisor.plan import Plan
 from twinserve_server.telemetry.logs import configure_logging
 
 
@@ -32,7 +32,8 @@ class Model:
             ArtefactError: it cannot be served.
         """
         context = serve.get_replica_context()
-        self._replica = replica = Replica(model, variant, context.rank.rank)
+        self._key, self._index = (model, variant), context.rank.rank
+        replica = plan.replica(plan.versions[model], variant, self._index)
         configure_logging(plan.settings.log_format, plan.settings.log_level, process=replica.name)
         books = Books()
         config = plan.model_config(replica, -1, books.open(replica.name))
@@ -84,7 +85,8 @@ class Model:
         return {
             "cpu_seconds": self._model.cpu_seconds,
             "ready": True,
-            "replica": self._replica,
+            "key": self._key,
+            "index": self._index,
             "facts": self._model.facts,
             "ready_at": self._ready_at,
         }

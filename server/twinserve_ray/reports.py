@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -16,8 +16,7 @@ from twinserve_server.engine.job import BatchTiming
 from twinserve_server.engine.layout import Layout
 from twinserve_server.engine.router import TrafficPolicy
 from twinserve_server.host.memory import ResidentBytes, cpu_seconds, resident_bytes
-from twinserve_server.metrics.slab import Contents, Slab
-from twinserve_server.supervisor.plan import Replica
+from twinserve_server.metrics.slab import Series, Slab
 
 log = logging.getLogger(__name__)
 
@@ -49,12 +48,13 @@ class Report:
         process: its name, which a replica that follows it takes over: ``gateway-0``, ``mnist-int8-1``.
         tag: tells it from those that had its name.
         pid: on its node.
-        slab: its metrics.
+        series: its metrics.
         resident: its memory.
         cpu_seconds: that it has spent.
         ready: whether it serves.
         policies: of a gateway: those in force there, by model.
-        replica: of a model: which it is.
+        key: of a model: which it is.
+        index: of a model: its number among its kind.
         facts: of a model: what loading it took.
         ready_at: of a model: when it was loaded, Unix time.
     """
@@ -62,19 +62,20 @@ class Report:
     process: str
     tag: str
     pid: int
-    slab: Contents
+    series: Sequence[tuple[Series, Sequence[float]]]
     resident: ResidentBytes
     cpu_seconds: float
     ready: bool
     policies: Mapping[str, TrafficPolicy] = field(default_factory=dict)
-    replica: Replica | None = None
+    key: Key | None = None
+    index: int = 0
     facts: Mapping[str, Any] = field(default_factory=dict)
     ready_at: float = 0.0
 
     @property
     def role(self) -> str:
         """As ``AdminService.GetStatus`` names it."""
-        return "gateway" if self.replica is None else "model"
+        return "gateway" if self.key is None else "model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,8 @@ class Reporter:
     ) -> None:
         """
         Args:
-            process, tag, slab: see :class:`Report`.
+            process, tag: see :class:`Report`.
+            slab: its metrics.
             supervisor: whom to tell.
             say: the rest of a report, by field.
             told: is given what the supervisor wants.
@@ -125,7 +127,7 @@ class Reporter:
     def _report(self) -> Report:
         pid = os.getpid()
         known = {"cpu_seconds": cpu_seconds(pid), **self._say()}
-        return Report(self._process, self._tag, pid, self._slab.contents, resident_bytes(), **known)
+        return Report(self._process, self._tag, pid, list(self._slab.values()), resident_bytes(), **known)
 
 
 class Beat:

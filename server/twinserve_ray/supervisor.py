@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from importlib.metadata import version as package_version
 from typing import Final
 
@@ -35,7 +36,7 @@ from twinserve_server.supervisor.metrics import Sheet
 from twinserve_server.supervisor.model_reports import ModelState
 from twinserve_server.supervisor.plan import Plan
 from twinserve_server.supervisor.statistics import variant_statistics
-from twinserve_server.supervisor.traffic import Traffic
+from twinserve_server.supervisor.traffic import Gateway, Traffic
 from twinserve_server.telemetry.logs import configure_logging
 
 log = structlog.get_logger()
@@ -53,9 +54,11 @@ class ServeSupervisor:
             TrafficFileError: the file that the settings name cannot be used.
         """
         configure_logging(plan.settings.log_format, plan.settings.log_level, process="supervisor")
-        self._plan = plan
+        self.plan = plan
+        #: Gateways follow by what their reports are answered, not by a line to each.
+        self.gateways: Sequence[Gateway] = ()
         self._account = Account()
-        self._traffic = Traffic(plan.versions, plan.policies, [], plan.settings)
+        self._traffic = Traffic(self)
         self._following = asyncio.ensure_future(self._traffic.keep_following())
         self._started = time.monotonic()
         registry = CollectorRegistry()
@@ -105,25 +108,27 @@ class ServeSupervisor:
     def _replicas(self) -> dict[Key, int]:
         ready: dict[Key, int] = {}
         for report in self._account.models:
-            assert report.replica is not None
-            key = (report.replica.model, report.replica.variant)
-            ready[key] = ready.get(key, 0) + 1
+            assert report.key is not None
+            ready[report.key] = ready.get(report.key, 0) + 1
         return ready
 
     def _status(self) -> Status:
-        processes = [
-            ProcessStatus(
+        processes = []
+        for report in self._account.reports:
+            model, variant = report.key or ("", "")
+            status = ProcessStatus(
                 name=report.process,
                 role=report.role,
                 pid=report.pid,
                 ready=report.ready,
                 restarts=self._account.restarts(report.process),
-                variant="" if report.replica is None else report.replica.variant,
+                variant=variant,
+                model=model,
+                version=self.plan.active.get(model, ""),
                 pss_bytes=report.resident.pss,
                 cpu_seconds=report.cpu_seconds,
             )
-            for report in self._account.reports
-        ]
+            processes.append(status)
         return Status(package_version("twinserve"), time.monotonic() - self._started, processes)
 
     def _values(self) -> dict[str, Values]:
@@ -131,19 +136,20 @@ class ServeSupervisor:
         sheet = Sheet(ServeTransport.name)
         for report in self._account.reports:
             resident = {"pss": report.resident.pss, "rss": report.resident.rss}
-            if report.replica is None:
+            if report.key is None:
                 sheet.put(families.GATEWAY_CPU, (report.process,), report.cpu_seconds)
                 for kind, held in resident.items():
                     sheet.put(families.GATEWAY_RESIDENT, (report.process, kind), held)
                 continue
-            state = ModelState(report.replica, dict(report.facts), report.ready_at)
-            labels = sheet.put_model(self._plan, self._traffic, state, ready=report.ready)
+            model, variant = report.key
+            replica = self.plan.replica(self.plan.versions[model], variant, report.index)
+            state = ModelState(replica, dict(report.facts), report.ready_at)
+            labels = sheet.put_model(self._traffic, state, ready=report.ready)
             sheet.add(families.MODEL_CPU, labels, report.cpu_seconds)
             for kind, held in resident.items():
-                sheet.put(families.MODEL_RESIDENT, (*labels, str(report.replica.index), kind), held)
-        for key, seconds in self._account.spent.items():
-            model, variant = key
-            sheet.add(families.MODEL_CPU, (model, self._plan.versions[model].version, variant), seconds)
+                sheet.put(families.MODEL_RESIDENT, (*labels, str(report.index), kind), held)
+        for (model, variant), seconds in self._account.spent.items():
+            sheet.add(families.MODEL_CPU, (model, self.plan.active[model], variant), seconds)
         sheet.put_traffic_file(self._traffic)
         own = resident_bytes()
         sheet.put(families.SUPERVISOR_RESIDENT, ("pss",), own.pss)

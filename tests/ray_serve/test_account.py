@@ -13,14 +13,13 @@ from twinserve_server.metrics.cells import Cell, Histogram
 from twinserve_server.metrics.shared_memory import reserve
 from twinserve_server.metrics.slab import SIZE, Slab
 from twinserve_server.metrics.sums import add_slabs
-from twinserve_server.supervisor.plan import Replica
 
 LABELS = ("mnist", "1", "int8")
 
 
 def report(process: str, tag: str, slab: Slab, seconds: float) -> Report:
-    replica = Replica("mnist", "int8", 0)
-    return Report(process, tag, 1, slab.contents, ResidentBytes(0, 0, 0), seconds, ready=True, replica=replica)
+    series = list(slab.values())
+    return Report(process, tag, 1, series, ResidentBytes(0, 0, 0), seconds, ready=True, key=("mnist", "int8"))
 
 
 def test_counts_of_a_replica_that_ended_stay_and_its_gauges_go(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from twinserve.inference import open_inference_pb2, open_inference_pb2_grpc
 from twinserve_client import AlreadyExistsError, Client, InvalidInputError, NotFoundError
 from twinserve_loadtest.record.testset import TestSet, load_test_set
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 
 #: Of one batch and of another, sums of floats differ in their last bits.
 TOLERANCE = 1e-5

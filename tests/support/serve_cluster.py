@@ -24,7 +24,7 @@ from support.server_process import wait_until
 from twinserve_client import CallError, Client
 
 CONFIG = Path(__file__).parents[2] / "deploy" / "ray" / "cluster.yaml"
-READY_SECONDS = 180.0
+READY_SECONDS = 600.0
 STORE_BYTES = 80 << 20
 #: Ray notices within seconds that a node is gone, and starts no process before it is needed.
 VARIABLES = {

@@ -42,14 +42,6 @@ class Series:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class Contents:
-    """A slab as it travels to another machine: the index and the cells (native float64) in use."""
-
-    index: bytes
-    cells: bytes
-
-
 class Slab:
     """A mapped slab: read by the supervisor, written by one worker at a time."""
 
@@ -156,19 +148,6 @@ class Slab:
     @staticmethod
     def _index_at(generation: int) -> int:
         return _HEAD + generation % 2 * INDEX_BYTES
-
-    @property
-    def contents(self) -> Contents:
-        """What is in use of it."""
-        used, cells = self._head
-        return Contents(self._map[_HEAD : _HEAD + used], self._map[_CELLS_AT : _CELLS_AT + 8 * cells])
-
-    def mirror(self, contents: Contents) -> None:
-        """Become a copy of the slab that ``contents`` were read from, now and before."""
-        self._map[_CELLS_AT : _CELLS_AT + len(contents.cells)] = contents.cells
-        self._map[_HEAD : _HEAD + len(contents.index)] = contents.index
-        self._head[1] = len(contents.cells) // 8
-        self._head[0] = len(contents.index)
 
     def close(self) -> None:
         """Unmap it."""

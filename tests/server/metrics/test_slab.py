@@ -193,12 +193,3 @@ def test_a_full_temporary_folder_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(tempfile, "TemporaryFile", full)
     with pytest.raises(SharedMemoryError, match=rf"{tempfile.gettempdir()}: no room .*No space left .*TMPDIR"):
         reserve("slab", SIZE)
-
-
-def test_a_mirror_shows_what_its_slab_shows_whatever_is_added() -> None:
-    slab, mirror = Slab(reserve("slab", SIZE)), Slab(reserve("mirror", SIZE))
-    for method in ("One", "Other"):
-        Cell(slab, families.RPC_STARTED, ("unary", "service", method)).add(3)
-        mirror.mirror(slab.contents)
-        assert mirror.series() == slab.series()
-        assert list(mirror.cells[:2]) == list(slab.cells[:2])
