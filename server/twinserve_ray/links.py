@@ -86,12 +86,13 @@ class ServeLinks:
         self._channels.append(channel)
 
     def follow(self, replicas: Mapping[Key, int]) -> None:
-        """Keep as many links as the ``replicas`` that are ready want; what is under way on others ends first."""
+        """Keep as many links as the ``replicas`` that are ready want; a link with a batch under way stays."""
         for channel in self._channels:
             key = (channel.model.model, channel.name)
             ready = replicas.get(key, 0)
             wanted = ready + AHEAD if ready else 0
-            idle = [link for link in channel.links if not wanted or not link.in_flight]
+            # What is under way waits for a replica that is being started, if there is none.
+            idle = [link for link in channel.links if not link.in_flight]
             for link in idle[: max(0, len(channel.links) - wanted)]:
                 link.close()
             while len(channel.links) < wanted:

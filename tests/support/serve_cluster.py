@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any
 from urllib.request import urlopen
 
+import psutil
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
@@ -106,6 +107,19 @@ class ServeCluster:
         except CallError:
             return []
         return sorted(process.name for process in processes if process.variant == variant and process.ready)
+
+    def gateways(self) -> set[int]:
+        """The PIDs of the gateways that have reported lately; none while nobody answers."""
+        try:
+            with self.client() as client:
+                return {process.pid for process in client.get_status().processes if process.role == "gateway"}
+        except CallError:
+            return set()
+
+    def pids_of_node(self, index: int) -> set[int]:
+        """The processes that a node (1 or 2) has started for Ray's work."""
+        (raylet,) = self._nodes[index - 1].all_processes["raylet"]
+        return {child.pid for child in psutil.Process(raylet.process.pid).children(recursive=True)}
 
     def kill_node(self, index: int) -> None:
         """SIGKILL every process of a node that is not the head (1 or 2)."""
