@@ -19,19 +19,23 @@ def edge_values(edge: Edge) -> dict[str, Values]:
     """Every family with ``source="supervisor"``, by name.
 
     A model's memory is what loading and warming it added; its CPU, that of the thread that did so and ran its batches.
-    The whole process's memory, and what is left of its CPU, are the gateway's.
+    What is left of the process's memory (PSS) and of its CPU is the gateway's, so that sums count nothing twice.
     """
     sheet = Sheet(edge.transport)
-    models_cpu = 0.0
+    models_cpu, models_pss = 0.0, 0
     for model, state in list(edge.models.values()):
         labels = sheet.put_model(edge.traffic, state, ready=True)
         sheet.put(families.MODEL_CPU, labels, model.cpu_seconds)
         added = state.facts["added_warm_up_bytes"]
         sheet.put(families.MODEL_RESIDENT, (*labels, str(state.replica.index), "added"), added)
+        # Warmed up in what another model has left, it may have given memory back.
+        pss = max(0, added)
+        sheet.put(families.MODEL_RESIDENT, (*labels, str(state.replica.index), "pss"), pss)
+        models_pss += pss
         models_cpu += model.cpu_seconds
     sheet.put_traffic_file(edge.traffic)
     resident = resident_bytes()
-    sheet.put(families.GATEWAY_RESIDENT, ("gateway-0", "pss"), resident.pss)
+    sheet.put(families.GATEWAY_RESIDENT, ("gateway-0", "pss"), max(0, resident.pss - models_pss))
     sheet.put(families.GATEWAY_RESIDENT, ("gateway-0", "rss"), resident.rss)
     sheet.put(families.GATEWAY_CPU, ("gateway-0",), max(0.0, cpu_seconds(os.getpid()) - models_cpu))
     sheet.put(families.LOG_LINES_LOST, ("edge",), protect_standard_error().lost)

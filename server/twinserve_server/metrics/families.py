@@ -218,8 +218,8 @@ MODEL_RESIDENT: Final = Family(
     "twinserve_model_resident_bytes",
     "gauge",
     "Resident memory of the process of a variant's replica. kind: pss (shared pages shared out) or rss. In the edge "
-    "profile, where models have no process of their own, kind is added: anonymous memory gained by loading and warming "
-    "the model, without what serving adds later.",
+    "profile, where models have no process of their own, pss is what loading and warming the model added (anonymous "
+    "memory, without what serving adds later), and so is added.",
     (*MODEL, "replica", "kind"),
     source="supervisor",
 )
@@ -234,7 +234,8 @@ MODEL_CPU: Final = Family(
 GATEWAY_RESIDENT: Final = Family(
     "twinserve_gateway_resident_bytes",
     "gauge",
-    "Resident memory of a gateway. kind: pss or rss. In the edge profile: of the one process, models included.",
+    "Resident memory of a gateway. kind: pss or rss. In the edge profile, of the one process: pss without its models, "
+    "rss with them.",
     ("gateway", "kind"),
     source="supervisor",
 )

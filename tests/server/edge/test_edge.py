@@ -15,6 +15,7 @@ import pytest
 from support.server_process import ServerProcess, request, wait_until
 from support.tiny_model import items
 from twinserve.v1 import admin_pb2
+from twinserve_server.host.memory import resident_bytes
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +47,14 @@ def test_the_memory_of_a_model_is_what_loading_it_added(server: ServerProcess) -
     for variant in ("fp32", "slow"):
         added = server.metric("twinserve_model_added_bytes", variant=variant, stage="warm_up")
         assert server.metric("twinserve_model_resident_bytes", variant=variant, kind="added") == added
-    whole = server.metric("twinserve_gateway_resident_bytes", kind="pss")
-    assert whole > added
+        assert server.metric("twinserve_model_resident_bytes", variant=variant, kind="pss") == max(0, added)
+
+
+def test_memory_that_is_summed_over_gateway_and_models_is_that_of_the_process(server: ServerProcess) -> None:
+    page = server.scrape()
+    names = ("twinserve_gateway_resident_bytes", "twinserve_model_resident_bytes")
+    total = sum(value for (name, labels), value in page.items() if name in names and dict(labels)["kind"] == "pss")
+    assert total == pytest.approx(resident_bytes(server.process.pid).pss, rel=0.2)
 
 
 def test_requests_are_counted_by_variant_and_by_forward_pass(server: ServerProcess) -> None:
