@@ -8,6 +8,7 @@ Folder by folder in the order a measurement meets them:
   counted (``recorder``) and checked for what the generator itself could not do (``watch``, ``validity``).
 - ``loadtest``: a plan of blocks, run and summarised: ``twinserve loadtest``, ``twinserve demo``.
 - ``compare``: blocks of two variants interleaved by a design, judged by gates: ``twinserve compare``.
+- ``capacity``: how many servers a load needs, from what was measured: ``twinserve capacity``.
 - ``statistics``: the formulas, with their sources.
 - ``record``: what a measurement is: the files that are written and read.
 - ``report``: a page, its JSON, a table and a picture of those files: ``twinserve report``.

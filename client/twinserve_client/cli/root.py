@@ -33,6 +33,7 @@ ORDER: Final = (
     "loadtest",
     "compare",
     "report",
+    "capacity",
     "top",
 )
 

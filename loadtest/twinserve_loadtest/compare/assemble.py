@@ -44,6 +44,8 @@ class Surroundings:
     objective: Objective = field(default_factory=Objective)
     #: The address of each; empty: a server of its own.
     servers: Sequence[str] = ()
+    #: Of one server, as :attr:`Record.processes`.
+    processes: Mapping[str, int] = field(default_factory=dict)
     #: Scenario -> why the generator, not the server, set its figures.
     invalid: Mapping[str, Sequence[str]] = field(default_factory=dict)
     same_machine: bool = True
@@ -84,6 +86,7 @@ def assemble(found: Measurements, about: Surroundings) -> Record:
         runs=runs,
         target=",".join(about.servers),
         servers=list(about.servers),
+        processes=dict(about.processes),
         rates=rates,
         settings=_settings(found, about),
         same_machine=about.same_machine,

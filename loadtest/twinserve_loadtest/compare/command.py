@@ -26,8 +26,9 @@ from twinserve_loadtest.target.describe import check_versions, describe_target, 
 from twinserve_loadtest.target.error import TargetError
 from twinserve_loadtest.target.local import LocalServer
 from twinserve_loadtest.target.managed import ServerStartError
+from twinserve_loadtest.target.processes import count_processes, cpu_clock
 from twinserve_loadtest.target.servers import Server, metrics_of, servers_of
-from twinserve_loadtest.target.stamp import cpu_clock, serving_stamp
+from twinserve_loadtest.target.stamp import serving_stamp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,6 +110,7 @@ def _compare(order: CompareOrder, stack: ExitStack, err: Console) -> Record:
         raise TargetError(f"the server takes at most {most_images} images per request; the comparison sends {batch}")
     settings = replace(order.settings, images=len(test_set))
     same_machine = any(server.on_this_machine for server in servers)
+    processes = count_processes(servers, model, metrics_urls)
     clock = cpu_clock(servers, model.name, metrics_urls)
     runner = stack.enter_context(LiveBlocks(servers, test_set, model=model.name, cpu=clock, same_machine=same_machine))
     ticks = cpu_times()
@@ -135,6 +137,7 @@ def _compare(order: CompareOrder, stack: ExitStack, err: Console) -> Record:
         gates=order.gates,
         objective=order.objective,
         servers=[server.address for server in servers] if order.target else [],
+        processes=processes,
         invalid=runner.invalid_scenarios(),
         same_machine=same_machine,
         caveats=[Remark("metrics", f"{unread[0].upper()}{unread[1:]}.", "costs")] if unread else [],

@@ -20,7 +20,7 @@ from twinserve_loadtest.generate.validity import judge
 from twinserve_loadtest.record.blocks import Block
 from twinserve_loadtest.record.spread import silent
 from twinserve_loadtest.record.stamp import cpu_times, steal_between
-from twinserve_loadtest.target.cpu_clock import CpuClock
+from twinserve_loadtest.target.cpu_clock import GATEWAYS, CpuClock, spent
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -77,6 +77,7 @@ class LiveBlocks:
         """Send one block (the :class:`~twinserve_loadtest.compare.runner.Runner` protocol)."""
         spec = block_spec(arm, block)
         before, ticks = self._cpu_seconds(arm), cpu_times()
+        gateways = self._cpu_seconds(GATEWAYS)
         try:
             record = self._generator(block.traffic).run(spec)
         except GeneratorError as error:
@@ -105,7 +106,8 @@ class LiveBlocks:
             images=tally.images,
             errors=tally.requests - answered,
             histogram=tally.histogram,
-            cpu_seconds=after - before if after is not None and before is not None and after >= before else None,
+            cpu_seconds=spent(before, after),
+            gateway_cpu_seconds=spent(gateways, self._cpu_seconds(GATEWAYS)),
             mean_batch_size=sum(size * count for size, count in tally.batch_sizes.items()) / answered,
             stage_seconds=stages,
             lateness_p99_us=float(late.get_value_at_percentile(99)) if late.get_total_count() else None,

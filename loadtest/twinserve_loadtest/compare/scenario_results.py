@@ -65,6 +65,7 @@ def arm_of(blocks: Sequence[Block]) -> Arm:
     requests, errors = sum(block.requests for block in blocks), sum(block.errors for block in blocks)
     seconds, images = sum(block.seconds for block in blocks), sum(block.images for block in blocks)
     cpu = [block.cpu_seconds for block in blocks if block.cpu_seconds is not None]
+    gateways = [block.gateway_cpu_seconds for block in blocks if block.gateway_cpu_seconds is not None]
     batches = [block.mean_batch_size for block in blocks if block.mean_batch_size is not None]
     staged = [block for block in blocks if "client_total" in block.stage_seconds]
     sums: Counter[str] = Counter()
@@ -86,6 +87,9 @@ def arm_of(blocks: Sequence[Block]) -> Arm:
         ),
         mean_batch_size=sum(batches) / len(batches) if batches else None,
         cpu_seconds_per_1000_images=1000 * sum(cpu) / images if len(cpu) == len(blocks) and images else None,
+        gateway_cpu_seconds_per_1000_images=(
+            1000 * sum(gateways) / images if len(gateways) == len(blocks) and images else None
+        ),
         stages=Stages.of_sums(sums, sum(block.requests - block.errors for block in staged)),
         blocks=len(blocks),
         servers=summed(block.servers for block in blocks),

@@ -38,6 +38,10 @@ class BlockRecord:
     aborted: str = ""
     """Why the block ended before its time; empty when it did not."""
     blocks: int = 1
+    cpu_seconds: float | None = None
+    """Of the variant's model processes, warm-ups included; None: nobody told, or several variants answered."""
+    gateway_cpu_seconds: float | None = None
+    """Likewise of the gateways."""
 
     def tally(self, variant: str | None = None) -> Tally:
         """The tally of ``variant``; without one, of the variant that the block was for.
@@ -78,6 +82,8 @@ class BlockRecord:
         self.send_seconds += other.send_seconds
         self.reading.add_following(other.reading)
         self.blocks += other.blocks
+        self.cpu_seconds = _sum(self.cpu_seconds, other.cpu_seconds)
+        self.gateway_cpu_seconds = _sum(self.gateway_cpu_seconds, other.gateway_cpu_seconds)
 
     def _add_counts(self, other: BlockRecord) -> None:
         for variant, tally in other.tallies.items():
@@ -87,6 +93,10 @@ class BlockRecord:
         self.dropped += other.dropped
         self.backlogged += other.backlogged
         self.aborted = self.aborted or other.aborted
+
+
+def _sum(one: float | None, other: float | None) -> float | None:
+    return one + other if one is not None and other is not None else None
 
 
 def merged(records: Iterable[BlockRecord], *, parallel: bool) -> BlockRecord:

@@ -18,6 +18,7 @@ from twinserve_loadtest.record.run import Remark
 from twinserve_loadtest.record.testset import TestSetError, load_test_set
 from twinserve_loadtest.target.describe import check_versions, describe_target, with_memory
 from twinserve_loadtest.target.error import TargetError
+from twinserve_loadtest.target.processes import count_processes, cpu_clock
 from twinserve_loadtest.target.servers import metrics_of, servers_of
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from twinserve_loadtest.loadtest.plan import LoadSettings
     from twinserve_loadtest.record.measurement import Model, Record
     from twinserve_loadtest.record.testset import TestSet
+    from twinserve_loadtest.target.cpu_clock import CpuClock
     from twinserve_loadtest.target.servers import Servers
 
 QUIET_SECONDS = 0.5
@@ -85,7 +87,8 @@ def run_load_test(order: Order, err: Console) -> Record:
         err.print(f"Caveat: {unread}", style="yellow", highlight=False, markup=False)
     err.print(f"Load test of {model.name} at {order.target}: {_about(test_set)}", highlight=False, markup=False)
     try:
-        test = _run(order, servers, model, test_set, err)
+        processes = count_processes(servers, model, metrics_urls)
+        test = _run(order, servers, model, test_set, cpu_clock(servers, model.name, metrics_urls), err)
     except GeneratorError as error:
         raise LoadTestError(str(error), 1) from None
     if metrics_urls:
@@ -96,6 +99,7 @@ def run_load_test(order: Order, err: Console) -> Record:
         servers=servers,
         model=model,
         metrics_urls=metrics_urls,
+        processes=processes,
         caveats=[Remark("metrics", f"{unread[0].upper()}{unread[1:]}.", "costs")] if unread else [],
     )
     place, problem = save_record(record, order.output)
@@ -111,10 +115,11 @@ def exit_code(record: Record) -> int:
     return INTERRUPTED if record.interrupted() else 1
 
 
-def _run(order: Order, servers: Servers, model: Model, test_set: TestSet, err: Console) -> LoadTest:
+def _run(order: Order, servers: Servers, model: Model, test_set: TestSet, clock: CpuClock, err: Console) -> LoadTest:
     with LoadGenerator(servers, test_set, model=order.model) as generator, _Bar(err) as bar:
         quiet = psutil.cpu_percent(QUIET_SECONDS) / 100
-        test = LoadTest(order.settings, list(model.variants), test_set.info, generator, bar, foreign_share=quiet)
+        variants = list(model.variants)
+        test = LoadTest(order.settings, variants, test_set.info, generator, bar, cpu=clock, foreign_share=quiet)
         try:
             test.run()
             test.foreign_share = max(quiet, psutil.cpu_percent(QUIET_SECONDS) / 100)

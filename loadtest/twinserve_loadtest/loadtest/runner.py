@@ -20,13 +20,15 @@ from twinserve_loadtest.record.run import RatePoint, RateSearch, Remark, Run
 from twinserve_loadtest.record.spread import silent, summed
 from twinserve_loadtest.record.stamp import cpu_times, steal_between
 from twinserve_loadtest.record.terms import Scenario
+from twinserve_loadtest.target.cpu_clock import GATEWAYS, spent
 from twinserve_loadtest.target.stamp import serving_stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from twinserve_loadtest.generate.spec import BlockSpec
     from twinserve_loadtest.record.measurement import Dataset, Model
+    from twinserve_loadtest.target.cpu_clock import CpuClock
     from twinserve_loadtest.target.servers import Servers
 
 
@@ -64,6 +66,8 @@ class LoadTest:
     dataset: Dataset
     generator: Generates
     observer: Observer
+    cpu: CpuClock | None = None
+    """Reads the CPU seconds of the servers; None: they stay unknown."""
     foreign_share: float | None = None
     """Busy share of all cores (0..1) just before or after the load; None: not known."""
     records: dict[Scenario, list[BlockRecord]] = field(default_factory=lambda: defaultdict(list))
@@ -97,6 +101,7 @@ class LoadTest:
         servers: Servers,
         model: Model,
         metrics_urls: Sequence[str] = (),
+        processes: Mapping[str, int] | None = None,
         caveats: Sequence[Remark] = (),
     ) -> Record:
         """What there is so far, with everything that is missing and the ``caveats`` that the caller knows of."""
@@ -118,6 +123,7 @@ class LoadTest:
             runs=runs,
             target=",".join(server.address for server in servers),
             servers=[server.address for server in servers],
+            processes=dict(processes or {}),
             rates=self._rates() if self.steps else None,
             settings=asdict(self.settings),
             same_machine=same_machine,
@@ -130,14 +136,22 @@ class LoadTest:
     def _block(self, spec: BlockSpec, total: int | None) -> BlockRecord | None:
         self._ran += 1
         self.observer.block_begins(spec, self._ran, total)
+        before = self._cpu_seconds(spec)
         try:
             record = self.generator.run(spec, self.observer.block_goes_on)
         except GeneratorError as error:
             self.stopped = str(error)
             return None
+        record.cpu_seconds, record.gateway_cpu_seconds = map(spent, before, self._cpu_seconds(spec))
         self.records["step" if self.settings.mode == "step" else spec.mode].append(record)
         self.stopped = record.aborted or _unanswered(record)
         return record
+
+    def _cpu_seconds(self, spec: BlockSpec) -> tuple[float | None, float | None]:
+        """Of the variant's model processes, and of the gateways."""
+        if self.cpu is None or spec.variant is None:
+            return None, None
+        return self.cpu.seconds(spec.variant), self.cpu.seconds(GATEWAYS)
 
     def _search(self) -> None:
         search = StepSearch(

@@ -29,7 +29,10 @@ def summarise(record: BlockRecord, variant: str, classes: int, *, same_machine: 
     answered = tally.codes[OK]
     sums = {**tally.stage_seconds, "client_total": tally.latency_sum_us / 1e6}
     sums["server_total"] = sums.pop("total")
+    images = tally.images + record.warm_ups * record.spec.batch
     return Arm(
+        cpu_seconds_per_1000_images=_per_1000(record.cpu_seconds, images),
+        gateway_cpu_seconds_per_1000_images=_per_1000(record.gateway_cpu_seconds, images),
         requests=tally.requests,
         failed=tally.requests - answered,
         images=tally.images,
@@ -46,6 +49,10 @@ def summarise(record: BlockRecord, variant: str, classes: int, *, same_machine: 
         warm_up_requests=record.warm_ups,
         servers=tally.servers,
     )
+
+
+def _per_1000(seconds: float | None, images: int) -> float | None:
+    return 1000 * seconds / images if seconds is not None and images else None
 
 
 def latency(tally: Tally) -> Latency:

@@ -54,6 +54,8 @@ class Block:
     started_s: float = 0.0
     #: CPU seconds of the variant's model processes; None: the server does not tell.
     cpu_seconds: float | None = None
+    #: Likewise of the gateways.
+    gateway_cpu_seconds: float | None = None
     mean_batch_size: float | None = None
     #: Summed over the answered requests: "queue", ..., "server_total", "client_total".
     stage_seconds: dict[str, float] = field(default_factory=dict)

@@ -95,6 +95,8 @@ class Record:
     target: str = ""
     #: The address of each, names resolved; empty: a server of its own, or a file of before there could be several.
     servers: list[str] = field(default_factory=list)
+    #: Of one server: how many gateways ("gateway") and model processes by variant; empty: it does not tell.
+    processes: dict[str, int] = field(default_factory=dict)
     rates: RateSearch | None = None
     comparison: Comparison | None = None
     #: What was asked for, the seed included.

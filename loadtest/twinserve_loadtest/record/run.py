@@ -153,7 +153,10 @@ class Arm:
     mean_batch_size: float | None = None
     #: Images in the forward pass that answered a request -> requests.
     batch_sizes: dict[int, int] = field(default_factory=dict)
+    #: Of the variant's model processes. Without a comparison, warm-ups count on both sides.
     cpu_seconds_per_1000_images: float | None = None
+    #: Of the gateways.
+    gateway_cpu_seconds_per_1000_images: float | None = None
     stages: Stages | None = None
     answers: Answers | None = None
     generator: Generator | None = None

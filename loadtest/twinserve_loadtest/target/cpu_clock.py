@@ -1,4 +1,4 @@
-"""CPU seconds of a variant's model processes: exact where they run on this machine, else from ``/metrics``."""
+"""CPU seconds of model processes and gateways: exact where they run on this machine, else from ``/metrics``."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
+#: Stands for the gateways where a variant is named.
+GATEWAYS = ""
+
+
 class CpuClock:
-    """Reads how much CPU a variant has used so far, on all servers.
+    """Reads how much CPU a variant, or the gateways, have used so far, on all servers.
 
     Args:
-        processes: variant -> ids of its model processes, when they all run on this machine.
+        processes: variant or ``GATEWAYS`` -> ids of the processes, when they all run on this machine.
         metrics_urls: one of each server; asked when a process is not here.
         model: whose variants these are.
     """
@@ -26,7 +30,7 @@ class CpuClock:
         self._model = model
 
     def seconds(self, variant: str) -> float | None:
-        """CPU seconds since the processes started; None when nobody tells."""
+        """CPU seconds since the processes of ``variant`` (or ``GATEWAYS``) started; None when nobody tells."""
         ids = self._processes.get(variant)
         if ids:
             try:
@@ -37,9 +41,17 @@ class CpuClock:
         if not self._metrics_urls:
             return None
         try:
-            return sum(read_metrics(url).cpu_seconds(self._model)[variant] for url in self._metrics_urls)
+            pages = [read_metrics(url) for url in self._metrics_urls]
+            if variant == GATEWAYS:
+                return sum(sum(page.gateway_cpu_seconds().values()) for page in pages)
+            return sum(page.cpu_seconds(self._model)[variant] for page in pages)
         except (MetricsError, KeyError):
             return None
+
+
+def spent(before: float | None, after: float | None) -> float | None:
+    """Seconds between two readings; None when one is missing or a process was replaced in between."""
+    return after - before if before is not None and after is not None and after >= before else None
 
 
 def _on_cpu(process: int) -> float:

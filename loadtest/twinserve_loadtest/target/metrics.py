@@ -63,6 +63,14 @@ class MetricsPage:
         """CPU seconds of the model processes so far, by variant."""
         return self.by_label("twinserve_model_cpu_seconds_total", "variant", model=model)
 
+    def gateway_cpu_seconds(self) -> dict[str, float]:
+        """CPU seconds of the gateways so far, by gateway."""
+        return self.by_label("twinserve_gateway_cpu_seconds_total", "gateway")
+
+    def replicas(self, model: str, variant: str) -> int:
+        """The model processes of ``variant``."""
+        return len(self.by_label("twinserve_model_resident_bytes", "replica", model=model, variant=variant, kind="pss"))
+
     def _find(self, name: str, labels: dict[str, str]) -> Iterator[Sample]:
         wanted = labels.items()
         return (sample for sample in self.samples if sample.name == name and wanted <= sample.labels.items())

@@ -1,20 +1,17 @@
-"""The stamp of the machine that serves, and its CPU clock: this machine, or what a distant server tells."""
+"""The stamp of the machine that serves: this machine, or what a distant server tells."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from twinserve_client import CallError, Client
 from twinserve_loadtest.record.stamp import Stamp, read_stamp
-from twinserve_loadtest.target.cpu_clock import CpuClock
 from twinserve_loadtest.target.metrics import MetricsError, read_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from twinserve_loadtest.record.measurement import Model
-    from twinserve_loadtest.target.servers import Servers
 
 UNKNOWN_ISA = "unknown (a distant server that does not tell)"
 
@@ -41,21 +38,6 @@ def serving_stamp(
     if same_machine:
         return stamp
     return replace(stamp, isa=stamp.server.get("isa", UNKNOWN_ISA))
-
-
-def cpu_clock(servers: Servers, model: str, metrics_urls: Sequence[str]) -> CpuClock:
-    """Where the CPU seconds of the variants are read: here, when all servers are here."""
-    processes: dict[str, list[int]] = {}
-    if all(server.on_this_machine for server in servers):
-        try:
-            for server in servers:
-                with Client(server.address, model=model, tls=server.tls) as client:
-                    for process in client.get_status().processes:
-                        if process.variant:
-                            processes.setdefault(process.variant, []).append(process.pid)
-        except CallError:
-            processes.clear()
-    return CpuClock(processes, metrics_urls, model)
 
 
 def _server(metrics_urls: Sequence[str]) -> dict[str, str]:

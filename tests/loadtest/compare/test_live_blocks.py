@@ -18,8 +18,8 @@ from twinserve_loadtest.record.measurement import Dataset
 from twinserve_loadtest.record.terms import Phase, Scenario
 from twinserve_loadtest.record.testset import TestSet
 from twinserve_loadtest.target.cpu_clock import CpuClock
+from twinserve_loadtest.target.processes import cpu_clock
 from twinserve_loadtest.target.servers import servers_of
-from twinserve_loadtest.target.stamp import cpu_clock
 
 PIXELS = items(300)
 TEST_SET = TestSet(PIXELS, classes_of(PIXELS), Dataset("tiny", "made here", len(PIXELS), full=True))

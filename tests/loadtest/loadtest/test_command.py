@@ -87,6 +87,11 @@ def test_the_model_is_described_with_its_size_and_memory(standard: tuple[Record,
         assert variant.memory is not None
         assert variant.memory.resident_pss is not None
         assert variant.memory.resident_pss > 10e6
+    assert results.processes == {"gateway": 1, "fp32": 1, "int8": 1}
+    for run in results.runs.values():
+        for arm in run.arms.values():
+            assert arm.cpu_seconds_per_1000_images
+            assert arm.gateway_cpu_seconds_per_1000_images
     assert results.stamp.artefacts == {name: v.sha256 for name, v in results.model.variants.items()}
     assert "--rate 50" in results.command
 
