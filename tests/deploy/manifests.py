@@ -11,7 +11,7 @@ import yaml
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 KUBERNETES = DEPLOY / "kubernetes"
-RENDERED = ("base", "overlays/monitoring", "overlays/loadtest")
+RENDERED = ("base", "overlays/monitoring", "overlays/loadtest", "overlays/traffic")
 
 
 @cache

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
@@ -16,7 +17,10 @@ import yaml
 from deploy.manifests import DEPLOY, KUBERNETES, RENDERED, container, read, render
 from twinserve_server.metrics import families
 from twinserve_server.settings.server import ServerSettings
+from twinserve_server.supervisor.traffic_file import TrafficFile
 
+#: The example of one traffic policy for several servers.
+POLICY = DEPLOY / "traffic" / "traffic.json"
 #: Objects of operators, whose schemas the Kubernetes API does not have.
 CUSTOM = {"ServiceMonitor", "PrometheusRule", "InferenceService"}
 SERVERS = ("base/deployment.yaml", "kserve/inferenceservice.yaml")
@@ -79,6 +83,38 @@ def test_the_autoscaler_scales_by_a_metric_that_the_server_has() -> None:
     metric = scaler["spec"]["metrics"][0]["pods"]["metric"]
     assert metric["name"] == families.QUEUE_DEPTH.name
     assert set(metric["selector"]["matchLabels"]) <= set(families.QUEUE_DEPTH.labels)
+
+
+@pytest.mark.kubernetes
+def test_the_traffic_overlay_serves_the_policy_of_its_config_map() -> None:
+    objects = {found["kind"]: found for found in render("overlays/traffic")}
+    pod = objects["Deployment"]["spec"]["template"]["spec"]
+    (server,) = pod["containers"]
+    path = Path(server["args"][server["args"].index("--traffic") + 1])
+    # A folder, not a subPath: only that follows the ConfigMap.
+    (mount,) = (mount for mount in server["volumeMounts"] if mount["mountPath"] == str(path.parent))
+    assert "subPath" not in mount
+    (volume,) = (volume for volume in pod["volumes"] if volume["name"] == mount["name"])
+    config = objects["ConfigMap"]
+    assert volume["configMap"]["name"] == config["metadata"]["name"]
+    assert config["data"][path.name] == POLICY.read_text()
+
+
+def test_the_example_policy_is_one_that_the_server_takes() -> None:
+    example = TrafficFile(POLICY, lambda: {"mnist": {"fp32", "int8"}})
+    assert example.good
+    assert example.policies["mnist"].weights == {"fp32": 0.9, "int8": 0.1}
+
+
+def test_compose_with_traffic_by_file_gives_the_server_the_same_policy() -> None:
+    changed = yaml.safe_load((DEPLOY / "traffic" / "compose.yaml").read_text())["services"]["server"]
+    known = {f"--{field.name.replace('_', '-')}" for field in fields(ServerSettings)}
+    command = changed["command"]
+    assert {option for option in command if option.startswith("--")} <= known
+    (volume,) = changed["volumes"]
+    source, target, _ = volume.split(":")
+    assert DEPLOY / source == POLICY.parent
+    assert command[command.index("--traffic") + 1] == f"{target}/{POLICY.name}"
 
 
 def test_rule_and_chart_are_what_the_generator_makes() -> None:
