@@ -9,7 +9,7 @@ REPORTS ?= reports
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-ray check format bench bench-cores bench-peers bench-reliability calibrate proto clean
+.PHONY: help demo test test-ray check format docs bench bench-cores bench-peers bench-reliability calibrate proto clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ bench-peers: $(VENV)/.installed ## Measure the server against Triton, TorchServe
 
 bench-reliability: $(VENV)/.installed ## Measure what is promised under overload: make bench-reliability ARGS="--only deadlines"
 	$(BIN)/python -m twinserve_bench.reliability.run --models $(MODELS) $(ARGS)
+
+docs: $(VENV)/.installed ## Build the documentation as a site, strictly: build/site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 calibrate: $(VENV)/.installed ## Check the statistics: A/A runs and planted effects
 	$(BIN)/python -m twinserve_bench.calibration $(ARGS)

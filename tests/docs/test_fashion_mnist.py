@@ -39,7 +39,7 @@ def test_from_training_to_verdict_without_touching_code(tmp_path: Path) -> None:
     images.mkdir()
     for source in Path(INSTALLED).glob("*.gz"):
         shorten(source, images / source.name, TRAIN if source.name.startswith("train") else TEST)
-    blocks = re.findall(r"^```\n(.*?)^```", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```bash\n(.*?)^```", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
     commands = [line for block in blocks for line in block.splitlines() if line.startswith("twinserve ")]
     assert [shlex.split(command)[1] for command in commands] == ["models", "models", "models", "compare"]
     for command in commands:
