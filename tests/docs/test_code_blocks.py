@@ -31,7 +31,9 @@ COMMANDS = [
     (str(block), line)
     for block in BLOCKS
     if block.language == "bash"
-    for line in re.findall(r"(?m)^(?:\w+=\S+ )?(twinserve .+?|make .+?)\s*(?:#.*|&|> .*)?$", block.text.replace("\\\n", ""))
+    for line in re.findall(
+        r"(?m)^(?:\w+=\S+ )?(twinserve .+?|make .+?)\s*(?:#.*|&|> .*)?$", block.text.replace("\\\n", "")
+    )
 ]
 
 
