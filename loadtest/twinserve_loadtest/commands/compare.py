@@ -71,6 +71,10 @@ def compare(
     max_accuracy_loss: Annotated[
         str | None, typer.Option(help="Gate: accuracy B may lose, in percentage points.", metavar="0.5pp")
     ] = None,
+    max_quality_loss: Annotated[
+        str | None,
+        typer.Option(help="Gate of a model without classes: loss, in its metric's unit, or 5%.", metavar="X|N%"),
+    ] = None,
     min_speedup: Annotated[
         list[str] | None,
         typer.Option(help="Gate: speed-up of p50, p99, throughput, single_stream.p50, ...", metavar="FIGURE=X"),
@@ -122,6 +126,7 @@ def compare(
         chosen = gates_of(
             gates,
             max_accuracy_loss=max_accuracy_loss,
+            max_quality_loss=max_quality_loss,
             min_speedup=min_speedup or [],
             max_memory_ratio=max_memory_ratio,
             max_size_ratio=max_size_ratio,

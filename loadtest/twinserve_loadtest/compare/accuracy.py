@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +11,12 @@ import numpy as np
 
 from twinserve_loadtest.compare.scenario_results import arm_of
 from twinserve_loadtest.record.comparison import Disagreement, PairedAccuracy
+from twinserve_loadtest.record.confusion import confusions
 from twinserve_loadtest.record.measurement import NOT_ANSWERED
 from twinserve_loadtest.record.run import Answers, Arm, Run
 from twinserve_loadtest.record.wire import encode_classes
 from twinserve_loadtest.statistics.paired import (
     PairedCounts,
-    confusion_matrix,
     mcnemar_exact,
     non_inferiority_p,
     paired_counts,
@@ -113,15 +114,17 @@ def _arm(
     labels, given = test.labels[everywhere], found[everywhere]
     answers = None
     if len(given):
-        classes = max(len(test.class_names), int(max(labels.max(), given.max())) + 1)
+        pairs = Counter(zip(labels.tolist(), given.tolist(), strict=True))
+        matrix, confused = confusions(pairs, len(test.class_names))
         correct = int((labels == given).sum())
         answers = Answers(
             correct=correct,
             images=len(given),
             coverage=float((found != NOT_ANSWERED).mean()),
             share=wilson_interval(correct, len(given), confidence),
-            confusion=confusion_matrix(labels, given, classes),
+            confusion=matrix,
             predictions=encode_classes(found),
+            confused=confused,
         )
     return replace(arm_of([block]), answers=answers)
 
@@ -168,6 +171,8 @@ def _probabilities(block: Block, index: int) -> list[float]:
 
 
 def _pixels(image: NDArray[Any]) -> str:
-    """UINT8, row-major, base64; FP32 images (0..1) are scaled."""
+    """UINT8, row-major, base64; FP32 images (0..1) are scaled; of other tensors there is no picture."""
+    if image.dtype not in (np.uint8, np.float32):
+        return ""
     values = image if image.dtype == np.uint8 else np.clip(np.rint(image * 255), 0, 255).astype(np.uint8)
     return base64.b64encode(np.ascontiguousarray(values).tobytes()).decode("ascii")

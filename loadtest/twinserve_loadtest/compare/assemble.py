@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from twinserve_loadtest.compare.accuracy import TestImages, accuracy_run, compare_accuracy
 from twinserve_loadtest.compare.crossover import crossover_cells
+from twinserve_loadtest.compare.quality import compare_quality, quality_run
 from twinserve_loadtest.compare.rate_ladder import Objective, rate_search
 from twinserve_loadtest.compare.scenario_results import scenario_run
 from twinserve_loadtest.compare.verdict import Evidence, judge
@@ -17,14 +18,16 @@ from twinserve_loadtest.record.run import Effect, Interval, Remark, Run
 from twinserve_loadtest.record.spread import summed
 from twinserve_loadtest.record.terms import ROLES, Claim, Scenario
 from twinserve_loadtest.statistics.amdahl import amdahl_bound
+from twinserve_loadtest.statistics.quality import MetricError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from twinserve_loadtest.compare.gates import Gate
     from twinserve_loadtest.compare.measurements import Measurements
-    from twinserve_loadtest.record.comparison import AmdahlBound
+    from twinserve_loadtest.record.comparison import AmdahlBound, PairedAccuracy, PairedQuality
     from twinserve_loadtest.record.stamp import Stamp
+    from twinserve_loadtest.statistics.quality import QualityTest
 
 #: Without a gate on accuracy the loss is tested against half a percentage point.
 _DEFAULT_MARGIN = 0.005
@@ -41,6 +44,8 @@ class Surroundings:
     dataset: Dataset
     test: TestImages
     gates: Sequence[Gate]
+    #: Of a model without classes, instead of right and wrong answers.
+    quality: QualityTest | None = None
     objective: Objective = field(default_factory=Objective)
     #: The address of each; empty: a server of its own.
     servers: Sequence[str] = ()
@@ -65,14 +70,9 @@ def assemble(found: Measurements, about: Surroundings) -> Record:
     runs: dict[Scenario, Run] = {
         plan.traffic: scenario_run(plan, found, about.invalid.get(plan.name, ())) for plan in found.scenarios
     }
-    margin = next((gate.threshold for gate in about.gates if gate.rule.kind == "points"), _DEFAULT_MARGIN)
-    accuracy = None
-    if len(found.accuracy) == len(ROLES):
-        first, second = ((name, found.accuracy[name]) for name in names)
-        accuracy = compare_accuracy(about.test, first, second, margin, settings.confidence)
-        runs["accuracy"] = accuracy_run(about.test, found.accuracy, settings.confidence)
-    if accuracy is None:
-        missing.append(Remark("accuracy", "Accuracy was not measured on both variants.", "accuracy"))
+    accuracy, quality, why = _answers(found, about, names, runs)
+    if accuracy is None and quality is None:
+        missing.append(Remark("accuracy", f"Accuracy was not measured on both variants{why}.", "accuracy"))
     lost = _lost_server(found, about.servers)
     if lost:
         missing.append(Remark("server_lost", f"{lost[0].upper()}{lost[1:]}."))
@@ -90,13 +90,15 @@ def assemble(found: Measurements, about: Surroundings) -> Record:
         rates=rates,
         settings=_settings(found, about),
         same_machine=about.same_machine,
-        complete=accuracy is not None and not any(remark.code in _CUT_SHORT for remark in missing),
+        complete=not (accuracy is None and quality is None)
+        and not any(remark.code in _CUT_SHORT for remark in missing),
         missing=missing,
     )
     costs = _costs(variants[names[0]], variants[names[1]])
     evidence = Evidence(
         effects=[*record.effects(), *costs],
         accuracy=accuracy,
+        quality=quality,
         candidate_errors=_candidate_errors(found),
         errors=found.errors,
         invalid={name: "; ".join(run.invalid) for name, run in runs.items() if run.invalid},
@@ -114,6 +116,7 @@ def assemble(found: Measurements, about: Surroundings) -> Record:
             confidence=settings.confidence,
         ),
         accuracy=accuracy,
+        quality=quality,
         costs=costs,
         amdahl=_amdahl(runs, names),
         crossover=crossover_cells(found.blocks, settings, rates, about.threads),
@@ -140,6 +143,27 @@ def _lost_server(found: Measurements, servers: Sequence[str]) -> str:
         return f"a server was away ({told}): the variants did not meet the same {len(servers)} servers"
     ended = next((remark.text for remark in found.missing if remark.code == "ended_early"), "")
     return f"the {len(servers)} servers did not last to the end: {ended.rstrip('.')}" if ended else ""
+
+
+def _answers(
+    found: Measurements, about: Surroundings, names: Sequence[str], runs: dict[Scenario, Run]
+) -> tuple[PairedAccuracy | None, PairedQuality | None, str]:
+    """Right and wrong answers, or the quality of a model without classes; or why there is neither. Adds the run."""
+    if len(found.accuracy) != len(ROLES):
+        return None, None, ""
+    settings = found.settings
+    first, second = ((name, found.accuracy[name]) for name in names)
+    if about.quality is None:
+        margin = next((gate.threshold for gate in about.gates if gate.rule.kind == "points"), _DEFAULT_MARGIN)
+        runs["accuracy"] = accuracy_run(about.test, found.accuracy, settings.confidence)
+        return compare_accuracy(about.test, first, second, margin, settings.confidence), None, ""
+    try:
+        gate = next((gate for gate in about.gates if gate.rule.kind == "quality"), None)
+        quality, why = compare_quality(about.quality, first, second, gate, settings.confidence), ""
+    except MetricError as error:
+        quality, why = None, f": {error}"
+    runs["accuracy"] = quality_run(quality, found.accuracy)
+    return None, quality, why
 
 
 def _settings(found: Measurements, about: Surroundings) -> dict[str, Any]:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 from twinserve_host.cores import usable_cores
 from twinserve_host.files import FileError, check_writable
+from twinserve_host.functions import FunctionError
 from twinserve_loadtest.compare.accuracy import TestImages
 from twinserve_loadtest.compare.assemble import Surroundings, assemble
 from twinserve_loadtest.compare.crossover import survey
 from twinserve_loadtest.compare.experiment import Experiment
+from twinserve_loadtest.compare.gates import GatesError, gates_for
 from twinserve_loadtest.compare.live_blocks import LiveBlocks
 from twinserve_loadtest.compare.progress import CompareProgress
 from twinserve_loadtest.compare.rate_ladder import Objective, climb
@@ -21,7 +23,8 @@ from twinserve_loadtest.compare.verdict import Evidence, judge_gate
 from twinserve_loadtest.generate.generator import GeneratorError
 from twinserve_loadtest.record.run import Remark
 from twinserve_loadtest.record.stamp import cpu_times, steal_between
-from twinserve_loadtest.record.testset import TestSetError, load_test_set
+from twinserve_loadtest.record.testset import TestSetError, fit_to_model, load_test_set
+from twinserve_loadtest.statistics.quality import QualityTest
 from twinserve_loadtest.target.describe import check_versions, describe_target, with_memory
 from twinserve_loadtest.target.error import TargetError
 from twinserve_loadtest.target.local import LocalServer
@@ -86,7 +89,15 @@ def compare(order: CompareOrder, err: Console) -> Record:
     try:
         with ExitStack() as stack:
             return _compare(order, stack, err)
-    except (TargetError, TestSetError, ServerStartError, GeneratorError, ArmUnavailableError) as error:
+    except (
+        TargetError,
+        TestSetError,
+        ServerStartError,
+        GeneratorError,
+        ArmUnavailableError,
+        GatesError,
+        FunctionError,
+    ) as error:
         raise CompareError(str(error)) from None
 
 
@@ -101,7 +112,9 @@ def _compare(order: CompareOrder, stack: ExitStack, err: Console) -> Record:
         servers, metrics_urls = [Server(server.address.target)], (server.address.metrics_url,)
     model, most_images = describe_target(servers, order.model, names)
     check_versions(metrics_urls)
+    gates = gates_for(order.gates, model.metric)
     test_set = _test_set(order, model)
+    quality = QualityTest.of(model.metric, test_set.targets) if model.metric else None
     unread = with_memory(model, metrics_urls)[1] if metrics_urls else None
     if unread:
         err.print(f"Caveat: {unread}", style="yellow", highlight=False, markup=False)
@@ -112,14 +125,18 @@ def _compare(order: CompareOrder, stack: ExitStack, err: Console) -> Record:
     same_machine = any(server.on_this_machine for server in servers)
     processes = count_processes(servers, model, metrics_urls)
     clock = cpu_clock(servers, model.name, metrics_urls)
-    runner = stack.enter_context(LiveBlocks(servers, test_set, model=model.name, cpu=clock, same_machine=same_machine))
+    runner = stack.enter_context(
+        LiveBlocks(
+            servers, test_set, model=model.name, cpu=clock, same_machine=same_machine, tensors=bool(model.metric)
+        )
+    )
     ticks = cpu_times()
     with CompareProgress(err) as progress:
         experiment = Experiment(
             runner,
             settings,
             observer=progress,
-            decided=lambda scenario, effects: _decided(order.gates, scenario, effects),
+            decided=lambda scenario, effects: _decided(gates, scenario, effects),
             extras=() if settings.quick else _extras(order, settings, test_set, model.name),
         )
         found = experiment.run()
@@ -134,7 +151,8 @@ def _compare(order: CompareOrder, stack: ExitStack, err: Console) -> Record:
         model=model,
         dataset=info,
         test=TestImages(test_set.images, test_set.labels, tuple(model.labels)),
-        gates=order.gates,
+        quality=quality,
+        gates=gates,
         objective=order.objective,
         servers=[server.address for server in servers] if order.target else [],
         processes=processes,
@@ -146,10 +164,7 @@ def _compare(order: CompareOrder, stack: ExitStack, err: Console) -> Record:
 
 
 def _test_set(order: CompareOrder, model: Model) -> TestSet:
-    test_set = load_test_set(order.data or order.models / model.name)
-    shape = list(test_set.images.shape[1:])
-    if shape != model.item_shape:
-        raise TestSetError(f"the test set's images are {shape}, the model {model.name} takes {model.item_shape}")
+    test_set = fit_to_model(load_test_set(order.data or order.models / model.name), model)
     return test_set.head(order.images or len(test_set))
 
 

@@ -3,6 +3,7 @@
 From a TOML file, from flags, or the defaults below::
 
     max_accuracy_loss = "0.5pp"     # percentage points; "0.5%" is refused: of what?
+    max_quality_loss = "5%"         # of a model without classes; or a loss in its metric's unit
     max_size_ratio = 0.5            # artefact bytes, candidate / baseline
     max_memory_ratio = 0.5          # bytes the model adds to a process
     min_speedup.p99 = 1.2           # open loop at an equal offered rate, baseline / candidate
@@ -16,14 +17,14 @@ import difflib
 import math
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-Kind = Literal["points", "share", "ratio", "speedup"]
+Kind = Literal["points", "share", "ratio", "speedup", "quality"]
 
 _SINGLE_STREAM = ("p50", "p90", "p95", "p99")
 _SERVER = ("p50", "p95", "p99")
@@ -46,25 +47,38 @@ class GateRule:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """One gate. ``threshold`` is a share (0.005) for points and shares, a factor for ratios and speed-ups."""
+    """One gate. ``threshold`` is a share (0.005) for points and shares, a factor for ratios and speed-ups, of quality a
+    loss in the metric's unit or, if ``relative``, a share of the baseline's; NaN: the metric's default."""
 
     name: str
     threshold: float
     rule: GateRule
+    relative: bool = False
 
     @property
     def limit(self) -> str:
         """The limit as a reader would write it: "<= 0.5 pp", ">= 1.2 x"."""
         if self.rule.kind == "points":
             return f"<= {100 * self.threshold:g} pp"
+        if self.rule.kind == "quality":
+            if math.isnan(self.threshold):
+                return "the metric's default"
+            return (
+                f"<= {100 * self.threshold:g} % of the baseline's loss" if self.relative else f"<= {self.threshold:g}"
+            )
         if self.rule.kind == "share":
             return f"<= {100 * self.threshold:g} %"
         return f"{'>=' if self.rule.kind == 'speedup' else '<='} {self.threshold:g} x"
 
 
+#: Of models without classes: how much greater the mean loss may be.
+QUALITY = "max_quality_loss"
+
+
 def _rules() -> dict[str, GateRule]:
     rules = {
         "max_accuracy_loss": GateRule("points", "", "accuracy", "accuracy on the test set"),
+        QUALITY: GateRule("quality", "", "quality", "loss on the test set, beyond the baseline's"),
         "max_error_share": GateRule("share", "", "errors", "share of the candidate's requests that failed"),
         "max_size_ratio": GateRule("ratio", "", "artefact_bytes", "size of the artefact"),
         "max_memory_ratio": GateRule("ratio", "", "added_bytes", "memory that the model adds to a process"),
@@ -146,6 +160,28 @@ def override(gates: list[Gate], document: Mapping[str, object], source: str) -> 
     return [gate for gate in gates if (gate.rule.scenario, gate.rule.metric) not in taken] + newer
 
 
+def gates_for(gates: Sequence[Gate], metric: str) -> list[Gate]:
+    """The gates that suit the model: on accuracy for a classifier, on quality for one without classes.
+
+    Args:
+        gates: as they were asked for, or the built-in ones.
+        metric: of a model without classes; empty: a classifier.
+
+    Raises:
+        GatesError: a gate was asked for that the model cannot have.
+    """
+    kinds = {gate.rule.kind: gate for gate in gates}
+    if not metric:
+        if "quality" in kinds:
+            raise GatesError(f"{QUALITY}: the model is a classifier; state max_accuracy_loss instead")
+        return list(gates)
+    points = kinds.get("points")
+    if points is not None and points not in default_gates():
+        raise GatesError(f"max_accuracy_loss: the model has no classes; state {QUALITY} instead, in units of {metric}")
+    left = [gate for gate in gates if gate.rule.kind != "points"]
+    return left if "quality" in kinds or points is None else [Gate(QUALITY, math.nan, RULES[QUALITY]), *left]
+
+
 def _flatten(document: Mapping[str, object], prefix: str, source: str) -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
     for key, value in document.items():
@@ -163,6 +199,8 @@ def _gate(name: str, value: Any, source: str) -> Gate:
     rule = RULES.get(name)
     if rule is None:
         raise GatesError(f"{source}: unknown key {name}{_nearest(name)}")
+    if rule.kind == "quality":
+        return _quality(name, value, rule, source)
     if rule.kind in ("points", "share"):
         return Gate(name, _share(name, value, rule.kind, source), rule)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
@@ -185,6 +223,17 @@ def _share(name: str, value: Any, kind: Kind, source: str) -> float:
     if not 0 < share < 1:
         raise GatesError(f"{source}: {name} = {value!r}: must lie above 0{unit} and below 100{unit}, as {example}")
     return share
+
+
+def _quality(name: str, value: Any, rule: GateRule, source: str) -> Gate:
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?%", value) if isinstance(value, str) else None
+    number = float(found.group(1)) / 100 if found else value
+    if isinstance(number, bool | str) or not isinstance(number, int | float) or not 0 < number < math.inf:
+        raise GatesError(
+            f"{source}: {name} = {value!r}: a loss in the unit of the model's metric is expected, above 0, or a share "
+            f'of the baseline\'s, for example {name} = 0.01 or {name} = "5%"'
+        )
+    return Gate(name, float(number), rule, relative=found is not None)
 
 
 def _nearest(name: str) -> str:

@@ -9,6 +9,9 @@ from __future__ import annotations
 import contextlib
 from collections import defaultdict
 from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Self
 
 from twinserve_loadtest.compare.runner import ArmUnavailableError
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 
 #: Offline: requests in flight, so that the next batch always waits.
 OFFLINE_USERS = 2
+#: Probabilities are shown beside images that the arms answer differently; beyond these they would fill the memory.
+_MOST_PROBABILITIES = 20_000_000
 _TIMEOUT = 5.0
 _BULK_TIMEOUT = 30.0
 
@@ -45,6 +50,7 @@ class LiveBlocks:
         model: its name.
         cpu: reads the CPU seconds of a variant; None: they stay unknown.
         same_machine: whether server and generator share the machine.
+        tensors: whether the model returns tensors instead of classes.
     """
 
     def __init__(
@@ -55,13 +61,17 @@ class LiveBlocks:
         model: str,
         cpu: CpuClock | None,
         same_machine: bool,
+        tensors: bool = False,
     ) -> None:
         self._servers = servers
         self._test_set = test_set
         self._model = model
         self._cpu = cpu
         self._same_machine = same_machine
+        self._tensors = tensors
         self._stack = ExitStack()
+        self._scratch: Path | None = None
+        self._kept = 0
         self._generators: dict[Scenario, LoadGenerator] = {}
         self._totals: dict[str, dict[str, BlockRecord]] = defaultdict(dict)
 
@@ -76,6 +86,8 @@ class LiveBlocks:
     def run(self, arm: str, block: BlockPlan) -> Block:
         """Send one block (the :class:`~twinserve_loadtest.compare.runner.Runner` protocol)."""
         spec = block_spec(arm, block)
+        if block.phase == "accuracy":
+            spec = self._keeping(spec)
         before, ticks = self._cpu_seconds(arm), cpu_times()
         gateways = self._cpu_seconds(GATEWAYS)
         try:
@@ -117,7 +129,18 @@ class LiveBlocks:
             invalid=_invalid(record, block),
             predictions=tally.predictions if block.phase == "accuracy" else None,
             probabilities=tally.probabilities if block.phase == "accuracy" else None,
+            outputs=Path(spec.keep_outputs) if spec.keep_outputs else None,
         )
+
+    def _keeping(self, spec: BlockSpec) -> BlockSpec:
+        """Keep what is answered: the tensors of a model without classes, else the probabilities if they are few."""
+        if not self._tensors:
+            numbers = (int(self._test_set.labels.max()) + 1) * len(self._test_set)
+            return replace(spec, keep_probabilities=numbers <= _MOST_PROBABILITIES)
+        if self._scratch is None:
+            self._scratch = Path(self._stack.enter_context(TemporaryDirectory(prefix="twinserve-answers-")))
+        self._kept += 1
+        return replace(spec, keep_outputs=str(self._scratch / str(self._kept)))
 
     def invalid_scenarios(self) -> dict[str, list[str]]:
         """Scenario -> why the generator, not the server, set its figures; judged over all its blocks."""
@@ -174,7 +197,6 @@ def block_spec(arm: str, block: BlockPlan) -> BlockSpec:
         first_image=None if accuracy else block.first_image,
         warm_up=0 if accuracy else warm_up,
         timeout=timeout,
-        keep_probabilities=accuracy,
     )
 
 

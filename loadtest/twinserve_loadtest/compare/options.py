@@ -24,6 +24,7 @@ def gates_of(
     path: Path | None,
     *,
     max_accuracy_loss: str | None,
+    max_quality_loss: str | None,
     min_speedup: Sequence[str],
     max_memory_ratio: float | None,
     max_size_ratio: float | None,
@@ -36,6 +37,8 @@ def gates_of(
     flags: dict[str, object] = {}
     if max_accuracy_loss is not None:
         flags["max_accuracy_loss"] = max_accuracy_loss
+    if max_quality_loss is not None:
+        flags["max_quality_loss"] = _number_or_text(max_quality_loss)
     if max_memory_ratio is not None:
         flags["max_memory_ratio"] = max_memory_ratio
     if max_size_ratio is not None:
@@ -96,6 +99,14 @@ def objective_of(limit_ms: float) -> Objective:
     if not limit_ms > 0:
         raise CompareOptionError(f"--slo-ms is {limit_ms:g}: it must be above 0")
     return Objective(limit_ms=limit_ms)
+
+
+def _number_or_text(text: str) -> float | str:
+    """A loss, or a share as it is written, ``5%``."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _put(tree: dict[str, object], path: Sequence[str], value: float) -> None:

@@ -18,7 +18,14 @@ from twinserve_loadtest.compare.accuracy import counts_of
 from twinserve_loadtest.compare.design import PAIRS_PER_UNIT
 from twinserve_loadtest.compare.effects import side_of
 from twinserve_loadtest.compare.gates import Gate
-from twinserve_loadtest.record.comparison import GateOutcome, GateResult, PairedAccuracy, Verdict, VerdictOutcome
+from twinserve_loadtest.record.comparison import (
+    GateOutcome,
+    GateResult,
+    PairedAccuracy,
+    PairedQuality,
+    Verdict,
+    VerdictOutcome,
+)
 from twinserve_loadtest.record.run import Effect
 from twinserve_loadtest.statistics.paired import more_images, more_units, wilson_interval
 
@@ -37,6 +44,8 @@ class Evidence:
     invalid: Mapping[str, str] = field(default_factory=dict)
     #: Why no gate can be judged at all; empty: they can.
     spoiled: str = ""
+    #: Of a model without classes.
+    quality: PairedQuality | None = None
 
 
 def judge(
@@ -70,6 +79,8 @@ def judge_gate(gate: Gate, evidence: Evidence, confidence: float = 0.95) -> Gate
         return _result(gate, "undecided", "not valid", f"{gate.rule.meaning}: {evidence.spoiled}")
     if gate.rule.kind == "points":
         return _judge_accuracy(gate, evidence.accuracy)
+    if gate.rule.kind == "quality":
+        return _judge_quality(gate, evidence.quality)
     if gate.rule.kind == "share":
         return _judge_errors(gate, *evidence.candidate_errors, confidence)
     effect = next(
@@ -156,6 +167,34 @@ def _judge_accuracy(gate: Gate, accuracy: PairedAccuracy | None) -> GateResult:
         -gate.threshold,
         more,
         "images",
+    )
+
+
+def _judge_quality(gate: Gate, quality: PairedQuality | None) -> GateResult:
+    if quality is None:
+        return _result(gate, "undecided", "not measured", f"{gate.rule.meaning}: it was not measured")
+    found, limit = quality.difference, quality.margin
+    words = f" ({quality.margin_words})" if quality.margin_words else ""
+    shown = f"<= {limit:.3g}{words}"
+    observed = f"{found.estimate:+.3g} ({found.low:+.3g} to {found.high:+.3g})"
+    against = f"the answers of {quality.against}" if quality.against else "what is expected"
+    text = (
+        f"mean {quality.metric} against {against}: {observed} on {quality.items:,} items, from "
+        f"{quality.baseline.estimate:.3g}, allowed {shown}"
+    )
+    more = None
+    if found.confidence and found.high <= limit:
+        outcome: GateOutcome = "pass"
+    elif found.confidence and found.low > limit:
+        outcome = "fail"
+    else:
+        outcome, gap = "undecided", abs(limit - found.estimate)
+        if found.confidence and gap:
+            # The interval narrows with the root of the number of items.
+            more = math.ceil(quality.items * (((found.high - found.low) / 2 / gap) ** 2 - 1)) or None
+        text += f"; about {more:,} more items would decide" if more else "; too few items to tell"
+    return GateResult(
+        gate.name, shown, observed, outcome, text, found.estimate, found.low, found.high, limit, more, "items"
     )
 
 

@@ -61,7 +61,7 @@ class Tally:
     confusion: Confusion = field(default_factory=Counter)
     """(true class, predicted class) → images."""
     predictions: Classes = field(default_factory=lambda: np.empty(0, np.uint16))
-    """The last answer for each image of the test set, or ``NOT_ANSWERED``."""
+    """The last answer for each image of the test set (0: by a model without classes), or ``NOT_ANSWERED``."""
     probabilities: Table | None = None
     """When asked for: images of the set x classes, NaN where there is no answer."""
     keep_probabilities: bool = False
@@ -80,7 +80,7 @@ class Tally:
         latency_us: int,
         server: str = "",
     ) -> None:
-        """Count one answered request."""
+        """Count one answered request; ``labels`` are empty where the test set has none."""
         latency_us = min(max(latency_us, 1), HIGHEST_US)
         share = self.servers.setdefault(server, ServerShare())
         share.requests += 1
@@ -92,15 +92,18 @@ class Tally:
         if self.latency_max_us is None or latency_us > self.latency_max_us:
             self.latency_max_us = latency_us
         self.codes[OK] += 1
-        self.images += len(labels)
+        self.images += len(indices)
         timing, sums = prediction.timing, self.stage_seconds
         for stage in STAGES:
             sums[stage] += getattr(timing, stage)
         self.batch_sizes[timing.batch_size] += 1
         classes = prediction.classes
+        if not classes.size:  # a model without classes
+            self.predictions[indices] = 0
+            return
         self.predictions[indices] = classes
         confusion = self.confusion
-        for pair in zip(labels, classes.tolist(), strict=True):
+        for pair in zip(labels, classes.tolist(), strict=bool(labels)):
             confusion[pair] += 1
         if self.keep_probabilities:
             if self.probabilities is None:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from gevent.event import Event
 
+from twinserve_loadtest.generate.kept import Kept
 from twinserve_loadtest.generate.record import BlockRecord
 from twinserve_loadtest.generate.recorder import Tally
 from twinserve_loadtest.generate.schedule import Share, indices_of, poisson_arrivals, shuffled
@@ -38,8 +40,8 @@ class Request:
     """One request to send."""
 
     indices: npt.NDArray[np.int64]
-    images: npt.NDArray[Any]
-    """The batch, N x item shape."""
+    tensors: dict[str, Any]
+    """The batch, as ``Client.predict`` takes it: ``images``, or ``inputs`` by name."""
     due: float
     """Seconds after the start of the block; 0 in a closed loop: at once."""
     server: int = 0
@@ -75,6 +77,7 @@ class BlockRun:
         self._last_send = 0.0
         self._servers = tuple(servers)
         self._failing_since: dict[int, float] = {}
+        self._kept = Kept(Path(spec.keep_outputs), len(test_set)) if spec.keep_outputs else None
         self._arrivals: npt.NDArray[np.float64] | None = None
         if spec.mode == "accuracy":
             self._order = np.arange(len(test_set))
@@ -175,7 +178,9 @@ class BlockRun:
             return latency_us
         self._last_end = now
         self._failing_since.pop(request.server, None)
-        labels = self._test_set.labels[request.indices].tolist()
+        labels = self._test_set.labels[request.indices].tolist() if len(self._test_set.labels) else []
+        if self._kept is not None:
+            self._kept.put(request.indices, prediction.outputs)
         tally = self._tally(prediction.variant)
         tally.answered(request.indices, labels, prediction, latency_us, self._servers[request.server])
         return latency_us
@@ -210,7 +215,7 @@ class BlockRun:
             indices = self._order[number * batch : (number + 1) * batch]
         else:
             indices = indices_of(number, batch, self._order)
-        return Request(indices, self._test_set.images[indices], due, number % len(self._servers))
+        return Request(indices, self._test_set.request(indices), due, number % len(self._servers))
 
     def _measure_time(self) -> None:
         self.record.seconds = self._last_end

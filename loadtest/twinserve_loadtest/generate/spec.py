@@ -42,6 +42,8 @@ class BlockSpec:
     """The block ends when requests fail and none is answered for this many seconds."""
     keep_probabilities: bool = False
     """Return the last answer's probabilities for each image of the test set."""
+    keep_outputs: str = ""
+    """Of a model without classes: the folder where the last answer's tensors for each item go; empty: nowhere."""
 
     def __post_init__(self) -> None:
         for name in ("users", "batch"):

@@ -76,7 +76,7 @@ class TwinUser(User):
         for number in range(spec.warm_up):
             run.record.warm_ups += 1
             try:
-                client.predict(run.warm_up_request(number).images, variant=spec.variant, timeout=spec.timeout)
+                client.predict(**run.warm_up_request(number).tensors, variant=spec.variant, timeout=spec.timeout)
             except CallError:
                 return
 
@@ -90,7 +90,7 @@ class TwinUser(User):
         error: CallError | None = None
         name = spec.variant or ""
         try:
-            prediction = client.predict(request.images, variant=spec.variant, timeout=spec.timeout)
+            prediction = client.predict(**request.tensors, variant=spec.variant, timeout=spec.timeout)
         except CallError as failure:
             error = failure
             latency_us = run.failed(request, since, failure.code.name)

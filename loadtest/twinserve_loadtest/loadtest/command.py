@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import psutil
@@ -11,11 +13,14 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from twinserve_client.cli.main import INTERRUPTED
 from twinserve_host.files import FileError, check_writable
+from twinserve_host.functions import FunctionError
 from twinserve_loadtest.generate.generator import GeneratorError, LoadGenerator
+from twinserve_loadtest.loadtest.quality import QualityCheck
 from twinserve_loadtest.loadtest.runner import LoadTest
 from twinserve_loadtest.record.files import save_record
 from twinserve_loadtest.record.run import Remark
-from twinserve_loadtest.record.testset import TestSetError, load_test_set
+from twinserve_loadtest.record.testset import TestSetError, fit_to_model, load_test_set
+from twinserve_loadtest.statistics.quality import QualityTest
 from twinserve_loadtest.target.describe import check_versions, describe_target, with_memory
 from twinserve_loadtest.target.error import TargetError
 from twinserve_loadtest.target.processes import count_processes, cpu_clock
@@ -23,7 +28,6 @@ from twinserve_loadtest.target.servers import metrics_of, servers_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from twinserve_client import TLS
     from twinserve_loadtest.generate.spec import BlockSpec
@@ -86,26 +90,49 @@ def run_load_test(order: Order, err: Console) -> Record:
     if unread:
         err.print(f"Caveat: {unread}", style="yellow", highlight=False, markup=False)
     err.print(f"Load test of {model.name} at {order.target}: {_about(test_set)}", highlight=False, markup=False)
-    try:
-        processes = count_processes(servers, model, metrics_urls)
-        test = _run(order, servers, model, test_set, cpu_clock(servers, model.name, metrics_urls), err)
-    except GeneratorError as error:
-        raise LoadTestError(str(error), 1) from None
+    with TemporaryDirectory(prefix="twinserve-answers-") as scratch:
+        try:
+            quality = QualityTest.of(model.metric, test_set.targets) if model.metric and test_set.targets else None
+            check = None if quality is None else QualityCheck(quality, Path(scratch))
+            processes = count_processes(servers, model, metrics_urls)
+            clock = cpu_clock(servers, model.name, metrics_urls)
+            test = _run(order, servers, model, test_set, check, clock, err)
+        except FunctionError as error:
+            raise LoadTestError(f"the manifest's metric: {error}", 2) from None
+        except GeneratorError as error:
+            raise LoadTestError(str(error), 1) from None
+        record = _record(order, servers, metrics_urls, processes, model, test, test_set, unread)
+    place, problem = save_record(record, order.output)
+    if problem:
+        raise FileError(f"{problem}; the raw results are in {place}")
+    return record
+
+
+def _record(
+    order: Order,
+    servers: Servers,
+    metrics_urls: Sequence[str],
+    processes: dict[str, int],
+    model: Model,
+    test: LoadTest,
+    test_set: TestSet,
+    unread: str | None,
+) -> Record:
     if metrics_urls:
         model, still_unread = with_memory(model, metrics_urls)
         unread = unread and still_unread
-    record = test.record(
+    caveats = [Remark("metrics", f"{unread[0].upper()}{unread[1:]}.", "costs")] if unread else []
+    if model.metric and not test_set.targets:
+        text = "The test set does not say what is expected, so nothing is known of the quality of the answers."
+        caveats.append(Remark("quality", text, "accuracy"))
+    return test.record(
         command=order.command,
         servers=servers,
         model=model,
         metrics_urls=metrics_urls,
         processes=processes,
-        caveats=[Remark("metrics", f"{unread[0].upper()}{unread[1:]}.", "costs")] if unread else [],
+        caveats=caveats,
     )
-    place, problem = save_record(record, order.output)
-    if problem:
-        raise FileError(f"{problem}; the raw results are in {place}")
-    return record
 
 
 def exit_code(record: Record) -> int:
@@ -115,11 +142,21 @@ def exit_code(record: Record) -> int:
     return INTERRUPTED if record.interrupted() else 1
 
 
-def _run(order: Order, servers: Servers, model: Model, test_set: TestSet, clock: CpuClock, err: Console) -> LoadTest:
+def _run(
+    order: Order,
+    servers: Servers,
+    model: Model,
+    test_set: TestSet,
+    quality: QualityCheck | None,
+    clock: CpuClock,
+    err: Console,
+) -> LoadTest:
     with LoadGenerator(servers, test_set, model=order.model) as generator, _Bar(err) as bar:
         quiet = psutil.cpu_percent(QUIET_SECONDS) / 100
         variants = list(model.variants)
-        test = LoadTest(order.settings, variants, test_set.info, generator, bar, cpu=clock, foreign_share=quiet)
+        test = LoadTest(
+            order.settings, variants, test_set.info, generator, bar, cpu=clock, quality=quality, foreign_share=quiet
+        )
         try:
             test.run()
             test.foreign_share = max(quiet, psutil.cpu_percent(QUIET_SECONDS) / 100)
@@ -129,12 +166,7 @@ def _run(order: Order, servers: Servers, model: Model, test_set: TestSet, clock:
 
 
 def _test_set(order: Order, model: Model, most_images: int) -> TestSet:
-    test_set = load_test_set(order.data or order.models / model.name)
-    shape = list(test_set.images.shape[1:])
-    if shape != model.item_shape:
-        raise TestSetError(f"the test set's images are {shape}, the model {model.name} takes {model.item_shape}")
-    if test_set.labels.max() >= len(model.labels):
-        raise TestSetError(f"the test set has class {test_set.labels.max()}, the model {len(model.labels)} classes")
+    test_set = fit_to_model(load_test_set(order.data or order.models / model.name), model)
     if order.settings.batch > most_images:
         raise TargetError(
             f"--batch is {order.settings.batch}; the server takes at most {most_images} images per request"

@@ -12,6 +12,7 @@ from twinserve_loadtest.generate.record import BlockRecord, merged
 from twinserve_loadtest.generate.spec import ROUTED
 from twinserve_loadtest.loadtest.missing import missing_of
 from twinserve_loadtest.loadtest.plan import LoadSettings, plan_blocks
+from twinserve_loadtest.loadtest.quality import QualityCheck
 from twinserve_loadtest.loadtest.step import FAILURE_LIMIT, StepSearch
 from twinserve_loadtest.loadtest.summarise import summarise
 from twinserve_loadtest.record.caveats import caveats_of
@@ -68,6 +69,8 @@ class LoadTest:
     observer: Observer
     cpu: CpuClock | None = None
     """Reads the CPU seconds of the servers; None: they stay unknown."""
+    quality: QualityCheck | None = None
+    """Of a model without classes whose test set says what is expected."""
     foreign_share: float | None = None
     """Busy share of all cores (0..1) just before or after the load; None: not known."""
     records: dict[Scenario, list[BlockRecord]] = field(default_factory=lambda: defaultdict(list))
@@ -79,6 +82,8 @@ class LoadTest:
     """Why the test ended before its time."""
     interrupted: bool = False
     """The user ended it."""
+    _poor: list[Remark] = field(default_factory=list)
+    """Why a variant's quality is not known."""
     _ran: int = 0
     _cpu_before: tuple[int, int] = field(default_factory=cpu_times)
 
@@ -112,6 +117,7 @@ class LoadTest:
             missing.insert(0, Remark("interrupted", "The test was interrupted."))
         elif self.stopped:
             missing.insert(0, Remark("ended_early", f"The test ended early: {self.stopped}."))
+        missing += self._poor
         record = Record(
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             command=command,
@@ -137,6 +143,8 @@ class LoadTest:
         self._ran += 1
         self.observer.block_begins(spec, self._ran, total)
         before = self._cpu_seconds(spec)
+        if self.quality is not None and spec.mode == "accuracy" and spec.variant is not None:
+            spec = replace(spec, keep_outputs=str(self.quality.folder / spec.variant))
         try:
             record = self.generator.run(spec, self.observer.block_goes_on)
         except GeneratorError as error:
@@ -188,6 +196,11 @@ class LoadTest:
             total = merged(self._best_step(group) if mode == "step" else group, parallel=False)
             for variant in total.tallies:
                 arms[variant] = summarise(total, variant, classes, same_machine=same_machine)
+                if self.quality is not None and mode == "accuracy":
+                    found, why = self.quality.of(variant, total.tallies[variant])
+                    arms[variant] = replace(arms[variant], quality=found)
+                    if why:
+                        self._poor.append(Remark("quality", f"Quality of {variant}: {why}.", "accuracy"))
         spec = records[0].spec
         return Run(
             scenario=mode,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from twinserve_loadtest.generate.recorder import OK
 from twinserve_loadtest.generate.validity import judge
+from twinserve_loadtest.record.confusion import confusions
 from twinserve_loadtest.record.percentiles import read_percentiles
 from twinserve_loadtest.record.run import Answers, Arm, Latency, Stages
 from twinserve_loadtest.record.wire import encode_classes
@@ -73,15 +74,12 @@ def answers(tally: Tally, classes: int, *, whole: bool = False) -> Answers | Non
 
     Args:
         tally: What was counted.
-        classes: The number of classes of the model.
+        classes: The number of classes of the model; 0: it returns tensors.
         whole: Whether every test image was sent, so that the answer to each is of interest.
     """
-    if not tally.images:
+    if not tally.images or not classes:
         return None
-    side = max(classes, 1 + max(max(pair) for pair in tally.confusion))
-    confusion = [[0] * side for _ in range(side)]
-    for (label, predicted), count in tally.confusion.items():
-        confusion[label][predicted] = count
+    matrix, confused = confusions(tally.confusion, classes)
     predictions = encode_classes(tally.predictions) if whole else ""
     share = wilson_interval(tally.correct, tally.images)
-    return Answers(tally.correct, tally.images, tally.coverage, share, confusion, predictions)
+    return Answers(tally.correct, tally.images, tally.coverage, share, matrix, predictions, confused)

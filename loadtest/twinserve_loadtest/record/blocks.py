@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
@@ -70,6 +71,8 @@ class Block:
     predictions: Annotated[Classes | None, Field(exclude=True)] = None
     #: Likewise: FP32, images x classes.
     probabilities: Annotated[Table | None, Field(exclude=True)] = None
+    #: Likewise: the folder of the tensors that a model without classes answered with.
+    outputs: Annotated[Path | None, Field(exclude=True)] = None
 
     @property
     def unit(self) -> int:

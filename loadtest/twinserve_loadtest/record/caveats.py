@@ -56,7 +56,8 @@ def _about_images(record: Record) -> Iterator[Remark]:
             "accuracy",
         )
     if dataset.images < _SMALL_TEST_SET:
-        text = f"With only {dataset.images:,} test images a small loss of accuracy goes unseen."
+        what = "quality" if record.model.metric else "accuracy"
+        text = f"With only {dataset.images:,} test images a small loss of {what} goes unseen."
         yield Remark("small_test_set", text, "accuracy")
     reduced = record.model.manifest.get("training", {}).get("reduced")
     if reduced:
@@ -67,6 +68,16 @@ def _about_images(record: Record) -> Iterator[Remark]:
             "all of them they are more accurate.",
             "accuracy",
         )
+    if compared is not None and (quality := compared.quality) is not None:
+        if quality.against:
+            text = (
+                f"The test set does not say what is expected: the quality is how far the answers lie from those of "
+                f"{quality.against}, whether these are right or not."
+            )
+            yield Remark("fidelity", text, "accuracy")
+        for arm, count in quality.unanswered.items():
+            if count:
+                yield Remark("unanswered", f"{arm} left {count:,} items unanswered; they are in no figure.", "accuracy")
     if compared is not None and compared.accuracy is not None:
         for arm, count in compared.accuracy.unanswered.items():
             if count:

@@ -55,6 +55,38 @@ class PairedAccuracy:
 
 
 @dataclass(frozen=True, slots=True)
+class QualityItem:
+    """One item of the test set, and the loss of each arm's answer to it."""
+
+    index: int
+    baseline: float
+    candidate: float
+
+
+@dataclass(frozen=True, slots=True)
+class PairedQuality:
+    """Of a model without classes: every item once through the served path of both arms, paired by item."""
+
+    metric: str
+    #: The variant whose answers are the targets; empty: those that the test set expects.
+    against: str
+    #: Answered by both.
+    items: int
+    #: Mean losses, 0 being best, with Student's intervals.
+    baseline: Interval
+    candidate: Interval
+    #: Candidate's minus baseline's.
+    difference: Interval
+    #: How much greater the candidate's may be, and where that comes from; empty words: as asked.
+    margin: float
+    margin_words: str
+    #: Those whose losses differ most.
+    worst: list[QualityItem]
+    #: Items that an arm left without an answer; they are in no figure above.
+    unanswered: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class AmdahlBound:
     """How much the whole request can gain when only ``stage`` gets faster."""
 
@@ -128,6 +160,8 @@ class Comparison:
     candidate: str
     verdict: Verdict
     accuracy: PairedAccuracy | None = None
+    #: Instead of ``accuracy``, of a model without classes.
+    quality: PairedQuality | None = None
     #: Memory and size.
     costs: list[Effect] = field(default_factory=list)
     amdahl: AmdahlBound | None = None

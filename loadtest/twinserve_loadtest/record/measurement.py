@@ -78,6 +78,21 @@ class Model:
     #: The whole manifest as it lies beside the artefacts.
     manifest: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def metric(self) -> str:
+        """How an answer is held against its target, of a model without classes; empty: a classifier."""
+        output = self.manifest.get("output", {})
+        return str(output.get("metric", "")) if output.get("kind") == "tensors" else ""
+
+    def tensors(self, side: Literal["inputs", "outputs"]) -> dict[str, tuple[str, list[int]]]:
+        """Datatype and shape of an item of each named tensor; a model with an item shape has none."""
+        if self.item_shape:
+            return {}
+        return {
+            entry["name"]: (entry.get("datatype") or entry["datatypes"][0], entry["shape"])
+            for entry in self.manifest.get(side, [])
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Record:

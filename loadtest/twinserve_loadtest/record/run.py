@@ -110,10 +110,28 @@ class Answers:
     coverage: float
     #: ``correct / images`` with Wilson's interval.
     share: Interval
-    #: Row: true class, column: answered class.
+    #: Row: true class, column: answered class; empty: there are too many classes, see ``confused``.
     confusion: list[list[int]]
     #: The whole test set only: base64 of little-endian uint16, one an image in its order, 65535: not answered.
     predictions: str = ""
+    #: Of many classes, the wrong answers: true class, answered class, images; the most frequent first.
+    confused: list[tuple[int, int, int]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """Answers of a model without classes held against their targets: the mean loss, 0 being best."""
+
+    #: As the manifest names it: "mse", "cosine", "module:function".
+    metric: str
+    #: Items behind the loss: those answered; in a comparison those that both arms answered.
+    items: int
+    #: Distinct items answered / items of the test set.
+    coverage: float
+    #: Its mean over the items, with Student's interval.
+    loss: Interval
+    #: The variant whose answers are the targets; empty: those that the test set expects.
+    against: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +177,8 @@ class Arm:
     gateway_cpu_seconds_per_1000_images: float | None = None
     stages: Stages | None = None
     answers: Answers | None = None
+    #: Instead of ``answers``, of a model without classes.
+    quality: Quality | None = None
     generator: Generator | None = None
     #: Blocks merged into these figures.
     blocks: int = 1

@@ -8,7 +8,8 @@ from twinserve_loadtest.report.content import Axis, ConfusionMatrix, DataTable, 
 from twinserve_loadtest.report.document import Figure, Section
 from twinserve_loadtest.report.gallery import gallery_of
 from twinserve_loadtest.report.leads import listed
-from twinserve_loadtest.report.numbers import percent, points, probability
+from twinserve_loadtest.report.numbers import loss, percent, points, probability
+from twinserve_loadtest.report.quality import quality_figures, quality_finding
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +40,7 @@ def accuracy_section(inputs: Inputs, rows: Sequence[VariantRow], test_set: TestS
             figures.append(_shares(run, label))
         if record.comparison is not None and record.comparison.accuracy is not None:
             figures.append(_paired(record.comparison, record.comparison.accuracy, label))
+        figures += quality_figures(record, label)
         gallery = gallery_of(record, test_set, label)
         if isinstance(gallery, str):
             missing.append(gallery)
@@ -49,13 +51,21 @@ def accuracy_section(inputs: Inputs, rows: Sequence[VariantRow], test_set: TestS
                 matrices.setdefault(name, _confusion(name, record.model.labels, arm.answers))
     if not figures:
         missing.append("Accuracy was not measured: the test set was not sent through the service.")
-    finding = _paired_finding(inputs) or listed("Correct answers", rows, lambda row: row.accuracy.value, percent)
+    finding = (
+        _paired_finding(inputs)
+        or listed("Correct answers", rows, lambda row: row.accuracy.value, percent)
+        or listed("Mean loss", rows, lambda row: row.quality.value, loss)
+    )
     lead = "Every test image sent once to every variant through the service, compared with its true label."
+    if any(record.model.metric for record in inputs.measured):
+        lead = "Every item of the test set sent once to every variant through the service, held against its target."
     return Section("accuracy", "Accuracy", lead, figures + list(matrices.values()), missing, finding)
 
 
 def _paired_finding(inputs: Inputs) -> str:
-    return " ".join(
+    compared = [record.comparison for record in inputs.measured if record.comparison is not None]
+    told = [text for one in compared if (text := quality_finding(one))]
+    return " ".join(told) or " ".join(
         f"{record.comparison.baseline} and {record.comparison.candidate} disagree on {found.disagreement_count:,} of "
         f"{found.images:,} images; the difference in accuracy is {points(found.difference.estimate)} "
         f"({points(found.difference.low)} to {points(found.difference.high)})."
@@ -103,14 +113,15 @@ def _paired(compared: Comparison, found: PairedAccuracy, source: str) -> Figure:
 
 
 def _confusion(name: str, class_names: list[str], answers: Answers) -> Figure:
-    wrong = [
-        (count, class_names[true], class_names[answered])
+    counts = answers.confused or [
+        (true, answered, count)
         for true, row in enumerate(answers.confusion)
         for answered, count in enumerate(row)
         if true != answered and count
     ]
+    wrong = [(count, class_names[true], class_names[answered]) for true, answered, count in counts]
     wrong.sort(key=lambda entry: -entry[0])
-    errors = sum(count for count, _, _ in wrong)
+    errors = answers.images - answers.correct
     worst = ", ".join(f"{true} taken for {answered} ({count})" for count, true, answered in wrong[:3])
     summary = f"{name}: {errors:,} of {answers.images:,} answers are wrong" + (f"; most often {worst}" if worst else "")
     title = f"Confusions of {name}"

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from twinserve_loadtest.record.run import Answers, Effect, Interval
 from twinserve_loadtest.report.document import GateLine, Headline, Tile, Tone
 from twinserve_loadtest.report.effects import change, sampled
-from twinserve_loadtest.report.numbers import DASH, percent, points, span, times
+from twinserve_loadtest.report.numbers import DASH, loss, loss_change, percent, points, span, times
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from twinserve_loadtest.record.comparison import Comparison, Verdict
+    from twinserve_loadtest.record.comparison import Comparison, PairedQuality, Verdict
     from twinserve_loadtest.record.measurement import Record
     from twinserve_loadtest.record.run import Arm
     from twinserve_loadtest.record.terms import Figure, Scenario
@@ -101,6 +101,8 @@ def _tiles(record: Record, compared: Comparison) -> list[Tile]:
         shares = " → ".join(percent(arm.answers.share.estimate) for arm in run.arms.values() if arm.answers)
         interval = f"{points(gap.low).removesuffix(' pp')} to {points(gap.high)}"
         tiles.append(Tile("Accuracy", points(gap.estimate), shares, tone, interval))
+    if (quality := compared.quality) is not None:
+        tiles.append(_quality_tile(quality))
     for group in _COMPARED:
         for scenario, metric, label in group:
             effect = effects.get((scenario, metric))
@@ -110,6 +112,14 @@ def _tiles(record: Record, compared: Comparison) -> list[Tile]:
         else:
             tiles.append(Tile(group[0][2], DASH, "not measured, or not valid: see below", "open"))
     return tiles
+
+
+def _quality_tile(found: PairedQuality) -> Tile:
+    gap = found.difference
+    tone: Tone = "bad" if gap.low > found.margin else "good" if gap.high <= found.margin else "open"
+    change_text = f"{loss(found.baseline.estimate)} → {loss(found.candidate.estimate)}"
+    interval = f"{loss_change(gap.low)} to {loss_change(gap.high)}"
+    return Tile(f"Loss, {found.metric}", loss_change(gap.estimate), change_text, tone, interval)
 
 
 def _effect_tile(label: str, effect: Effect) -> Tile:
@@ -211,7 +221,21 @@ def _speed(effects: Mapping[tuple[str, str], Effect]) -> list[str]:
     return parts or ["is of unknown speed (no valid figure: see the caveats)"]
 
 
+def _quality(record: Record, candidate: str) -> str:
+    run = record.runs.get("accuracy")
+    first, second = (
+        run.arms[name].quality if run is not None and name in run.arms else None
+        for name in (record.baseline, candidate)
+    )
+    if first is None or second is None or min(first.coverage, second.coverage) < 1:
+        return "is of unknown quality"
+    figures = f"{loss(second.loss.estimate)} against {loss(first.loss.estimate)}"
+    return f"has a mean {second.metric} of {figures}"
+
+
 def _accuracy(record: Record, candidate: str) -> str:
+    if record.model.metric:
+        return _quality(record, candidate)
     shares = _shares(record, candidate)
     if shares is None:
         known = _answers(record, record.baseline) and _answers(record, candidate)

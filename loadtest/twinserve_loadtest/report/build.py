@@ -64,6 +64,7 @@ def build_document(inputs: Inputs, test_set: TestSet | None = None) -> Document:
         sections=[_complete(section, inputs) for section in sections],
         caveats=caveats(inputs),
         provenance=provenance(inputs),
+        metric=first.model.metric,
     )
 
 

@@ -124,6 +124,8 @@ class VariantRow:
     """Batch size → seconds for the whole test set, without a server."""
     served: Served
     note: str = ""
+    quality: Value = Value(None)
+    """Of a model without classes, instead of the accuracy: the mean loss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +186,8 @@ class Document:
     sections: list[Section]
     caveats: list[Remark]
     provenance: list[Provenance]
+    metric: str = ""
+    """In which a model without classes is measured; empty: by its right answers."""
     schema_version: Literal[1] = 1
 
     def section(self, key: str) -> Section:

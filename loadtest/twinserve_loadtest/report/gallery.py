@@ -34,6 +34,8 @@ def gallery_of(record: Record, test_set: TestSet | None, source: str) -> Figure 
 
     A comparison keeps the first of them; of a load test the pictures come from ``test_set``.
     """
+    if record.model.metric:
+        return None
     if record.comparison is None:
         return _from_test_set(record, test_set, source)
     found, names = record.comparison.accuracy, record.model.labels

@@ -47,6 +47,7 @@ def _environment() -> Environment:
     environment.filters.update(
         {
             "kilobytes": numbers.kilobytes,
+            "loss": numbers.loss,
             "percent": numbers.percent,
             "seconds": numbers.seconds,
             "significant": numbers.significant,

@@ -65,6 +65,16 @@ def span(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f"{ratio_digits(low)} to {ratio_digits(high)}"
 
 
+def loss(value: float | None) -> str:
+    """A loss, whatever its size: ``0.0123``, ``4.56e-07``."""
+    return DASH if value is None else _minus(f"{value:.3g}")
+
+
+def loss_change(value: float) -> str:
+    """A difference of losses, with its sign."""
+    return _minus(f"{value:+.3g}") if value else "±0"
+
+
 def rate(per_second: float | None) -> str:
     """A rate without its unit: ``12,300``."""
     return significant(per_second)

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 
 from twinserve_host.files import FileError, write_file
 from twinserve_loadtest.report.inputs import ReportError
-from twinserve_loadtest.report.numbers import points, rate, significant, times
+from twinserve_loadtest.report.numbers import loss, points, rate, significant, times
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,7 +95,7 @@ def _draw(document: Document, theme: Theme) -> Figure:
         gridspec_kw={"left": 0.125, "right": 0.99, "top": 1 - 1.25 / height, "bottom": 0.55 / height, "wspace": 0.12},
     )
     _size(axes[0], rows, theme)
-    _accuracy(axes[1], rows, theme)
+    (_loss if document.metric else _accuracy)(axes[1], rows, theme)
     _latency(axes[2], rows, theme)
     _throughput(axes[3], rows, theme)
     for panel, (title, detail) in zip(axes, _titles(document), strict=True):
@@ -133,7 +133,9 @@ def _titles(document: Document) -> tuple[tuple[str, str], ...]:
     loads = document.loads
     return (
         ("Size", "of the artefact"),
-        ("Accuracy", "with its 95 % interval; the axis is cut"),
+        (f"Loss, {document.metric}", "mean, with its 95 % interval; 0 is best")
+        if document.metric
+        else ("Accuracy", "with its 95 % interval; the axis is cut"),
         ("Latency, p50 and p99", loads.latency_short or "not measured"),
         ("Throughput, images/s", loads.throughput_short or "not measured"),
     )
@@ -190,11 +192,19 @@ def _accuracy(panel: Axes, rows: list[_Row], theme: Theme) -> None:
         _label(panel, high, place, f"{100 * share.value:.2f} %", gain, theme)
 
 
+def _loss(panel: Axes, rows: list[_Row], theme: Theme) -> None:
+    for place, row, value in _bars(panel, rows, [row.figures.quality.value for row in rows], theme):
+        _label(panel, value, place, loss(value), "", theme)
+        found = row.figures.quality
+        if found.low is not None and found.high is not None:
+            panel.plot([found.low, found.high], [place, place], color=theme.ink, lw=1.4, solid_capstyle="butt")
+
+
 def _bars(
     panel: Axes, rows: list[_Row], values: list[float | None], theme: Theme, alpha: float = 1.0
 ) -> list[tuple[int, _Row, float]]:
     """Draw a bar for each known value; returns place, row and value of those."""
-    panel.set_xlim(0, _ROOM * max((value for value in values if value is not None), default=1.0))
+    panel.set_xlim(0, _ROOM * max((value for value in values if value is not None), default=1.0) or 1.0)
     drawn = []
     for place, (row, value) in enumerate(zip(rows, values, strict=True)):
         if value is None:

@@ -105,4 +105,8 @@ def added_at_batch_limit(record: Record) -> dict[str, float]:
 def _test_set_seconds(record: Record) -> dict[str, float]:
     run = record.runs.get("accuracy")
     arms = run.arms if run is not None else {}
-    return {name: arm.seconds for name, arm in arms.items() if arm.answers is not None and arm.answers.coverage >= 1}
+    return {
+        name: arm.seconds
+        for name, arm in arms.items()
+        if (found := arm.answers or arm.quality) is not None and found.coverage >= 1
+    }

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from twinserve_loadtest.report.content import DataTable, EffectChart
 from twinserve_loadtest.report.effects import CLAIMS
-from twinserve_loadtest.report.numbers import DASH, kilobytes, megabytes, rate, seconds, significant
+from twinserve_loadtest.report.numbers import DASH, kilobytes, loss, megabytes, rate, seconds, significant
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -66,10 +66,11 @@ def _variants(document: Document) -> Table:
     table = _plain(f"{document.model}, version {document.version}: {document.dataset.line}")
     table.caption = f"{document.machine}. {_loads(document)}"
     table.add_column("variant")
-    for name in ("size\nKB", "accuracy\n%", "test set\ns", "p50\nms", "p99\nms", "offline\nimages/s", "memory\nadded"):
+    quality = f"loss\n{escape(document.metric)}" if document.metric else "accuracy\n%"
+    for name in ("size\nKB", quality, "test set\ns", "p50\nms", "p99\nms", "offline\nimages/s", "memory\nadded"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in document.table:
-        table.add_row(*_cells(row), style=None if row.variant else "dim")
+        table.add_row(*_cells(row, document.metric), style=None if row.variant else "dim")
     return table
 
 
@@ -106,13 +107,14 @@ def _plain(title: str) -> Table:
     )
 
 
-def _cells(row: VariantRow) -> list[str]:
+def _cells(row: VariantRow, metric: str) -> list[str]:
     served = row.served
+    share = DASH if row.accuracy.value is None else f"{100 * row.accuracy.value:.2f}"
     time = served.test_set_seconds if row.variant else row.in_process_seconds.get(64)
     return [
         escape(row.label),
         kilobytes(row.size_bytes),
-        DASH if row.accuracy.value is None else f"{100 * row.accuracy.value:.2f}",
+        loss(row.quality.value) if metric else share,
         seconds(time),
         _ms(served.p50_us),
         _ms(served.p99_us),

@@ -74,7 +74,17 @@ def _row(inputs: Inputs, name: str, served: Served) -> VariantRow:
         in_process_seconds=_in_process(inputs, name),
         served=served,
         note=where,
+        quality=_quality(inputs, name),
     )
+
+
+def _quality(inputs: Inputs, name: str) -> Value:
+    for record in inputs.measured:
+        run = record.runs.get("accuracy")
+        arm = run.arms.get(name) if run is not None else None
+        if arm is not None and (found := arm.quality) is not None:
+            return Value(found.loss.estimate, found.loss.low, found.loss.high)
+    return Value(None)
 
 
 def _counts(inputs: Inputs, variant: Variant) -> tuple[int | None, int | None, Interval | None, str]:
@@ -89,7 +99,7 @@ def _counts(inputs: Inputs, variant: Variant) -> tuple[int | None, int | None, I
     if offline:
         correct, total = int(offline["correct"]), int(offline["total"])
         return correct, total, wilson_interval(correct, total), "offline, when the artefact was made"
-    return None, None, None, "accuracy was not measured"
+    return None, None, None, "" if inputs.measured[0].model.metric else "accuracy was not measured"
 
 
 def _in_process(inputs: Inputs, name: str) -> dict[int, float]:

@@ -151,16 +151,6 @@ def non_inferiority_p(counts: PairedCounts, margin: float) -> float:
     return float(stats.norm.sf(tango_z(counts, -margin)))
 
 
-def confusion_matrix(
-    labels: NDArray[np.integer[Any]], answers: NDArray[np.integer[Any]], classes: int
-) -> list[list[int]]:
-    """counts[true class][answered class], images; ``classes`` on each side."""
-    table = np.zeros((classes, classes), np.int64)
-    np.add.at(table, (labels, answers), 1)
-    rows: list[list[int]] = table.tolist()
-    return rows
-
-
 def more_units(standard_error: float, gap: float, units: int, confidence: float) -> int | None:
     """How many further units would decide on which side of a limit an effect lies, 8 times out of 10.
 

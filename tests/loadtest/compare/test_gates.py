@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from twinserve_loadtest.compare.gates import Gate, GatesError, default_gates, override, parse_gates, read_gates
+from twinserve_loadtest.compare.gates import (
+    QUALITY,
+    Gate,
+    GatesError,
+    default_gates,
+    gates_for,
+    override,
+    parse_gates,
+    read_gates,
+)
 
 
 def parsed(text: str) -> dict[str, Gate]:
@@ -97,3 +106,28 @@ def test_a_flag_under_another_name_of_the_same_gate_replaces_it_too() -> None:
 )
 def test_a_limit_reads_as_one_would_write_it(name: str, limit: str) -> None:
     assert next(gate.limit for gate in default_gates() if gate.name == name) == limit
+
+
+def test_a_model_without_classes_is_gated_on_quality_by_its_metrics_default() -> None:
+    gates = gates_for(default_gates(), "mse")
+    assert gates[0].name == QUALITY
+    assert gates[0].limit == "the metric's default"
+    assert "max_accuracy_loss" not in {gate.name for gate in gates}
+    assert gates_for(default_gates(), "") == default_gates()
+
+
+@pytest.mark.parametrize(("value", "limit"), [(0.01, "<= 0.01"), ("5%", "<= 5 % of the baseline's loss")])
+def test_a_loss_of_quality_is_a_number_or_a_share_of_the_baselines(value: object, limit: str) -> None:
+    (gate,) = parse_gates({QUALITY: value}, "gates.toml")
+    assert gate.limit == limit
+    assert gates_for([gate], "cosine") == [gate]
+
+
+def test_gates_that_the_model_cannot_have_are_refused() -> None:
+    with pytest.raises(GatesError, match="is a classifier; state max_accuracy_loss"):
+        gates_for(parse_gates({QUALITY: 0.01}, "x"), "")
+    with pytest.raises(GatesError, match="has no classes; state max_quality_loss"):
+        gates_for(parse_gates({"max_accuracy_loss": "0.1pp"}, "x"), "mse")
+    for wrong in (True, "5pp", 0, -1, float("inf")):
+        with pytest.raises(GatesError, match="max_quality_loss = "):
+            parse_gates({QUALITY: wrong}, "x")

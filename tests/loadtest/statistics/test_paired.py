@@ -10,7 +10,6 @@ from scipy import stats
 
 from twinserve_loadtest.statistics.paired import (
     PairedCounts,
-    confusion_matrix,
     mcnemar_exact,
     more_images,
     more_units,
@@ -107,10 +106,6 @@ def test_pairs_are_counted_by_who_was_right() -> None:
     labels = np.array([0, 1, 2, 3, 4])
     counts = paired_counts(labels, np.array([0, 1, 2, 0, 0]), np.array([0, 0, 2, 3, 1]))
     assert counts == PairedCounts(both=2, only_baseline=1, only_candidate=1, neither=1)
-
-
-def test_confusion_counts_true_by_answered() -> None:
-    assert confusion_matrix(np.array([0, 0, 1]), np.array([0, 1, 1]), 2) == [[1, 1], [0, 1]]
 
 
 def test_planned_units_decide_in_four_of_five_experiments() -> None:
