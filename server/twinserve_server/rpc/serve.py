@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import grpc
 import structlog
@@ -23,6 +23,10 @@ from twinserve_server.rpc.status import outcome_of
 Context = grpc.aio.ServicerContext[Any, Any]
 
 log = structlog.get_logger()
+
+#: To grpc.aio's handlers a stream whose caller leaves looks like one whose caller has sent everything, until they are
+#: cancelled, within a few milliseconds.
+SETTLE_SECONDS: Final = 0.01
 
 
 class RpcTally(Protocol):
@@ -91,6 +95,8 @@ def serve(method: RpcMethod, tally: RpcTally, journal: Journal | None = None, ad
             async with aclosing(behaviour(read(method, raw), context)) as responses:
                 async for response in responses:
                     await _write(context, response)
+            if method.request_streaming:
+                await asyncio.sleep(SETTLE_SECONDS)
         except asyncio.CancelledError:
             remaining, elapsed = context.time_remaining(), time.perf_counter() - started
             gone = remaining is None or not is_past_deadline(remaining, elapsed)

@@ -140,11 +140,20 @@ def test_foreign_metadata_does_not_matter(server: Any) -> None:
     assert server.predict.Predict(request(items(1)), timeout=10, metadata=metadata).classes
 
 
-def test_a_call_without_a_message_ends(server: Any) -> None:
-    call = server.channel.stream_unary("/twinserve.v1.PredictService/Predict")
+#: What a unary call without a message gets. grpc.aio does not answer it at all, and the native library by itself.
+WITHOUT_A_MESSAGE = {
+    "fast": {"Predict": "UNIMPLEMENTED", "Compare": "UNIMPLEMENTED"},
+    "aio": {"Predict": "DEADLINE_EXCEEDED", "Compare": "DEADLINE_EXCEEDED"},
+    "native": {"Predict": "INTERNAL", "Compare": "DEADLINE_EXCEEDED"},
+}
+
+
+@pytest.mark.parametrize("method", ["Predict", "Compare"])
+def test_a_call_without_a_message_ends(server: Any, method: str) -> None:
+    call = server.channel.stream_unary(f"/twinserve.v1.PredictService/{method}")
     with pytest.raises(grpc.RpcError) as caught:
         call(iter(()), timeout=1)
-    assert caught.value.code() in {grpc.StatusCode.INTERNAL, grpc.StatusCode.DEADLINE_EXCEEDED}
+    assert caught.value.code().name in {WITHOUT_A_MESSAGE[server.transport][method], "DEADLINE_EXCEEDED"}
 
 
 def test_a_request_that_arrives_in_pieces_is_answered(server: Any, certificates: Path) -> None:
@@ -241,6 +250,28 @@ def test_a_stream_ends_at_its_deadline(server: Any) -> None:
             answered.release()
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert ended(server, STREAM, *codes) == before + 1
+
+
+@pytest.mark.parametrize("leaves", ["at its deadline", "by itself"])
+def test_a_silent_stream_whose_caller_leaves_was_not_answered(server: Any, leaves: str) -> None:
+    codes = ("DEADLINE_EXCEEDED", "CANCELLED")
+    before, good, over = ended(server, STREAM, *codes), ended(server, STREAM, "OK"), threading.Event()
+
+    def silent() -> Iterator[predict_pb2.PredictRequest]:
+        over.wait(60)
+        yield from ()
+
+    begun = server.metric("grpc_server_started_total", grpc_method=STREAM)
+    streams = [server.predict.PredictStream(silent(), timeout=5) for _ in range(4)]
+    wait_until(lambda: server.metric("grpc_server_started_total", grpc_method=STREAM) == begun + 4, 60, server.log)
+    for stream in streams:
+        if leaves == "by itself":
+            stream.cancel()
+        with pytest.raises(grpc.RpcError):
+            next(stream)
+    over.set()
+    assert ended(server, STREAM, *codes) == before + 4
+    assert ended(server, STREAM, "OK") == good
 
 
 def test_a_watch_of_health_ends_when_its_caller_leaves(server: Any) -> None:

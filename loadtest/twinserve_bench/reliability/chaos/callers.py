@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -71,6 +72,8 @@ class Callers:
         #: Of the calls that have been answered: those before the server was started last.
         self.answered_before = 0
         self._retries = {} if retries is None else {"retries": retries}
+        #: Seconds from the begin of a caller's call to that of its next one, at least.
+        self.pace_seconds = 0.0
         self._may_ask = threading.Event()
         self._may_ask.set()
         self._over = threading.Event()
@@ -130,9 +133,12 @@ class Callers:
                 self._idle[number].clear()
                 if not self._may_ask.is_set():
                     continue
+                next_at = time.monotonic() + self.pace_seconds
                 if not self._one_call(client, dice):
                     self._idle[number].set()
                     self._until(client.wait_until_ready)
+                self._idle[number].set()
+                self._over.wait(max(0.0, next_at - time.monotonic()))
         finally:
             self._idle[number].set()
             if client is not None:

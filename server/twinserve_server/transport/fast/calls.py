@@ -38,7 +38,9 @@ WATCH_AFTER_NS: Final = 5_000_000
 NO_DEADLINE: Final = 1e15
 
 _OK: Final = 0
-_INTERNAL: Final = grpc.StatusCode.INTERNAL
+
+#: What a unary call without a message gets, as gRPC's table of statuses has it.
+NO_REQUEST: Final = grpc.StatusCode.UNIMPLEMENTED, "the method takes one request message; the call came without any"
 
 
 @dataclass(slots=True)
@@ -122,7 +124,7 @@ class UnaryCall:
             del self._rpc.open[self]
             operations = (
                 SendInitialMetadataOperation((), 0),
-                status(_INTERNAL, "no request came", ()),
+                status(*NO_REQUEST, ()),
                 ReceiveCloseOnServerOperation(0),
             )
             self._call.start_server_batch(operations, _ignore)

@@ -18,7 +18,7 @@ from grpc._cython.cygrpc import (
 )
 
 from twinserve_server.rpc.serve import RpcHandler, encoded
-from twinserve_server.transport.fast.calls import NO_DEADLINE
+from twinserve_server.transport.fast.calls import NO_DEADLINE, NO_REQUEST
 from twinserve_server.transport.fast.queue import QueueLoop
 
 log = structlog.get_logger()
@@ -98,7 +98,7 @@ class CoroutineCall:
             if method.request_streaming:
                 request: Any = self._messages()
             elif (request := await self._receive()) is None:
-                self._code, self._details = grpc.StatusCode.INTERNAL, "no request came"
+                self._code, self._details = NO_REQUEST
                 await self._finish()
                 return
             await self._finish(await self._handler.handle(request, self))
