@@ -179,7 +179,7 @@ def _add_inference(app: FastAPI, models: Models, max_body_bytes: int) -> None:
     async def infer(request: Request, name: str, version: str = "") -> Response:
         """Infer; tensors as JSON or, with ``Inference-Header-Content-Length``, in binary after it."""
         body = await _read_body(request, max_body_bytes)
-        asked, binary = _split(body, request.headers.get(HEADER_LENGTH))
+        asked, binary = read_request(body, request.headers.get(HEADER_LENGTH))
         wanted = wanted_outputs(asked)
         array = input_array(asked, binary)
         addressed = await models.find(name, version)
@@ -232,7 +232,7 @@ async def _read_body(request: Request, limit: int) -> bytes:
     return b"".join(chunks)
 
 
-def _split(body: bytes, header_length: str | None) -> tuple[InferenceRequest, bytes]:
+def read_request(body: bytes, header_length: str | None) -> tuple[InferenceRequest, bytes]:
     """The JSON of a body, checked, and what follows it."""
     end = len(body)
     if header_length is not None:

@@ -35,6 +35,10 @@ def read_settings(given: Mapping[str, Any]) -> ServerSettings:
     known = {entry.name: entry for entry in declared(ServerSettings)}
     variables = {name: os.environ.get(entry.variable) for name, entry in known.items()}
     values = {**{name: text for name, text in variables.items() if text}, **given}
+    for name, value in values.items():
+        if not all(_is_text(part) for part in (value if isinstance(value, list) else [value])):
+            where = known[name].flag if name in given else known[name].variable
+            raise SettingsError(f"{where}: {value!r} is not UTF-8 text")
     try:
         return _adapter().validate_python(values)
     except ValidationError as error:
@@ -46,6 +50,11 @@ def _adapter() -> TypeAdapter[ServerSettings]:
     from pydantic import TypeAdapter  # noqa: PLC0415
 
     return TypeAdapter(ServerSettings)
+
+
+def _is_text(value: Any) -> bool:
+    """Whether ``value`` is no text, or can be written: bytes of a command line that are not UTF-8 become surrogates."""
+    return not isinstance(value, str) or not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _line(problem: Any, known: dict[str, Declared], given: Mapping[str, Any]) -> str:

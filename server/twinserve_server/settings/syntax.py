@@ -82,7 +82,7 @@ def _cores(value: Any) -> list[int]:
 def _share(value: Any) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{value!r} is not a number") from None
     if not 0 <= number <= 1:
         raise ValueError("a share lies within 0..1")
@@ -110,7 +110,7 @@ def _from_json(given: Any) -> Any:
         return given
     try:
         return json.loads(given)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter: nested thousands deep
         raise ValueError(f"not valid JSON ({error})") from None
 
 

@@ -105,3 +105,21 @@ def test_off_linux_several_gateways_cannot_share_a_port(monkeypatch: pytest.Monk
     assert settings(gateways=1).gateways == 1
     with pytest.raises(SettingsError, match=r"2 gateways can share a port on Linux only, this is darwin; give 1"):
         settings(gateways=2)
+
+
+@pytest.mark.parametrize("setting", ["split", "variants", "pin", "host"])
+def test_bytes_that_are_not_utf_8_are_named(setting: str) -> None:
+    """Python hands them on as surrogates."""
+    with pytest.raises(SettingsError, match=rf"^--{setting}: 'int8=\\udcff' is not UTF-8 text$"):
+        settings(**{setting: "int8=\udcff"})
+
+
+@pytest.mark.parametrize("setting", ["split", "variants", "pin"])
+def test_json_nested_thousands_deep_is_no_json(setting: str) -> None:
+    with pytest.raises(SettingsError, match=rf"^--{setting}: not valid JSON"):
+        settings(**{setting: "[" * 100_000})
+
+
+def test_a_share_too_large_for_a_float_is_no_number() -> None:
+    with pytest.raises(SettingsError, match=r"--split: int8=10+: 10+ is not a number"):
+        settings(split='{"int8": 1' + "0" * 400 + "}")
