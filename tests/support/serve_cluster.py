@@ -164,7 +164,9 @@ class ServeCluster:
             deployment["ray_actor_options"] = {"num_cpus": 0.05}
             deployment |= {"health_check_period_s": 2, "graceful_shutdown_timeout_s": 5}
             if "autoscaling_config" in deployment:
-                deployment["autoscaling_config"] |= {**SCALING, "min_replicas": 1, "max_replicas": 3}
+                deployment["autoscaling_config"] |= {**SCALING, "max_replicas": 3}
+            if deployment["name"] == "mnist-int8":
+                deployment["autoscaling_config"]["min_replicas"] = 1
         return config
 
     def _is_ready(self) -> bool:
