@@ -30,13 +30,17 @@ Examples:
 
   twinserve predict seven.png --json | jq        for programs
 
+  twinserve predict item.npz --model words       named tensors: .npz, or .json as {"ids": [[5, 17, 2]]}
+
   curl -s https://example.org/7.png | twinserve predict -
 """
 
 
 @app.command(epilog=EXAMPLES)
 def predict(
-    files: Annotated[list[str], typer.Argument(help="Pictures (PNG, JPEG, …); - reads one from standard input.")],
+    files: Annotated[
+        list[str], typer.Argument(help="Pictures (PNG, JPEG, …), or tensors (.npz, .json); - reads a picture.")
+    ],
     variant: Annotated[str | None, typer.Option(help="The variant that must answer. (default: the router's)")] = None,
     compare: Annotated[bool, typer.Option("--compare", help="Ask every variant and show them side by side.")] = False,
     target: Annotated[str, typer.Option(envvar="TWINSERVE_TARGET", help="host:port of the server.")] = "127.0.0.1:8500",
@@ -101,9 +105,13 @@ def answer(
 
     import numpy as np
 
+    from twinserve_client.cli.predict_tensors import is_tensors
     from twinserve_client.cli.predict_view import as_document, print_answers, print_items
     from twinserve_client.pictures.read import PictureRules, in_the_models_range, read_picture
 
+    if any(map(is_tensors, files)):
+        answer_tensors(client, files, variant, compare=compare, as_json=as_json)
+        return
     info = client.describe_model()
     rules = PictureRules.of(info)
     items = np.stack(
@@ -127,6 +135,29 @@ def answer(
     if show:
         print_items(files, items)
     print_answers(files, predictions, info.labels, top=top, seconds=seconds)
+
+
+def answer_tensors(client: Client, files: list[str], variant: str | None, *, compare: bool, as_json: bool) -> None:
+    """Read one file of named tensors, ask, print.
+
+    Raises:
+        TwinserveError: the file is not usable, or the call failed.
+    """
+    import json
+    import time
+
+    from twinserve_client.cli.predict_tensors import print_tensors, read_tensors, tensors_document
+
+    if len(files) > 1:
+        fail(f"{len(files)} files are given; of named tensors one is taken, with all its items", USAGE)
+    inputs = read_tensors(Path(files[0]), client.describe_model())
+    started = time.perf_counter()
+    answers = client.compare(inputs) if compare else {"": client.predict(inputs=inputs, variant=variant)}
+    seconds = time.perf_counter() - started
+    if as_json:
+        typer.echo(json.dumps(tensors_document(list(answers.values())), indent=2))
+    else:
+        print_tensors(list(answers.values()), seconds)
 
 
 def fail(message: str, code: int) -> NoReturn:
