@@ -14,7 +14,7 @@ import pytest
 
 from support.server_process import ServerProcess
 from support.tiny_model import make_tiny_models
-from twinserve_bench import perf_analyzer
+from twinserve_bench import foreign_clients, perf_analyzer
 from twinserve_bench.certificates import make_certificates
 from twinserve_host.cores import usable_cores
 
@@ -52,6 +52,8 @@ def missing_tools() -> dict[str, str]:
         missing["fashion"] = "Fashion-MNIST is not installed (apt-get install dataset-fashion-mnist)"
     if not perf_analyzer.is_installed():
         missing["perf_analyzer"] = "it is not installed (python -m twinserve_bench.perf_analyzer --install)"
+    if not foreign_clients.are_installed():
+        missing["foreign_clients"] = "they are not installed (python -m twinserve_bench.foreign_clients --install)"
     try:
         subprocess.run(["unshare", "--mount", "setpriv", "--no-new-privs", "true"], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
