@@ -50,6 +50,7 @@ class ServerSettings:
         None, "Serve only models signed for this public key (PEM), by model-signing.", panel=MODELS
     )
     build: bool = setting(True, "Build the MNIST models if there are none and --models is not given.", panel=MODELS)
+    watch: bool = setting(False, "Load and activate greater versions as they appear in the model folder.", panel=MODELS)
     unloaded_metrics_seconds: float = setting(
         300.0, "How long to keep the metrics of a version after it is unloaded.", ge=0, le=86400, panel=MODELS
     )

@@ -52,6 +52,8 @@ def _obstacle(settings: ServerSettings, versions: Mapping[str, ModelVersion]) ->
     """What needs several processes; empty: nothing does."""
     if settings.gateways > 1:
         return f"--gateways {settings.gateways} asks for several"
+    if settings.watch:
+        return "--watch loads a version beside the one that serves"
     for variant, count in settings.replicas.items():
         if count > 1:
             return f"--replicas {variant}={count} asks for several"

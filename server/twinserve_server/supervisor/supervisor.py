@@ -40,6 +40,7 @@ from twinserve_server.supervisor.plan import Plan
 from twinserve_server.supervisor.sizing import Cost
 from twinserve_server.supervisor.statistics import variant_statistics
 from twinserve_server.supervisor.traffic import Traffic
+from twinserve_server.supervisor.version_watch import VersionWatch
 from twinserve_server.supervisor.versions import Versions
 
 log = structlog.get_logger()
@@ -77,9 +78,8 @@ class Supervisor:
             ArtefactError: a model cannot be served.
             StartError: another process cannot start.
         """
-        self._watchers = [
-            asyncio.ensure_future(task()) for task in (self.fleet.watch, self._sample, self.traffic.keep_following)
-        ]
+        tasks = [self.fleet.watch, self._sample, self.traffic.keep_following]
+        self._watchers = [asyncio.ensure_future(task()) for task in tasks]
         await self.measure(on_progress)
         assert self.plan.sizing is not None
         for replica in self.plan.replicas():
@@ -88,6 +88,9 @@ class Supervisor:
         for index in range(self.plan.sizing.gateways):
             self.fleet.add_gateway(index)
         await self.fleet.until_ready(self.fleet.children, on_progress)
+        if self.plan.settings.watch:
+            watch = VersionWatch(self.fleet, self.versions)
+            self._watchers.append(asyncio.ensure_future(watch.keep_watching()))
 
     async def measure(self, on_progress: Callable[[int, int], None] = lambda *_: None) -> None:
         """Start one model process a variant and, from what an image costs each, decide how many of what to run.

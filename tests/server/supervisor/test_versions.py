@@ -36,7 +36,8 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def serving(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A server whose tests leave version 1 active and alone."""
-    with ServerProcess(repository, tmp_path_factory.mktemp("server"), "--gateways", "2", "--replicas", "fp32=1") as it:
+    flags = ("--gateways", "2", "--replicas", "fp32=1", "--unloaded-metrics-seconds", "1")
+    with ServerProcess(repository, tmp_path_factory.mktemp("server"), *flags) as it:
         activate(it, "1")
         yield it
 
@@ -196,6 +197,14 @@ def no_manifest(folder: Path) -> None:
     (folder / "manifest.json").unlink()
 
 
+def half_a_manifest(folder: Path) -> None:
+    os.truncate(folder / "manifest.json", 100)
+
+
+def traversal(folder: Path) -> None:
+    rewrite(folder, "int8", (folder / "int8.onnx").read_bytes(), file="../1/int8.onnx")
+
+
 def link_outside(folder: Path) -> None:
     (folder / "int8.onnx").rename(folder.parent / "elsewhere.onnx")
     (folder / "int8.onnx").symlink_to(folder.parent / "elsewhere.onnx")
@@ -219,6 +228,8 @@ def too_much_memory(folder: Path) -> None:
         (truncate, "int8.onnx: is corrupt: 100 bytes"),
         (wrong_manifest, "manifest.json: field input.shape"),
         (no_manifest, "manifest.json: does not exist"),
+        (half_a_manifest, "manifest.json"),
+        (traversal, "field variants.int8.file"),
         (link_outside, "outside of its folder"),
         (pickled, "int8.pt"),
         (too_much_memory, "int8.pt"),
@@ -267,6 +278,17 @@ def test_a_process_that_dies_while_it_loads_leaves_the_old_version_serving(servi
     assert "SIGKILL" in refused.details()
     assert not victims()
     assert ask(serving).served_by.version == "1"
+
+
+def test_the_metrics_of_a_version_end_after_it_and_those_of_the_other_go_on(serving: ServerProcess) -> None:
+    serving.admin.LoadVersion(admin_pb2.LoadVersionRequest(version="2"), timeout=SECONDS)
+    ask(serving, "int8@2")
+    assert serving.metric("twinserve_requests_total", version="2") > 0
+    before = serving.metric("twinserve_requests_total", version="1")
+    serving.admin.UnloadVersion(admin_pb2.UnloadVersionRequest(version="2"), timeout=SECONDS)
+    wait_until(lambda: not [name for name, labels in serving.scrape() if ("version", "2") in labels], SECONDS)
+    ask(serving, "int8")
+    assert serving.metric("twinserve_requests_total", version="1") == before + 1
 
 
 def test_health_tells_of_each_version(serving: ServerProcess) -> None:

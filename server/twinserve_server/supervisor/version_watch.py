@@ -1,0 +1,88 @@
+"""New versions in the model folder are activated when they are complete (``--watch``)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from twinserve_server.artefact.manifest import MANIFEST_NAME
+from twinserve_server.artefact.repository import version_folders
+from twinserve_server.errors import TwinserveError
+from twinserve_server.supervisor.fleet import Fleet
+from twinserve_server.supervisor.versions import Versions
+
+log = structlog.get_logger()
+
+#: How often the folder is looked at. What has changed since the last look may still be written.
+LOOK_SECONDS: Final = 1.0
+
+Key = tuple[str, str]
+#: What tells one state of a folder from another, by file; links are followed, as in a ConfigMap, which turns one.
+Print = tuple[tuple[str, int, int, int], ...]
+
+
+class VersionWatch:
+    """Activates the greatest version of each model when it is greater than the active one and was not met before.
+
+    What was active or loaded once, and what was refused, is left alone until its files change: an operator who rolls
+    back is not overruled, and a broken version is reported once.
+    """
+
+    def __init__(self, fleet: Fleet, versions: Versions) -> None:
+        self._fleet = fleet
+        self._versions = versions
+        self._last: dict[Key, Print] = {}
+        self._met: dict[Key, Print] = {}
+
+    async def keep_watching(self) -> None:
+        """Watch for as long as the server runs."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            await self.look()
+
+    async def look(self) -> None:
+        """Look once."""
+        plan = self._fleet.plan
+        now = await asyncio.to_thread(_prints, plan.settings.model_folder)
+        settled = {key for key, seen in now.items() if self._last.get(key) == seen}
+        self._last = now
+        for model, loaded in plan.loaded.items():
+            self._met.update({(model, version): now[model, version] for version in loaded if (model, version) in now})
+        for model in {model for model, _ in now}:
+            newest = max((version for name, version in now if name == model), key=int)
+            key = (model, newest)
+            greater = int(newest) > int(plan.active.get(model, "-1"))
+            if greater and key in settled and self._met.get(key) != now[key]:
+                self._met[key] = now[key]
+                await self._activate(model, newest)
+
+    async def _activate(self, model: str, version: str) -> None:
+        try:
+            await self._versions.activate(model, version, keep_previous=False)
+        except TwinserveError as error:
+            log.warning("new_version_not_activated", model=model, version=version, reason=error.message)
+
+
+def _prints(root: Path) -> dict[Key, Print]:
+    """The versions with a manifest, and how their files are now."""
+    return {
+        (model, folder.name): seen
+        for model, folders in version_folders(root).items()
+        for folder in folders
+        if (seen := _print(folder)) and MANIFEST_NAME in (name for name, *_ in seen)
+    }
+
+
+def _print(folder: Path) -> Print:
+    found = []
+    for name in sorted(os.listdir(folder)) if folder.is_dir() else ():
+        try:
+            status = (folder / name).stat()
+        except OSError:  # it was just taken away, or is a link to what is not there yet
+            continue
+        found.append((name, status.st_ino, status.st_size, status.st_mtime_ns))
+    return tuple(found)
