@@ -90,9 +90,15 @@ def test_nothing_is_left_running_after_a_stop(tiny_models: Path, serve: Serve) -
     wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 10)
 
 
-def test_nothing_is_left_running_when_the_supervisor_is_killed(tiny_models: Path, serve: Serve) -> None:
+def test_a_supervisor_that_is_killed_leaves_nothing_and_the_next_one_serves_in_its_place(
+    tiny_models: Path, serve: Serve
+) -> None:
     server = serve(tiny_models)
     pids = [process.pid for process in server.processes()]
     server.process.kill()
     server.process.wait(10)
     wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 10)
+    # On the same ports.
+    ports = ("--port", str(server.grpc_port), "--metrics-port", str(server.metrics_port))
+    again = serve(tiny_models, *ports)
+    assert list(again.predict.Predict(request(items(2)), timeout=30).classes) == classes_of(items(2)).tolist()

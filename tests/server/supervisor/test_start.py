@@ -12,7 +12,8 @@ import pytest
 
 from support.odd_artefacts import saved, script, write_model
 from support.serve_command import one_line, run_serve
-from support.server_process import ServerProcess
+from support.server_process import ServerProcess, request
+from support.tiny_model import items
 
 Serve = Callable[..., ServerProcess]
 
@@ -70,6 +71,19 @@ def test_a_used_port_is_named(tiny_models: Path, option: str) -> None:
         ended = run_serve("--models", str(tiny_models), option, str(port))
     assert ended.returncode == 2
     assert f"{option}: cannot listen on 127.0.0.1:{port} (Address already in use)" in one_line(ended.stderr)
+
+
+@pytest.mark.parametrize("option", ["--port", "--metrics-port"])
+def test_a_second_server_on_a_port_says_so_and_the_first_one_serves_on(
+    tiny_models: Path, serve: Serve, option: str
+) -> None:
+    first = serve(tiny_models, "--gateways", "1")
+    port = {"--port": first.grpc_port, "--metrics-port": first.metrics_port}[option]
+    ended = run_serve("--models", str(tiny_models), option, str(port))
+    assert ended.returncode == 2
+    assert f"{option}: cannot listen on 127.0.0.1:{port} (Address already in use)" in one_line(ended.stderr)
+    assert first.predict.Predict(request(items(1)), timeout=30).classes
+    assert first.metric("twinserve_process_restarts_total") == 0
 
 
 def test_a_corrupt_artefact_is_named(tiny_models: Path, tmp_path: Path) -> None:
