@@ -59,7 +59,7 @@ def twinserve(models: Path, *flags: str) -> Iterator[Running]:
         with log.open("wb") as out:
             process = subprocess.Popen(command, stderr=out, stdout=out)
         try:
-            deadline = time.monotonic() + 90
+            deadline = time.monotonic() + 180
             while not ready.exists():
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise RuntimeError(f"twinserve did not start:\n{log.read_text(errors='replace')}")

@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from twinserve_models.add.declare import Output
 from twinserve_models.add.files import Candidate, Declared, FileProblem, declared_tensors, signature_of
-from twinserve_server.artefact.datatypes import DATATYPES, DTYPES, DataType
+from twinserve_server.artefact.datatypes import DATATYPES, DataType
+from twinserve_server.artefact.dtypes import DTYPES
 from twinserve_server.artefact.signature import FREE, TensorSpec
 from twinserve_server.errors import ArtefactError, InferenceError
 from twinserve_server.model.runtime import Runtime, RuntimeFacts, find_runtime

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from twinserve_models.importing.frame import ImportModelError
-from twinserve_server.artefact.datatypes import DTYPES
+from twinserve_server.artefact.dtypes import DTYPES
 from twinserve_server.artefact.manifest import Variant
 from twinserve_server.artefact.signature import FREE, Signature, TensorSpec
 from twinserve_server.errors import ArtefactError, InferenceError

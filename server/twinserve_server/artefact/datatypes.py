@@ -1,33 +1,35 @@
-"""The datatypes of the Open Inference Protocol that numpy has, and what each of them can hold."""
+"""The datatypes of the Open Inference Protocol that numpy has (``dtypes``), and what each of them can hold."""
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, get_args
-
-import numpy as np
+import sys
+from typing import Final, Literal, get_args
 
 DataType = Literal[
     "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64"
 ]
 DATATYPES: Final[tuple[DataType, ...]] = get_args(DataType)
 
-_CODES: Final = ("?", "u1", "<u2", "<u4", "<u8", "i1", "<i2", "<i4", "<i8", "<f2", "<f4", "<f8")
-#: How elements lie on the wire and in memory: little-endian.
-DTYPES: Final[dict[DataType, np.dtype[Any]]] = {
-    name: np.dtype(code) for name, code in zip(DATATYPES, _CODES, strict=True)
-}
-ITEM_SIZE: Final[dict[DataType, int]] = {name: dtype.itemsize for name, dtype in DTYPES.items()}
+#: Bytes of an element.
+ITEM_SIZE: Final[dict[DataType, int]] = dict(zip(DATATYPES, (1, 1, 2, 4, 8, 1, 2, 4, 8, 2, 4, 8), strict=True))
 #: What pictures come in; a model that takes one of the two can be sent the other.
 PIXEL_TYPES: Final[tuple[DataType, ...]] = ("UINT8", "FP32")
+#: The greatest finite value (IEEE 754).
+_GREATEST: Final[dict[DataType, float]] = {
+    "FP16": 65504.0,
+    "FP32": float.fromhex("0x1.fffffep+127"),
+    "FP64": sys.float_info.max,
+}
 
 
 def bounds(datatype: DataType) -> tuple[float, float]:
     """The least and the greatest finite value of a datatype."""
-    dtype = DTYPES[datatype]
-    if dtype.kind == "b":
+    if datatype == "BOOL":
         return 0, 1
-    info = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
-    return (float(info.min), float(info.max)) if dtype.kind == "f" else (int(info.min), int(info.max))
+    if datatype in _GREATEST:
+        return -_GREATEST[datatype], _GREATEST[datatype]
+    bits = 8 * ITEM_SIZE[datatype]
+    return (0, 2**bits - 1) if datatype.startswith("UINT") else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
 
 
 #: The least and the greatest value of each datatype.

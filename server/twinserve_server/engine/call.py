@@ -7,12 +7,9 @@ from collections.abc import Callable
 from typing import Any, Final, Literal
 
 from twinserve_server.engine.job import STAGES, Job
-from twinserve_server.engine.router import RouteReason
+from twinserve_server.engine.router import ROUTES, RouteReason
 from twinserve_server.engine.served import ServedModel
 from twinserve_server.errors import TwinserveError
-
-#: The route that answers, logs and metrics carry: did the request name the variant, or did the router choose it?
-ROUTES: Final = {"named": "named", "key": "split", "random": "split", "shadow": "shadow"}
 
 
 class Call:

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+from twinserve_server.engine.address import AT
 from twinserve_server.engine.call import Call
 from twinserve_server.engine.channel import ModelChannel
 from twinserve_server.engine.feedback import FeedbackStore, Judgement
@@ -15,7 +16,7 @@ from twinserve_server.engine.job import Buffer, Job
 from twinserve_server.engine.layout import Form
 from twinserve_server.engine.receipts import Receipt, Receipts
 from twinserve_server.engine.router import TrafficPolicy
-from twinserve_server.engine.served import AT, ServedModel
+from twinserve_server.engine.served import ServedModel
 from twinserve_server.errors import (
     DeadlineError,
     DrainingError,

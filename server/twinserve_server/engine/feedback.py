@@ -8,10 +8,13 @@ from array import array
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from twinserve_server.engine.job import Buffer
 from twinserve_server.errors import InvalidInputError, RepeatedFeedbackError, UnknownRequestError, shown
+
+if TYPE_CHECKING:
+    # Jobs come with numpy, and the supervisor, which reads judgements, has none.
+    from twinserve_server.engine.job import Buffer
 
 #: So many classes fit into a byte, of which each answer has the lowest of four.
 _BYTE: Final = 1 << 8

@@ -16,7 +16,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from twinserve_server.artefact.datatypes import DTYPES, ITEM_SIZE, DataType
+from twinserve_server.artefact.datatypes import ITEM_SIZE, DataType
+from twinserve_server.artefact.dtypes import DTYPES
 
 Array = npt.NDArray[Any]
 

@@ -12,11 +12,13 @@ import math
 import random
 from collections.abc import Set
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from twinserve_server.errors import InvalidInputError, UnknownModelError, shown
 
 RouteReason = Literal["named", "key", "random"]
+#: The route that answers, logs and metrics carry: did the request name the variant, or did the router choose it?
+ROUTES: Final = {"named": "named", "key": "split", "random": "split", "shadow": "shadow"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final
 
 from twinserve_server.artefact.manifest import ModelVersion
+from twinserve_server.engine.address import address_of
 from twinserve_server.engine.channel import ModelChannel
 from twinserve_server.engine.router import Router
-
-#: Between a variant and its version in an address: ``int8@2``.
-AT: Final = "@"
-
-
-def address_of(variant: str, version: str) -> str:
-    """The name of a variant of one version, whichever version is active: ``int8@2``."""
-    return f"{variant}{AT}{version}"
 
 
 @dataclass(slots=True, eq=False)

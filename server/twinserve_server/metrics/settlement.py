@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from twinserve_server.engine.call import ROUTES
+from twinserve_server.engine.router import ROUTES
 from twinserve_server.metrics import families
 from twinserve_server.metrics.cells import Cell, Labels
 from twinserve_server.metrics.slab import Slab

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from twinserve_server.artefact.datatypes import DTYPES, DataType
+from twinserve_server.artefact.datatypes import DataType
+from twinserve_server.artefact.dtypes import DTYPES
 from twinserve_server.artefact.manifest import ModelVersion
 from twinserve_server.engine.job import Buffer
 

@@ -12,7 +12,8 @@ from typing import Any, Final
 import numpy as np
 import onnxruntime as ort
 
-from twinserve_server.artefact.datatypes import DTYPES, DataType
+from twinserve_server.artefact.datatypes import DataType
+from twinserve_server.artefact.dtypes import DTYPES
 from twinserve_server.artefact.manifest import Variant
 from twinserve_server.artefact.signature import FREE, Signature, TensorSpec
 from twinserve_server.engine.job import Buffer

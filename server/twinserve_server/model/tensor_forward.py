@@ -6,7 +6,8 @@ import time
 
 import numpy as np
 
-from twinserve_server.artefact.datatypes import DEFAULT_RANGES, DTYPES
+from twinserve_server.artefact.datatypes import DEFAULT_RANGES
+from twinserve_server.artefact.dtypes import DTYPES
 from twinserve_server.artefact.manifest import MAX_BATCH_BYTES
 from twinserve_server.artefact.signature import Signature, TensorSpec
 from twinserve_server.engine.job import Buffer

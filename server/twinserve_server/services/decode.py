@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from twinserve.v1 import predict_pb2
-from twinserve_server.artefact.datatypes import DTYPES, EVERY_VALUE, ITEM_SIZE, DataType
+from twinserve_server.artefact.datatypes import EVERY_VALUE, ITEM_SIZE, DataType
+from twinserve_server.artefact.dtypes import DTYPES
 from twinserve_server.artefact.manifest import ModelVersion
 from twinserve_server.engine.layout import Form
 from twinserve_server.errors import InvalidInputError, OutOfRangeError, shown

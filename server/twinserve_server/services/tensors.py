@@ -9,7 +9,8 @@ from typing import Final
 import numpy as np
 
 from twinserve.v1 import predict_pb2
-from twinserve_server.artefact.datatypes import DATATYPES, DTYPES, ITEM_SIZE, DataType
+from twinserve_server.artefact.datatypes import DATATYPES, ITEM_SIZE, DataType
+from twinserve_server.artefact.dtypes import DTYPES
 from twinserve_server.artefact.manifest import MAX_BATCH_BYTES, ModelVersion, manifest_digest
 from twinserve_server.artefact.signature import TensorSpec
 from twinserve_server.engine.call import TIMING, Call, timing_of

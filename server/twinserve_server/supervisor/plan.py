@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from twinserve_host.cores import usable_cores
 from twinserve_host.memory import usable_bytes
 from twinserve_server.artefact.manifest import ModelVersion, Variant
+from twinserve_server.engine.address import AT
 from twinserve_server.engine.router import ShadowPolicy, TrafficPolicy
-from twinserve_server.engine.served import AT
 from twinserve_server.errors import InvalidInputError, TwinserveError
 from twinserve_server.ipc.addresses import address
 from twinserve_server.ipc.model_setup import ChannelConfig, LoadedVersion, ModelSetup

@@ -11,8 +11,8 @@ from typing import Protocol
 import structlog
 
 from twinserve_server.artefact.manifest import ModelVersion, same_signature
+from twinserve_server.engine.address import AT, address_of
 from twinserve_server.engine.router import TrafficPolicy
-from twinserve_server.engine.served import AT, address_of
 from twinserve_server.errors import ConflictError, FollowsFileError, InvalidInputError, PreconditionError
 from twinserve_server.ipc.control import ControlLine
 from twinserve_server.ipc.messages import Done, Judge, Judged, Message, SetPolicy, SetTraffic

@@ -8,7 +8,8 @@ from typing import Final
 import numpy as np
 
 from twinserve.inference import open_inference_pb2 as pb
-from twinserve_server.artefact.datatypes import DTYPES, DataType
+from twinserve_server.artefact.datatypes import DataType
+from twinserve_server.artefact.dtypes import DTYPES
 from twinserve_server.artefact.manifest import ModelVersion
 from twinserve_server.errors import InvalidInputError, shown
 from twinserve_server.services.decode import Items, Limits, check_items

@@ -8,9 +8,9 @@ from typing import Final
 from google.protobuf.message import DecodeError
 
 from twinserve.inference import open_inference_pb2 as pb
+from twinserve_server.engine.address import AT
 from twinserve_server.engine.call import Call
 from twinserve_server.engine.engine import Engine
-from twinserve_server.engine.served import AT
 from twinserve_server.errors import InvalidInputError, TwinserveError
 from twinserve_server.rpc.callback import Arrival, Exchange, begin_each
 from twinserve_server.services.decode import MAX_KEY_BYTES, Items, Limits, check_request_id, check_text

@@ -7,8 +7,9 @@ from typing import Final
 
 from twinserve_server.artefact.manifest import ModelVersion
 from twinserve_server.artefact.signature import TensorSpec
+from twinserve_server.engine.address import AT, address_of
 from twinserve_server.engine.engine import Engine
-from twinserve_server.engine.served import AT, ServedModel, address_of
+from twinserve_server.engine.served import ServedModel
 from twinserve_server.errors import UnknownModelError, shown
 
 #: FP32, N x classes.

@@ -8,7 +8,8 @@ import numpy as np
 
 from twinserve.inference import open_inference_pb2 as pb
 from twinserve.v1 import predict_pb2
-from twinserve_server.artefact.datatypes import DATATYPES, DTYPES, EVERY_VALUE, DataType
+from twinserve_server.artefact.datatypes import DATATYPES, EVERY_VALUE, DataType
+from twinserve_server.artefact.dtypes import DTYPES
 from twinserve_server.engine.call import TIMING, Call, timing_of
 from twinserve_server.engine.job import Job
 from twinserve_server.engine.served import ServedModel
