@@ -1,4 +1,4 @@
-"""``twinserve models``: build, add, list, show, bench, explain and import the artefacts."""
+"""``twinserve models``: build, add, quantize, list, show, bench, explain and import the artefacts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Build, add, list, show, bench, explain and import the models.")
+app = typer.Typer(no_args_is_help=True, help="Build, add, quantize, list, show, bench, explain and import the models.")
 
 Models = Annotated[Path, typer.Option("--models", help="Model folder.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
@@ -103,6 +103,41 @@ def add(
         files[key] = Path(path)
     asked = Asked(name, files, input_ or [], output or [], labels, metric, max_batch_size, models)
     raise typer.Exit(run(asked, as_json=as_json))
+
+
+@app.command(
+    epilog="""
+Examples:
+
+  twinserve models quantize words --calibration words.npz                     static: int8, of its ONNX variant
+
+  twinserve models quantize words --dynamic                                   int8-dynamic: ranges found batch by batch
+
+  twinserve models quantize birds --calibration birds.npz --from nets:birds     of the module that it makes
+"""
+)
+def quantize(
+    name: Annotated[str, typer.Argument(help="Model.")],
+    calibration: Annotated[
+        Path | None, typer.Option(help=".npz with an array by the name of each input.", metavar="FILE")
+    ] = None,
+    static: Annotated[bool, typer.Option("--static/--dynamic", help="Ranges found now, or batch by batch.")] = True,
+    function: Annotated[
+        str,
+        typer.Option("--from", help="Makes the eager module. [default: an ONNX file]", metavar="MODULE:FUNCTION"),
+    ] = "",
+    source: Annotated[str, typer.Option("--of", help="Variant in floats. [default: the first]")] = "",
+    variant: Annotated[str, typer.Option(help="The new one's name. [default: int8, or int8-dynamic]")] = "",
+    models: Models = Path("models"),
+    as_json: Json = False,
+) -> None:
+    """Add an INT8 variant to a model: of its ONNX file, or of an eager module of your own.
+
+    Exit code 0: added; 1: it cannot be.
+    """
+    from twinserve_models.quantizing.command import Order, run
+
+    raise typer.Exit(run(Order(name, calibration, static, source, function, variant, models), as_json=as_json))
 
 
 @app.command(name="list")

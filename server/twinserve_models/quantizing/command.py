@@ -1,0 +1,215 @@
+"""``twinserve models quantize``: from a model folder to the same with an INT8 variant more."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from twinserve_host.files import FileError, write_file
+from twinserve_host.functions import FunctionError, import_function
+from twinserve_models.machine import cpu_flags, engine_for, reduce_range_for
+from twinserve_models.quantizing.calibration import Arrays, read_calibration
+from twinserve_models.versions import ADDING, SUFFIXES
+from twinserve_server.artefact.datatypes import DataType
+from twinserve_server.artefact.files import read_artefact
+from twinserve_server.artefact.manifest import MANIFEST_NAME, ModelVersion, Variant, read_manifest
+from twinserve_server.artefact.repository import load_repository
+from twinserve_server.artefact.schema import validate_manifest
+from twinserve_server.errors import ArtefactError
+from twinserve_server.model.forward import Forward, LoadFacts
+from twinserve_server.model.tensor_forward import TensorForward
+
+TRIAL_BATCH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """The command line."""
+
+    model: str
+    calibration: Path | None
+    static: bool
+    source: str
+    function: str
+    variant: str
+    models: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Quantized:
+    """What was added."""
+
+    path: Path
+    variant: str
+    bytes: int
+    source_bytes: int
+    kernels: dict[str, int]
+    warning: str
+
+
+def quantize(order: Order) -> Quantized:
+    """Quantise, try, add to the manifest.
+
+    Raises:
+        ArtefactError: the model, the calibration or the result cannot be used.
+        FileError: a file cannot be written.
+    """
+    version = _find(order)
+    name = order.variant or ("int8" if order.static else "int8-dynamic")
+    if name in version.variants:
+        raise ArtefactError(f"variant {name!r}: is there already; give the new one another name with --variant")
+    source = _source(version, order.source)
+    if order.static and order.calibration is None:
+        raise ArtefactError("--calibration: is missing; static quantisation finds the ranges on items of an .npz")
+    engine = engine_for(platform.machine())
+    reduce_range = reduce_range_for(engine, cpu_flags())
+    if order.function:
+        data, runtime = _from_function(order, version, engine, reduce_range), "torchscript"
+    else:
+        data, runtime = _from_file(order, version, source, reduce_range), "onnx"
+    entry = _entry(order, name, data, runtime, engine, reduce_range, source)
+    facts = _tried(version, name, data, entry)
+    folder = Path(source.path).parent
+    manifest = json.loads(version.manifest_json)
+    manifest["variants"][name] = entry
+    validate_manifest(manifest, str(folder / MANIFEST_NAME))
+    write_file(folder / entry["file"], data)
+    write_file(folder / MANIFEST_NAME, json.dumps(manifest, indent=2) + "\n")
+    warning = "none of its kernels computes in 8-bit integers" if facts.floats_only else ""
+    return Quantized(folder / entry["file"], name, len(data), source.bytes, facts.runtime.kernels, warning)
+
+
+def _find(order: Order) -> ModelVersion:
+    versions = load_repository(order.models)
+    if order.model not in versions:
+        raise ArtefactError(
+            f"model folder {order.models}: holds no model {order.model!r}; there are {', '.join(versions)}"
+        )
+    version = versions[order.model]
+    if json.loads(version.manifest_json)["schema_version"] == 1:
+        raise ArtefactError(f"model {order.model}: its manifest has version 1; add it with `twinserve models add`")
+    return version
+
+
+def _source(version: ModelVersion, wanted: str) -> Variant:
+    if wanted and wanted not in version.variants:
+        raise ArtefactError(f"--of {wanted}: is no variant of {version.model}; there are {', '.join(version.variants)}")
+    floats = [variant for variant in version.variants.values() if not variant.quantized]
+    found = version.variants[wanted] if wanted else next(iter(floats), None)
+    if found is None or found.quantized:
+        raise ArtefactError(
+            f"model {version.model}: {wanted or 'every variant'} is quantised already; name one in floats"
+        )
+    return found
+
+
+def _from_file(order: Order, version: ModelVersion, source: Variant, reduce_range: bool) -> bytes:
+    if source.format != "onnx":
+        raise ArtefactError(
+            f"variant {source.name!r}: is a TorchScript file, whose weights and operators are frozen: it cannot be "
+            "quantised again. Give --from module:function, which returns the torch.nn.Module that it was made of, or "
+            "add the model as ONNX"
+        )
+    from twinserve_models.add.files import Candidate, declared_tensors  # noqa: PLC0415
+    from twinserve_models.quantizing.onnx_file import quantize_onnx  # noqa: PLC0415
+
+    data = read_artefact(source)
+    takes, _ = declared_tensors(Candidate(source.name, Path(source.path), data, "onnx", "fp32"))
+    calibration: Arrays | None = None
+    if order.static and order.calibration is not None:
+        names = [spec.name for spec in version.inputs]
+        # The only input of the lean path may be called otherwise in the graph.
+        datatypes: dict[str, Any] = {
+            name: entry.datatype for name, entry in zip(names, _in_order(takes, names), strict=True)
+        }
+        arrays = read_calibration(order.calibration, version, datatypes)
+        calibration = {entry.name: arrays[name] for name, entry in zip(names, _in_order(takes, names), strict=True)}
+    return quantize_onnx(data, calibration, reduce_range=reduce_range)
+
+
+def _in_order(takes: list[Any], names: list[str]) -> list[Any]:
+    by_name = {entry.name: entry for entry in takes}
+    return takes if len(takes) == 1 else [by_name[name] for name in names]
+
+
+def _from_function(order: Order, version: ModelVersion, engine: str, reduce_range: bool) -> bytes:
+    from twinserve_models.quantize import QuantRecipe  # noqa: PLC0415  (torch)
+    from twinserve_models.quantizing.eager import quantize_module  # noqa: PLC0415
+
+    try:
+        make = import_function(order.function)
+    except FunctionError as error:
+        raise ArtefactError(f"--from {error}") from None
+    if order.calibration is None:
+        raise ArtefactError("--calibration: is missing; a module is tried on items of an .npz")
+    datatypes: dict[str, DataType] = {spec.name: spec.datatype for spec in version.inputs}
+    calibration = read_calibration(order.calibration, version, datatypes)
+    try:
+        return quantize_module(make, calibration, QuantRecipe(engine, reduce_range), static=order.static)
+    except ArtefactError as error:
+        raise ArtefactError(f"--from {order.function}: {error.message}") from None
+
+
+def _entry(
+    order: Order, name: str, data: bytes, runtime: str, engine: str, reduce_range: bool, source: Variant
+) -> dict[str, Any]:
+    recipe: dict[str, Any] = {"method": "static" if order.static else "dynamic", "dtype": "qint8"}
+    if order.static:
+        recipe |= {"weights": "per channel, symmetric", "activations": "per tensor, affine, quint8"}
+    return {
+        "file": f"{name}{SUFFIXES[runtime]}",
+        "runtime": runtime,
+        "device": "cpu",
+        "precision": "int8",
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "bytes": len(data),
+        "description": f"Made of {order.function or source.name} by twinserve models quantize.",
+        "max_batch_size": source.max_batch_size,
+        "quantization": {**recipe, "reduce_range": reduce_range},
+        **({"engine": engine} if runtime == "torchscript" else {}),
+    }
+
+
+def _tried(version: ModelVersion, name: str, data: bytes, entry: dict[str, Any]) -> LoadFacts:
+    """Start the new variant as a server would, in a folder of its own."""
+    with tempfile.TemporaryDirectory(prefix=ADDING) as scratch:
+        folder = Path(scratch) / version.model / version.version
+        write_file(folder / entry["file"], data)
+        manifest = {**json.loads(version.manifest_json), "variants": {name: entry}}
+        write_file(folder / MANIFEST_NAME, json.dumps(manifest))
+        alone = read_manifest(folder)
+        forward = Forward if alone.signature is None else TensorForward
+        try:
+            return forward(alone, alone.variants[name], 1, min(TRIAL_BATCH, alone.variants[name].max_batch_size)).facts
+        except ArtefactError as error:
+            said = error.message.replace(f"{folder / entry['file']}: ", "")
+            raise ArtefactError(f"variant {name!r}: as a server starts it, it {said}") from None
+
+
+def run(order: Order, *, as_json: bool) -> int:
+    """0: added; 1: it cannot be."""
+    from rich.console import Console  # noqa: PLC0415
+
+    errors, out = Console(stderr=True), Console()
+    try:
+        with errors.status("quantising …"):
+            found = quantize(order)
+    except (ArtefactError, FileError) as error:
+        said = error.message if isinstance(error, ArtefactError) else str(error)
+        errors.print(f"error: {said}", style="red", highlight=False, markup=False, soft_wrap=True)
+        return 1
+    if as_json:
+        told = {"file": str(found.path), "variant": found.variant, "bytes": found.bytes, "kernels": found.kernels}
+        print(json.dumps({**told, "warning": found.warning}, indent=1))
+        return 0
+    ratio = found.source_bytes / found.bytes
+    said = f"{found.path} is added as variant {found.variant}: {found.bytes / 1024:,.0f} KB, {ratio:.1f} times smaller."
+    out.print(said, highlight=False, markup=False, soft_wrap=True)
+    if found.warning:
+        out.print(f"{found.variant}: {found.warning}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+    return 0
