@@ -28,7 +28,15 @@ from twinserve_rest.messages import (
     TensorMetadata,
 )
 from twinserve_rest.models import Addressed, Models
-from twinserve_rest.tensors import CLASSES, INPUT, PROBABILITIES, input_array, output_tensors, wanted_outputs
+from twinserve_rest.tensors import (
+    CLASSES,
+    PROBABILITIES,
+    accepted,
+    input_arrays,
+    output_names,
+    output_tensors,
+    wanted_outputs,
+)
 
 HEADER_LENGTH: Final = "Inference-Header-Content-Length"
 #: A request may be so large; as the server's own limit by default.
@@ -139,24 +147,19 @@ def _add_models(app: FastAPI, models: Models) -> None:
     @app.get("/v2/models/{name}/versions/{version}", summary="Inputs and outputs of a model")
     async def metadata(name: str, version: str = "") -> ModelMetadata:
         info = (await models.find(name, version, fresh=True)).info
-        if not info.datatypes:
-            # Tensors that this service cannot carry yet are described all the same.
-            return ModelMetadata(
-                name=name,
-                versions=[info.version],
-                platform="pytorch_libtorch",
-                inputs=_tensors(info.inputs),
-                outputs=_tensors(info.outputs),
-            )
-        return ModelMetadata(
-            name=name,
-            versions=[info.version],
-            platform="pytorch_libtorch",
-            inputs=[TensorMetadata(name=INPUT, datatype=info.datatypes[0], shape=[-1, *info.item_shape])],
-            outputs=[
+        outputs = _tensors(info.outputs)
+        if info.labels:
+            outputs = [
                 TensorMetadata(name=PROBABILITIES, datatype="FP32", shape=[-1, len(info.labels)]),
                 TensorMetadata(name=CLASSES, datatype="UINT32", shape=[-1, 1]),
-            ],
+            ]
+        inputs = _tensors(info.inputs)
+        if info.datatypes:
+            (input_name,) = accepted(info)
+            shape = [-1, *info.item_shape]
+            inputs = [TensorMetadata(name=input_name, datatype=info.datatypes[0], shape=shape)]
+        return ModelMetadata(
+            name=name, versions=[info.version], platform="pytorch_libtorch", inputs=inputs, outputs=outputs
         )
 
     @app.get("/v2/models/{name}/ready", summary="Would this model answer?")
@@ -180,18 +183,14 @@ def _add_inference(app: FastAPI, models: Models, max_body_bytes: int) -> None:
         """Infer; tensors as JSON or, with ``Inference-Header-Content-Length``, in binary after it."""
         body = await _read_body(request, max_body_bytes)
         asked, binary = read_request(body, request.headers.get(HEADER_LENGTH))
-        wanted = wanted_outputs(asked)
-        array = input_array(asked, binary)
         addressed = await models.find(name, version)
-        if not addressed.info.datatypes:
-            raise RequestError(
-                f"model {name!r} takes named tensors, which are served over gRPC: call ModelInfer or Predict", 501
-            )
+        wanted = wanted_outputs(asked, output_names(addressed.info))
+        arrays = input_arrays(asked, binary, addressed.info)
         named = _text(asked, "variant")
         if named and addressed.variant not in (None, named):
             raise RequestError(f"parameters.variant: is {named!r}, but the model name means {addressed.variant!r}")
         prediction = await models.client(addressed.info.model).predict(
-            array,
+            **({"images": next(iter(arrays.values()))} if addressed.info.datatypes else {"inputs": arrays}),
             variant=addressed.variant or named,
             routing_key=_text(asked, "routing_key"),
             request_id=asked.id or None,

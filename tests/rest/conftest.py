@@ -6,10 +6,12 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from support.foreign_models import make_foreign_models
 from support.server_process import ServerProcess
 
 
@@ -24,6 +26,24 @@ def server(tiny_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 @pytest.fixture(scope="session")
 def rest(server: ServerProcess) -> Iterator[str]:
     """host:port of ``twinserve rest``."""
+    with rest_before(server) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def foreign(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """host:port of ``twinserve rest`` before a server of named tensors and of 1,000 classes."""
+    models = make_foreign_models(tmp_path_factory.mktemp("foreign"))
+    with (
+        ServerProcess(models, tmp_path_factory.mktemp("foreign-server"), "--profile", "edge") as server,
+        rest_before(server) as address,
+    ):
+        yield address
+
+
+@contextmanager
+def rest_before(server: ServerProcess) -> Iterator[str]:
+    """host:port of a process of ``twinserve rest``."""
     command = [sys.executable, "-m", "twinserve_client.cli.main", "rest", "--target", server.target, "--port", "0"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
