@@ -42,6 +42,11 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     return LINK.sub(named, markdown)
 
 
+def on_page_content(html: str, **_: Any) -> str:
+    """The docstrings' roles (``:class:``) say nothing to a reader."""
+    return re.sub(r":(?:class|meth|mod|func|attr):(?=<code>)", "", html)
+
+
 SDK = """\
 # Python SDK
 
