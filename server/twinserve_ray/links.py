@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from contextvars import Context
 from functools import partial
 from typing import Final
 
@@ -38,7 +39,9 @@ class ServeLink(Link):
         """See :meth:`Link.send`."""
         batch.sent_ns = time.monotonic_ns()
         self._in_flight.append(batch)
-        self._asking = asyncio.ensure_future(self._ask(batch))
+        # Not in the context of the request that happened to fill the batch: to Serve this would be a part of it, which
+        # ends with it, and the other requests of the batch as well.
+        self._asking = asyncio.get_running_loop().create_task(self._ask(batch), context=Context())
 
     async def _ask(self, batch: Batch) -> None:
         pieces = batch.buffers(self.channel.item_bytes(batch.datatype))
@@ -48,6 +51,10 @@ class ServeLink(Link):
         except TwinserveError as error:
             self.close(error)
             return
+        except BaseException:
+            # Whatever ends this, nobody waits for an answer that cannot come.
+            self.close()
+            raise
         rows = memoryview(answer.classes), memoryview(answer.probabilities)
         self._answered(*rows, answer.timing, answer.errors, answer.layout)
 

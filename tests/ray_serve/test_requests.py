@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from support.serve_cluster import ServeCluster
-from support.server_process import ServerProcess, wait_until
+from support.server_process import ServerProcess, failures, request, wait_until
 from twinserve.inference import open_inference_pb2, open_inference_pb2_grpc
+from twinserve.v1 import predict_pb2_grpc
 from twinserve_client import AlreadyExistsError, Client, InvalidInputError, NotFoundError
 from twinserve_loadtest.record.testset import TestSet, load_test_set
 
@@ -54,6 +55,17 @@ def test_bad_input_is_refused_in_the_same_words(cluster: ServeCluster, single: S
                 client.predict(np.zeros((28, 28), np.uint8), variant="int4")
             messages.append((refused.value.message, refused.value.violations, unknown.value.message))
     assert messages[0] == messages[1]
+
+
+def test_a_caller_who_leaves_takes_nobody_s_answer_along(cluster: ServeCluster, test_set: TestSet) -> None:
+    with grpc.insecure_channel(cluster.target) as channel:
+        predict = predict_pb2_grpc.PredictServiceStub(channel).Predict
+        for _ in range(5):
+            calls = [predict.future(request(image, variant="fp32"), timeout=120) for image in test_set.images[:40]]
+            calls[0].result()
+            for leaving in calls[::2]:
+                leaving.cancel()
+            assert failures(calls[1::2]) == []
 
 
 def test_a_stream_is_answered_in_order(cluster: ServeCluster, test_set: TestSet) -> None:
