@@ -10,7 +10,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from twinserve_server.artefact.datatypes import DTYPES, DataType
+from twinserve_server.artefact.datatypes import DataType
+from twinserve_server.artefact.dtypes import DTYPES
 from twinserve_server.artefact.manifest import ModelVersion
 from twinserve_server.errors import ArtefactError
 from twinserve_server.model.convert import convert

@@ -13,9 +13,10 @@ import grpc
 from twinserve.inference import open_inference_pb2 as pb
 from twinserve.v1 import predict_pb2
 from twinserve_bench.reliability.fuzz.mutator import mutations
+from twinserve_client import ModelInfo
 from twinserve_rest.app import read_request
 from twinserve_rest.errors import RequestError
-from twinserve_rest.tensors import input_array, wanted_outputs
+from twinserve_rest.tensors import input_arrays, output_names, wanted_outputs
 from twinserve_server.access.tokens import parse_tokens
 from twinserve_server.artefact.manifest import MANIFEST_NAME, ModelVersion, read_manifest
 from twinserve_server.engine.batch_queue import BatchPolicy
@@ -37,6 +38,7 @@ from twinserve_server.supervisor.traffic_file import TrafficFile
 OURS: Final = frozenset({grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL})
 #: Of the model that is asked for.
 ITEM: Final = (4, 4)
+_INFO: Final = ModelInfo("m", "1", ITEM, ("UINT8", "FP32"), ("a", "b", "c"), 64, (), ("m",), "")
 
 
 class BlamedError(Exception):
@@ -204,8 +206,8 @@ def _method(kind: Callable[[Engine, Limits], DirectMethod]) -> Callable[[bytes],
 def _rest(data: bytes) -> None:
     length, _, body = data.partition(b"\0")
     request, binary = read_request(body, length.decode("latin-1") or None)
-    input_array(request, binary)
-    wanted_outputs(request)
+    input_arrays(request, binary, _INFO)
+    wanted_outputs(request, output_names(_INFO))
 
 
 def _of_file(path: Path, read: Callable[[Path], object]) -> Callable[[bytes], object]:
