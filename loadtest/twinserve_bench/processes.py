@@ -112,9 +112,10 @@ def tree(pid: int) -> list[int]:
     """``pid`` and all its descendants."""
     found = [pid]
     for task in Path(f"/proc/{pid}/task").iterdir():
-        children = (task / "children").read_text().split()
-        for child in children:
-            found += tree(int(child))
+        # A thread, or a child, may be gone by now.
+        with contextlib.suppress(OSError):
+            for child in (task / "children").read_text().split():
+                found += tree(int(child))
     return found
 
 
