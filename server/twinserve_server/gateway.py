@@ -12,7 +12,7 @@ import gc
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence, Set
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from google.protobuf.descriptor import ServiceDescriptor
@@ -106,7 +106,6 @@ class Gateway:
         self._recorder = self._telemetry.recorder
         self._links = links
         self._control = ControlLine(ToGateway, self._on_message, SUPERVISOR_SECONDS)
-        self._health_names: Set[str] = set()
         self._draining = False
         self._drained = asyncio.Event()
         self._health = HealthService()
@@ -290,24 +289,17 @@ class Gateway:
             for served in self._engine.versions():
                 for variant, channel in served.channels.items():
                     self._recorder.queue_state(served, variant, channel.queue.images, channel.images_in_flight)
-            self._tell_health_of_variants()
+            self._health.set_variants(
+                {
+                    f"{model}/{name}": served.channels[variant].ready
+                    for model, active in self._engine.models.items()
+                    for name, (served, variant) in active.addresses.items()
+                }
+            )
             if ready and not announced and self._transport is not None:
                 announced = True
                 self._control.notify(Serving(self._transport.name))
             await asyncio.sleep(TICK_SECONDS)
-
-    def _tell_health_of_variants(self) -> None:
-        known = {
-            f"{model}/{name}": served.channels[variant].ready
-            for model, active in self._engine.models.items()
-            for name, (served, variant) in active.addresses.items()
-        }
-        # What was unloaded serves no more.
-        for name in self._health_names - known.keys():
-            self._health.set(name, False)
-        self._health_names = known.keys()
-        for name, ready in known.items():
-            self._health.set(name, ready)
 
 
 def main() -> int:

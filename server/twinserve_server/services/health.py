@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Set
 from typing import Any
 
 import grpc
@@ -22,6 +23,7 @@ class HealthService:
 
     def __init__(self) -> None:
         self._states: dict[str, int] = {"": NOT_SERVING}
+        self._variants: Set[str] = set()
         self._draining = False
         #: Set, and replaced, whenever a state changes.
         self._changed = asyncio.Event()
@@ -32,6 +34,14 @@ class HealthService:
         if not self._draining and self._states.get(service) != state:
             self._states[service] = state
             self._wake()
+
+    def set_variants(self, ready: Mapping[str, bool]) -> None:
+        """Say of every variant, ``model/variant``, whether it serves; one that is not named any more does not."""
+        for name in self._variants - ready.keys():
+            self.set(name, False)
+        self._variants = ready.keys()
+        for name, serving in ready.items():
+            self.set(name, serving)
 
     def drain(self) -> None:
         """Say NOT_SERVING of every service from now on; a watch ends when it has said so."""
