@@ -124,6 +124,9 @@ class ModelChannel:
                 if due_ns and self.on_held_back is not None:
                     self.on_held_back(due_ns)
                 return
+            # Of equally free links the one that has waited longest: else every gateway asks the same replica first.
+            self.links.remove(link)
+            self.links.append(link)
             try:
                 link.send(batch)
             except Exception as error:

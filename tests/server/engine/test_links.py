@@ -11,7 +11,8 @@ from twinserve_server.artefact.manifest import ModelVersion
 from twinserve_server.engine import frames
 from twinserve_server.engine.batch_queue import BatchPolicy
 from twinserve_server.engine.channel import ModelChannel
-from twinserve_server.engine.job import Job
+from twinserve_server.engine.job import Batch, Job
+from twinserve_server.engine.link import Link
 from twinserve_server.engine.links import ModelLinks
 from twinserve_server.errors import ModelUnavailableError
 
@@ -62,3 +63,27 @@ async def test_a_link_that_its_process_ends_is_replaced(tmp_path: Path) -> None:
             process.close()
             await until(lambda: not channel.ready)
         links.close()
+
+
+class QuickLink(Link):
+    """Leads to a model that is never busy."""
+
+    def __init__(self, channel: ModelChannel) -> None:
+        super().__init__(channel)
+        self.sent = 0
+
+    def send(self, batch: Batch) -> None:
+        self.sent += 1
+
+    def _disconnect(self) -> None:
+        self.sent = 0
+
+
+def test_links_that_are_equally_free_take_turns() -> None:
+    channel = ModelChannel(VERSION, "int8", BatchPolicy(), lambda _: None)
+    links = [QuickLink(channel) for _ in range(3)]
+    for link in links:
+        channel.add(link)
+    for _ in range(6):
+        channel.submit(Job(bytes(4), "UINT8", 1, lambda _: None))
+    assert [link.sent for link in links] == [2, 2, 2]
