@@ -11,5 +11,5 @@ errors = Console(stderr=True)
 
 def fail(message: str) -> int:
     """Print an error; return exit code 1."""
-    errors.print(f"[red]error:[/] {escape(message)}", highlight=False)
+    errors.print(f"[red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
     return 1

@@ -34,7 +34,7 @@ def test_a_setting_that_cannot_be_is_refused(tiny_models: Path, args: dict[str, 
 
 
 def test_a_variant_that_is_not_there_is_refused(tiny_models: Path) -> None:
-    with pytest.raises(OptionError, match="no variant 'int4'; there are: fp32, int8"):
+    with pytest.raises(OptionError, match="no variant 'int4'; available: fp32, int8"):
         build({"models": str(tiny_models), "variants": ["int4"]})
 
 

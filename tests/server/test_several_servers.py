@@ -81,7 +81,7 @@ def test_a_bad_file_keeps_the_policy_and_says_so_in_log_and_metric(
         wait_until(lambda it=server: it.metric("twinserve_traffic_file_last_read_successful") == 0, 60)
         assert dict(policy(server).weights) == json.loads(good)["models"]["tiny"]["weights"]
         wait_until(lambda it=server: "traffic_file_not_read" in it.log(), 30)
-        assert "no such variant; served are: fp32, int8" in server.log()
+        assert "no such variant; served are: fp32, fp32@1, int8, int8@1" in server.log()
     traffic_file.write_text(good)
     for server in pair:
         wait_until(lambda it=server: it.metric("twinserve_traffic_file_last_read_successful") == 1, 60)

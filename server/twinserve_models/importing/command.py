@@ -74,5 +74,5 @@ def _import(
 
 
 def _fail(message: str) -> int:
-    errors.print(f"[red]error:[/] {escape(message)}", highlight=False)
+    errors.print(f"[red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
     return 1
