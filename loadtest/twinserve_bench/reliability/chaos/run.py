@@ -14,8 +14,8 @@ from twinserve_bench.reliability.chaos.ledger import Book, Ledger
 from twinserve_bench.reliability.chaos.schedule import Fault, Step
 from twinserve_bench.reliability.chaos.victim import Victim
 
-#: A gateway that is killed or replaced may have counted answers that it did not send, or, on the fast transport, sent some
-#: that it did not count: it counts what gRPC core says has left. One of each caller at most.
+#: A gateway that is killed may have counted answers that it did not send, or sent some that it did not count:
+#: the fast transport counts what gRPC core says has left. One of each caller at most.
 UNSENT_FAULTS: Final = (Fault.KILL_GATEWAY, Fault.STOP_GATEWAY)
 #: While one gateway is replaced, the other answers.
 SERVED: Final = ("--variants", "fp32,int8", "--gateways", "2")
@@ -30,7 +30,7 @@ class Account:
     Attributes:
         callers: answers that they have received.
         metrics: answers that the server has counted.
-        unsent: answers at most that may have been counted, but were not sent, or the other way round, because a gateway was
+        unsent: answers at most that may have been counted and not sent, or sent and not counted, because a gateway was
             killed.
     """
 
