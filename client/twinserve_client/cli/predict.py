@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from twinserve_client.cli.call_errors import fail, failures_told
 from twinserve_client.cli.main import USAGE
 from twinserve_client.cli.tls import PLAIN_TEXT_HINT, TlsCa, TlsCert, TlsKey, tls_of
 from twinserve_client.cli.token import Token, TokenFile, use_token
@@ -63,34 +64,15 @@ def predict(
 
     Exit code 1: the server failed; 2: a file or an option is wrong.
     """
-    from twinserve_client import (
-        CallError,
-        Client,
-        InvalidInputError,
-        NotFoundError,
-        TwinserveError,
-        UnavailableError,
-    )
+    from twinserve_client import Client
 
     if compare and variant is not None:
-        fail("--compare asks every variant: leave --variant out", USAGE)
+        fail("predict", "--compare asks every variant: leave --variant out", USAGE)
     use_token(token_file, token)
     tls = tls_of(tls_ca, tls_cert, tls_key)
-    try:
-        with Client(target, model=model, timeout=timeout, tls=tls) as client:
-            answer(client, files, variant, compare=compare, top=top, show=show, as_json=as_json)
-    except UnavailableError as error:
-        fail(
-            f"no answer from {target} ({error.message}); start a server with `twinserve serve`, or name another "
-            f"with --target{'' if tls else PLAIN_TEXT_HINT}",
-            1,
-        )
-    except (InvalidInputError, NotFoundError) as error:
-        fail(error.message, USAGE)
-    except CallError as error:
-        fail(f"{target}: {error.message} ({error.code.name})", 1)
-    except TwinserveError as error:
-        fail(str(error), USAGE)
+    hint = f"; start a server with `twinserve serve`, or name another with --target{'' if tls else PLAIN_TEXT_HINT}"
+    with failures_told("predict", target, hint), Client(target, model=model, timeout=timeout, tls=tls) as client:
+        answer(client, files, variant, compare=compare, top=top, show=show, as_json=as_json)
 
 
 def answer(
@@ -149,7 +131,7 @@ def answer_tensors(client: Client, files: list[str], variant: str | None, *, com
     from twinserve_client.cli.predict_tensors import print_tensors, read_tensors, tensors_document
 
     if len(files) > 1:
-        fail(f"{len(files)} files are given; of named tensors one is taken, with all its items", USAGE)
+        fail("predict", f"{len(files)} files are given; of named tensors one is taken, with all its items", USAGE)
     inputs = read_tensors(Path(files[0]), client.describe_model())
     started = time.perf_counter()
     answers = client.compare(inputs) if compare else {"": client.predict(inputs=inputs, variant=variant)}
@@ -158,9 +140,3 @@ def answer_tensors(client: Client, files: list[str], variant: str | None, *, com
         typer.echo(json.dumps(tensors_document(list(answers.values())), indent=2))
     else:
         print_tensors(list(answers.values()), seconds)
-
-
-def fail(message: str, code: int) -> NoReturn:
-    """Say on one line why it did not work, and leave."""
-    typer.echo(f"twinserve predict: {message}", err=True)
-    raise typer.Exit(code)

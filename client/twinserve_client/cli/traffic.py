@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from twinserve_client.cli.call_errors import fail, failures_told
 from twinserve_client.cli.main import USAGE
 from twinserve_client.cli.target import AdminTarget, Json, Model, Target
 from twinserve_client.cli.tls import PLAIN_TEXT_HINT, TlsCa, TlsCert, TlsKey, tls_of
@@ -63,31 +64,18 @@ def traffic(
     Exit code 1: the server failed, or somebody else changed the policy
     meanwhile; 2: an option is wrong.
     """
-    from twinserve_client import (
-        CallError,
-        Client,
-        InvalidInputError,
-        NotFoundError,
-        TwinserveError,
-        UnavailableError,
-    )
+    from twinserve_client import Client
 
     shares, shadows = shares_of("--split", split), shares_of("--shadow", shadow)
     use_token(token_file, token)
     tls = tls_of(tls_ca, tls_cert, tls_key)
-    try:
-        with Client(target, model=model, timeout=5.0, tls=tls, admin_target=admin_target) as client:
-            policy = client.get_traffic()
-            if shares or shadows:
-                policy = change(client, policy, shares, shadows)
-    except (InvalidInputError, NotFoundError) as error:
-        fail(error.message, USAGE)
-    except UnavailableError as error:
-        fail(f"no answer from {target} ({error.message}){'' if tls else PLAIN_TEXT_HINT}", 1)
-    except CallError as error:
-        fail(f"{target}: {error.message} ({error.code.name})", 1)
-    except TwinserveError as error:
-        fail(str(error), USAGE)
+    with (
+        failures_told("traffic", target, "" if tls else PLAIN_TEXT_HINT),
+        Client(target, model=model, timeout=5.0, tls=tls, admin_target=admin_target) as client,
+    ):
+        policy = client.get_traffic()
+        if shares or shadows:
+            policy = change(client, policy, shares, shadows)
     if as_json:
         typer.echo(json.dumps(asdict(policy), indent=2))
     else:
@@ -104,7 +92,7 @@ def change(client: Client, policy: Traffic, shares: dict[str, float], shadows: d
     if shares:
         rest = 1.0 - sum(shares.values())
         if rest < -1e-9:
-            fail(f"--split: the shares sum to {sum(shares.values()):g}, more than 1", USAGE)
+            fail("traffic", f"--split: the shares sum to {sum(shares.values()):g}, more than 1", USAGE)
         weights = dict(shares)
         names = [variant.name for variant in client.describe_model().variants]
         first = next((name for name in names if name not in shares), None)
@@ -134,12 +122,6 @@ def shares_of(option: str, texts: list[str] | None) -> dict[str, float]:
         except ValueError:
             share = -1.0
         if not name or not 0 <= share <= 1:
-            fail(f"{option} {text!r}: give a variant and a share of 0 to 1, as in {option} int8=0.1", USAGE)
+            fail("traffic", f"{option} {text!r}: give a variant and a share of 0 to 1, as in {option} int8=0.1", USAGE)
         found[name] = share
     return found
-
-
-def fail(message: str, code: int) -> NoReturn:
-    """Say on one line why it did not work, and leave."""
-    typer.echo(f"twinserve traffic: {message}", err=True)
-    raise typer.Exit(code)

@@ -6,10 +6,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from twinserve_client.cli.call_errors import fail, failures_told
 from twinserve_client.cli.main import USAGE
 from twinserve_client.cli.target import AdminTarget, Json, Model, Target
 from twinserve_client.cli.tls import PLAIN_TEXT_HINT, TlsCa, TlsCert, TlsKey, tls_of
@@ -76,29 +77,16 @@ def versions(
     Exit code 1: the server failed or refused (a broken version, an active one
     to unload); 2: an option is wrong, or there is no such version.
     """
-    from twinserve_client import (
-        CallError,
-        Client,
-        InvalidInputError,
-        NotFoundError,
-        TwinserveError,
-        UnavailableError,
-    )
+    from twinserve_client import Client
 
     check(action, version, keep)
     use_token(token_file, token)
     tls = tls_of(tls_ca, tls_cert, tls_key)
-    try:
-        with Client(target, model=model, timeout=5.0, tls=tls, admin_target=admin_target) as client:
-            models = perform(client, action, version, keep)
-    except (InvalidInputError, NotFoundError) as error:
-        fail(error.message, USAGE)
-    except UnavailableError as error:
-        fail(f"no answer from {target} ({error.message}){'' if tls else PLAIN_TEXT_HINT}", 1)
-    except CallError as error:
-        fail(f"{target}: {error.message} ({error.code.name})", 1)
-    except TwinserveError as error:
-        fail(str(error), USAGE)
+    with (
+        failures_told("versions", target, "" if tls else PLAIN_TEXT_HINT),
+        Client(target, model=model, timeout=5.0, tls=tls, admin_target=admin_target) as client,
+    ):
+        models = perform(client, action, version, keep)
     if as_json:
         typer.echo(json.dumps([asdict(found) for found in models], indent=2))
     else:
@@ -109,11 +97,11 @@ def versions(
 def check(action: Action, version: str | None, keep: bool) -> None:
     """Leave with exit code 2 where the words do not fit together."""
     if version is not None and action in (Action.LIST, Action.ROLLBACK):
-        fail(f"{action} takes no version, but {version!r} is given", USAGE)
+        fail("versions", f"{action} takes no version, but {version!r} is given", USAGE)
     if version is None and action is Action.UNLOAD:
-        fail("unload: which one? Give its number, as in: twinserve versions unload 1", USAGE)
+        fail("versions", "unload: which one? Give its number, as in: twinserve versions unload 1", USAGE)
     if keep and action not in (Action.ACTIVATE, Action.ROLLBACK):
-        fail(f"--keep goes with activate and rollback, not with {action}", USAGE)
+        fail("versions", f"--keep goes with activate and rollback, not with {action}", USAGE)
 
 
 def perform(client: Client, action: Action, version: str | None, keep: bool) -> Sequence[ModelVersions]:
@@ -140,7 +128,11 @@ def roll_back(client: Client, keep: bool) -> ModelVersions:
     model = client.describe_model().model
     (now,) = [found for found in client.versions.list() if found.model == model]
     if not now.previous:
-        fail(f"rollback: version {now.active} of {model} is the only one that was active since the server started", 1)
+        fail(
+            "versions",
+            f"rollback: version {now.active} of {model} is the only one that was active since the server started",
+            1,
+        )
     return client.versions.activate(now.previous, keep_previous=keep, if_active=now.active)
 
 
@@ -151,9 +143,3 @@ def show(model: ModelVersions) -> None:
     for entry in model.versions:
         mark = "*" if entry.version == model.active else " "
         typer.echo(f"{mark} {entry.version:>4}  {entry.state:10} {', '.join(entry.variants) or entry.reason}".rstrip())
-
-
-def fail(message: str, code: int) -> NoReturn:
-    """Say on one line why it did not work, and leave."""
-    typer.echo(f"twinserve versions: {message}", err=True)
-    raise typer.Exit(code)
