@@ -17,8 +17,7 @@ from twinserve_server.artefact.manifest import MANIFEST_NAME, read_manifest
 from twinserve_server.artefact.schema import SCHEMA_VERSION, validate_manifest
 from twinserve_server.artefact.signature import TensorSpec
 from twinserve_server.errors import ArtefactError
-from twinserve_server.model.forward import Forward
-from twinserve_server.model.tensor_forward import TensorForward
+from twinserve_server.model.tensor_forward import forward_of
 
 #: The kernel of ONNX Runtime, and those of torch, that find the range of activations at run time.
 DYNAMIC_KERNELS = ("DynamicQuantize", "MatMulInteger", "_dynamic")
@@ -54,7 +53,7 @@ def write_version(models: Path, wanted: Wanted, tried: list[Tried]) -> Path:
         validate_manifest(manifest, "manifest")
         write_file(folder / MANIFEST_NAME, json.dumps(manifest, indent=2) + "\n")
         version = read_manifest(folder)
-        forward = Forward if version.signature is None else TensorForward
+        forward = forward_of(version)
         for one in tried:
             variant = version.variants[one.candidate.name]
             try:

@@ -6,17 +6,12 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from rich.console import Console
-from rich.markup import escape
-
 from twinserve_host.files import FileError
 from twinserve_models.importing.frame import ImportModelError, Source, write_models
 from twinserve_models.importing.mar import read_mar
 from twinserve_models.importing.mlserver import read_settings
 from twinserve_models.importing.triton import read_repository
-
-console = Console()
-errors = Console(stderr=True)
+from twinserve_models.terminal import console, fail
 
 
 def import_mar(
@@ -50,9 +45,9 @@ def _import(
     try:
         found = write_models(read(), models, variant)
     except (ImportModelError, FileError) as error:
-        return _fail(str(error))
+        return fail(str(error))
     except OSError as error:
-        return _fail(f"model folder {models}: cannot be written to ({error.strerror}: {error.filename})")
+        return fail(f"model folder {models}: cannot be written to ({error.strerror}: {error.filename})")
     if as_json:
         told = [
             {"folder": str(one.folder), "model": one.model, "serve": one.serve, "left_out": one.left_out}
@@ -71,8 +66,3 @@ def _import(
     line = f"To serve: twinserve serve --models {models}{flags}".rstrip()
     console.print(line, highlight=False, markup=False, soft_wrap=True)
     return 0
-
-
-def _fail(message: str) -> int:
-    errors.print(f"[red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
-    return 1

@@ -19,8 +19,7 @@ from twinserve_server.artefact.files import sha256_of
 from twinserve_server.artefact.manifest import MANIFEST_NAME, read_manifest
 from twinserve_server.artefact.schema import SCHEMA_VERSION, schema, validate_manifest
 from twinserve_server.errors import ArtefactError
-from twinserve_server.model.forward import Forward
-from twinserve_server.model.tensor_forward import TensorForward
+from twinserve_server.model.tensor_forward import forward_of
 
 #: Of so many items the forward pass is tried, where the model takes so many.
 _TRIED: Final = 2
@@ -145,8 +144,7 @@ def _write(source: Source, folder: Path, variant: str) -> None:
         validate_manifest(manifest, source.where)
         write_file(folder / MANIFEST_NAME, json.dumps(manifest, indent=2) + "\n")
         version = read_manifest(folder)
-        forward = Forward if version.signature is None else TensorForward
-        forward(version, version.variants[variant], 1, min(_TRIED, source.max_batch_size or _TRIED))
+        forward_of(version)(version, version.variants[variant], 1, min(_TRIED, source.max_batch_size or _TRIED))
     except ArtefactError as error:
         # The scratch folder is gone when this is read.
         said = error.message.replace(f"{path}: ", "").replace(f"{folder / MANIFEST_NAME}: ", "")

@@ -15,9 +15,7 @@ from twinserve_server.artefact.manifest import Variant
 from twinserve_server.artefact.signature import FREE, Signature, TensorSpec
 from twinserve_server.errors import ArtefactError, InferenceError
 from twinserve_server.model.runtime import find_runtime
-
-#: What a free dimension is when the file is tried.
-_FREE_SIZE = 16
+from twinserve_server.model.tensor_forward import FREE_SIZE
 
 
 def runtime_of(data: bytes, where: str) -> str:
@@ -61,7 +59,7 @@ def classifier(data: bytes, runtime: str, inputs: list[dict[str, Any]], output: 
     specs = tuple(TensorSpec(entry["name"], entry["datatypes"][0], tuple(entry["shape"])) for entry in inputs)
     signature = Signature(specs, (TensorSpec(output, "FP32", (FREE,)),))
     items = {
-        spec.name: np.ones((2, *(_FREE_SIZE if size == FREE else size for size in spec.shape)), DTYPES[spec.datatype])
+        spec.name: np.ones((2, *(FREE_SIZE if size == FREE else size for size in spec.shape)), DTYPES[spec.datatype])
         for spec in specs
     }
     variant = Variant("trial", where, "", len(data), runtime)

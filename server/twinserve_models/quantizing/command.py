@@ -21,8 +21,8 @@ from twinserve_server.artefact.manifest import MANIFEST_NAME, ModelVersion, Vari
 from twinserve_server.artefact.repository import load_repository
 from twinserve_server.artefact.schema import validate_manifest
 from twinserve_server.errors import ArtefactError
-from twinserve_server.model.forward import Forward, LoadFacts
-from twinserve_server.model.tensor_forward import TensorForward
+from twinserve_server.model.forward import LoadFacts
+from twinserve_server.model.tensor_forward import forward_of
 
 TRIAL_BATCH = 8
 
@@ -183,9 +183,10 @@ def _tried(version: ModelVersion, name: str, data: bytes, entry: dict[str, Any])
         manifest = {**json.loads(version.manifest_json), "variants": {name: entry}}
         write_file(folder / MANIFEST_NAME, json.dumps(manifest))
         alone = read_manifest(folder)
-        forward = Forward if alone.signature is None else TensorForward
         try:
-            return forward(alone, alone.variants[name], 1, min(TRIAL_BATCH, alone.variants[name].max_batch_size)).facts
+            return forward_of(alone)(
+                alone, alone.variants[name], 1, min(TRIAL_BATCH, alone.variants[name].max_batch_size)
+            ).facts
         except ArtefactError as error:
             said = error.message.replace(f"{folder / entry['file']}: ", "")
             raise ArtefactError(f"variant {name!r}: as a server starts it, it {said}") from None

@@ -21,7 +21,7 @@ from twinserve_server.model.batch_server import BatchServer
 from twinserve_server.model.cost import measured_cost
 from twinserve_server.model.forward import Forward
 from twinserve_server.model.reports import Reports
-from twinserve_server.model.tensor_forward import TensorForward
+from twinserve_server.model.tensor_forward import forward_of
 
 
 def load(config: ModelProcessConfig, on_progress: Callable[[int, int], None]) -> Forward:
@@ -32,7 +32,7 @@ def load(config: ModelProcessConfig, on_progress: Callable[[int, int], None]) ->
     """
     variant = config.version.variants[config.variant]
     try:
-        return (Forward if config.version.signature is None else TensorForward)(
+        return forward_of(config.version)(
             config.version,
             variant,
             config.settings.threads,

@@ -8,7 +8,7 @@ import numpy as np
 
 from twinserve_server.artefact.datatypes import DEFAULT_RANGES
 from twinserve_server.artefact.dtypes import DTYPES
-from twinserve_server.artefact.manifest import MAX_BATCH_BYTES
+from twinserve_server.artefact.manifest import MAX_BATCH_BYTES, ModelVersion
 from twinserve_server.artefact.signature import Signature, TensorSpec
 from twinserve_server.engine.job import Buffer
 from twinserve_server.engine.layout import Array, Form, Layout
@@ -148,3 +148,8 @@ def finite_rows(outputs: list[Array], images: int) -> np.ndarray[tuple[int, ...]
         if array.dtype.kind == "f":
             finite &= np.isfinite(array.reshape(images, -1)).all(1)
     return finite
+
+
+def forward_of(version: ModelVersion) -> type[Forward]:
+    """What runs the model: named tensors, or the lean path."""
+    return Forward if version.signature is None else TensorForward
