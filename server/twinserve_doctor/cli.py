@@ -24,10 +24,10 @@ The other settings of a server are taken from the environment (TWINSERVE_HOST=..
 
 @app.command(epilog=EXAMPLES)
 def doctor(
-    models: Annotated[Path | None, typer.Option(help="Model folder. [default: models]")] = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")] = None,
-    port: Annotated[int | None, typer.Option(help="gRPC port. [default: 8500]")] = None,
-    metrics_port: Annotated[int | None, typer.Option(help="Port of /metrics. [default: 8502]")] = None,
+    models: Annotated[Path | None, typer.Option(help="Model folder. (default: models)")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on. (default: 127.0.0.1)")] = None,
+    port: Annotated[int | None, typer.Option(help="gRPC port. (default: 8500)")] = None,
+    metrics_port: Annotated[int | None, typer.Option(help="Port of /metrics. (default: 8502)")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The findings for programs.")] = False,
 ) -> None:
     """Look at processor, memory, libraries, models and ports, and say what to do about each finding.

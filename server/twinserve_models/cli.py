@@ -17,7 +17,7 @@ Classifier = Annotated[
     typer.Option(
         "--classifier",
         help="Its one output holds scores of classes: answer labels and probabilities, as `twinserve compare` needs. "
-        "[default: answer the tensors as they are]",
+        "(default: answer the tensors as they are)",
     ),
 ]
 
@@ -44,7 +44,7 @@ def build(
     force: Annotated[bool, typer.Option(help="Replace a version that is there.")] = False,
     full: Annotated[
         bool,
-        typer.Option("--full", help="All images and epochs. [default: what this machine trains in about four minutes]"),
+        typer.Option("--full", help="All images and epochs. (default: what this machine trains in about four minutes)"),
     ] = False,
     name: Annotated[
         str, typer.Option(help="Model; another name than mnist is for images of your own, 28 x 28, grey, ten classes.")
@@ -81,10 +81,10 @@ def add(
     output: Annotated[list[str] | None, typer.Option(help="In forward()'s order.", metavar="…")] = None,
     labels: Annotated[str, typer.Option(help="Names of the classes, or a file of them.", metavar="A,B,...")] = "",
     metric: Annotated[
-        str, typer.Option(help="Of tensors: mse, max_abs, cosine, top1 or module:function. [default: mse]")
+        str, typer.Option(help="Of tensors: mse, max_abs, cosine, top1 or module:function. (default: mse)")
     ] = "",
     max_batch_size: Annotated[
-        int | None, typer.Option(min=1, max=4096, help="The most items of a forward pass. [default: 64]")
+        int | None, typer.Option(min=1, max=4096, help="The most items of a forward pass. (default: 64)")
     ] = None,
     models: Models = Path("models"),
     as_json: Json = False,
@@ -124,10 +124,10 @@ def quantize(
     static: Annotated[bool, typer.Option("--static/--dynamic", help="Ranges found now, or batch by batch.")] = True,
     function: Annotated[
         str,
-        typer.Option("--from", help="Makes the eager module. [default: an ONNX file]", metavar="MODULE:FUNCTION"),
+        typer.Option("--from", help="Makes the eager module. (default: an ONNX file)", metavar="MODULE:FUNCTION"),
     ] = "",
-    source: Annotated[str, typer.Option("--of", help="Variant in floats. [default: the first]")] = "",
-    variant: Annotated[str, typer.Option(help="The new one's name. [default: int8, or int8-dynamic]")] = "",
+    source: Annotated[str, typer.Option("--of", help="Variant in floats. (default: the first)")] = "",
+    variant: Annotated[str, typer.Option(help="The new one's name. (default: int8, or int8-dynamic)")] = "",
     models: Models = Path("models"),
     as_json: Json = False,
 ) -> None:
@@ -226,7 +226,7 @@ def import_mar(
     archive: Annotated[Path, typer.Argument(help="FILE.mar, made by torch-model-archiver from a TorchScript file.")],
     shape: Annotated[str, typer.Option(help="Of one item, without the batch.", metavar="N,N,...")],
     datatype: Annotated[str, typer.Option(help="What the file takes: FP32 or UINT8.")] = "FP32",
-    name: Annotated[str, typer.Option(help="The model's name. [default: the archive's]")] = "",
+    name: Annotated[str, typer.Option(help="The model's name. (default: the archive's)")] = "",
     variant: VariantName = "fp32",
     models: Models = Path("models"),
     as_json: Json = False,
@@ -254,8 +254,8 @@ Examples:
 )
 def import_triton(
     repository: Annotated[Path, typer.Argument(help="The repository: REPOSITORY/<model>/config.pbtxt.")],
-    only: Annotated[str, typer.Option("--model", help="Import this one. [default: all]")] = "",
-    name: Annotated[str, typer.Option(help="The model's name here. [default: as it is there]")] = "",
+    only: Annotated[str, typer.Option("--model", help="Import this one. (default: all)")] = "",
+    name: Annotated[str, typer.Option(help="The model's name here. (default: as it is there)")] = "",
     variant: VariantName = "fp32",
     classifier: Classifier = False,
     models: Models = Path("models"),
@@ -279,7 +279,7 @@ Examples:
 )
 def import_mlserver(
     settings: Annotated[Path, typer.Argument(help="model-settings.json, or the folder that holds it.")],
-    name: Annotated[str, typer.Option(help="The model's name here. [default: as it is there]")] = "",
+    name: Annotated[str, typer.Option(help="The model's name here. (default: as it is there)")] = "",
     variant: VariantName = "fp32",
     classifier: Classifier = False,
     models: Models = Path("models"),

@@ -9,7 +9,7 @@ import typer
 Target = Annotated[str, typer.Option(envvar="TWINSERVE_TARGET", help="host:port of the server.")]
 AdminTarget = Annotated[
     str | None,
-    typer.Option(envvar="TWINSERVE_ADMIN_TARGET", help="host:port of its admin port. [default: the target itself]"),
+    typer.Option(envvar="TWINSERVE_ADMIN_TARGET", help="host:port of its admin port. (default: the target itself)"),
 ]
 Model = Annotated[str | None, typer.Option(help="The model. (default: the server's)")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]

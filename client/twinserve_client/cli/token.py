@@ -15,7 +15,7 @@ from twinserve_client.cli.main import USAGE
 MAX_BYTES = 4096
 
 TokenFile = Annotated[
-    Path | None, typer.Option("--token-file", help=f"File with the bearer token. [default: the variable {VARIABLE}]")
+    Path | None, typer.Option("--token-file", help=f"File with the bearer token. (default: the variable {VARIABLE})")
 ]
 #: The former way, kept for scripts.
 Token = Annotated[str | None, typer.Option("--token", hidden=True)]

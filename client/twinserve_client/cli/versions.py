@@ -54,7 +54,7 @@ def versions(
     action: Annotated[Action, typer.Argument(help="What to do.")] = Action.LIST,
     version: Annotated[
         str | None,
-        typer.Argument(metavar="[VERSION]", help="Which one. [default: of load and activate, the greatest on disk]"),
+        typer.Argument(metavar="VERSION", help="Which one. (default: of load and activate, the greatest on disk)"),
     ] = None,
     keep: Annotated[
         bool, typer.Option("--keep", help="activate, rollback: leave the version that was active loaded.")

@@ -38,7 +38,7 @@ def capacity(
     p99: Annotated[str, typer.Option(help="Objective, with its unit.", metavar="10ms")],
     files: Annotated[list[Path], typer.Option("--from", help="Result of loadtest or compare; may be repeated.")],
     headroom: Annotated[float, typer.Option(help="Part of each server to keep free.")] = 0.3,
-    cores: Annotated[int | None, typer.Option(help="Cores of a server. [default: as measured]")] = None,
+    cores: Annotated[int | None, typer.Option(help="Cores of a server. (default: as measured)")] = None,
     price_per_core_hour: Annotated[float | None, typer.Option(help="Adds cost per million predictions.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
 ) -> None:

@@ -66,8 +66,8 @@ def compare(
     candidate: Annotated[str, typer.Argument(help="Variant B, for example int8.", metavar="B")],
     quick: Annotated[bool, typer.Option("--quick", help="About a minute; not decision-grade.")] = False,
     precision: Annotated[float, typer.Option(help="Stop when the intervals are this narrow: +/- percent.")] = 2.0,
-    time: Annotated[float | None, typer.Option(help="Time budget in seconds. [default: 600; quick: 60]")] = None,
-    gates: Annotated[Path | None, typer.Option(help="TOML file with gates. [default: built-in gates]")] = None,
+    time: Annotated[float | None, typer.Option(help="Time budget in seconds. (default: 600; quick: 60)")] = None,
+    gates: Annotated[Path | None, typer.Option(help="TOML file with gates. (default: built-in gates)")] = None,
     max_accuracy_loss: Annotated[
         str | None, typer.Option(help="Gate: accuracy B may lose, in percentage points.", metavar="0.5pp")
     ] = None,
@@ -83,23 +83,23 @@ def compare(
     max_size_ratio: Annotated[float | None, typer.Option(help="Gate: artefact size, B / A.")] = None,
     target: Annotated[
         list[str] | None,
-        typer.Option(help="host:port of a running server; several as for loadtest. [default: start one]"),
+        typer.Option(help="host:port of a running server; several as for loadtest. (default: start one)"),
     ] = None,
     metrics_url: Annotated[
         list[str] | None, typer.Option(help="With --target: the metrics of each (memory, CPU).")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Model. [default: the server's default model]")] = None,
+    model: Annotated[str | None, typer.Option(help="Model. (default: the server's default model)")] = None,
     models: Annotated[Path, typer.Option(help="Model folder; holds <model>/testset.npz.")] = Path("models"),
     data: Annotated[Path | None, typer.Option(help="Test set to use instead of the model folder's.")] = None,
     images: Annotated[int | None, typer.Option(help="Use only the first N test images.", min=1)] = None,
     rate: Annotated[
-        float | None, typer.Option(help="Open loop: requests/s. [default: half of what the slower variant can]")
+        float | None, typer.Option(help="Open loop: requests/s. (default: half of what the slower variant can)")
     ] = None,
     slo_ms: Annotated[float, typer.Option(help="Latency objective: p99 in milliseconds.")] = 10.0,
     batching: Annotated[bool, typer.Option(help="Without --target: dynamic batching.")] = True,
     seed: Annotated[int, typer.Option(help="Seed for order, arrivals and resampling.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
-    output: Annotated[Path | None, typer.Option(help="Result file. [default: reports/compare-A-B.json]")] = None,
+    output: Annotated[Path | None, typer.Option(help="Result file. (default: reports/compare-A-B.json)")] = None,
     reuse: Annotated[Path | None, typer.Option(help="Reuse the verdict in this file, if it holds here.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Write the verdict and its gates as JUnit XML.")] = None,
     summary: Annotated[Path | None, typer.Option(help="Write the verdict as Markdown.")] = None,

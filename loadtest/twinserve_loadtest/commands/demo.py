@@ -32,12 +32,12 @@ Examples:
 def demo(
     models: Annotated[Path, typer.Option(help="Model folder; built if missing.")] = Path("models"),
     reports: Annotated[Path, typer.Option(help="Folder for results and report.")] = Path("reports"),
-    data: Annotated[Path | None, typer.Option(help="Folder that holds MNIST. [default: MNIST_ROOT]")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder that holds MNIST. (default: MNIST_ROOT)")] = None,
     duration: Annotated[float | None, typer.Option(help="Seconds of load per scenario and variant.")] = None,
     seed: Annotated[int, typer.Option(help="Seed for arrivals and image order.")] = 1,
     full: Annotated[
         bool,
-        typer.Option("--full", help="Train on everything, however slow the machine. [default: ten minutes in all]"),
+        typer.Option("--full", help="Train on everything, however slow the machine. (default: ten minutes in all)"),
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the paths as JSON; everything else goes to standard error.")

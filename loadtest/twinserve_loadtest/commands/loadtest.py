@@ -32,7 +32,7 @@ The same users under Locust's own command line, with its web page:
   locust -f loadtest/twinserve_loadtest/locust_cli/locustfile.py --host 127.0.0.1:8500
 """
 
-DEFAULT_HELP = "[default: TWINSERVE_TARGET, else 127.0.0.1:8500]"
+DEFAULT_HELP = "(default: TWINSERVE_TARGET, else 127.0.0.1:8500)"
 MODES_HELP = "standard, accuracy, single-stream, closed, open, offline, step or mixed."
 
 
@@ -45,8 +45,8 @@ def loadtest(
     metrics_url: Annotated[
         list[str] | None, typer.Option(help="Each server's metrics, in their order: adds memory to the results.")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Model to test. [default: the server's default model]")] = None,
-    variants: Annotated[str | None, typer.Option(help="Variants to test. [default: all]", metavar="A,B")] = None,
+    model: Annotated[str | None, typer.Option(help="Model to test. (default: the server's default model)")] = None,
+    variants: Annotated[str | None, typer.Option(help="Variants to test. (default: all)", metavar="A,B")] = None,
     models: Annotated[Path, typer.Option(help="Model folder; holds <model>/testset.npz.")] = Path("models"),
     data: Annotated[Path | None, typer.Option(help="Test set to use instead of the model folder's.")] = None,
     images: Annotated[int | None, typer.Option(help="Use only the first N test images.", min=1)] = None,

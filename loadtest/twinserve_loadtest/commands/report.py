@@ -29,7 +29,7 @@ def report(
         list[Path], typer.Argument(metavar="RESULTS.json...", help="Written by loadtest, compare, models bench.")
     ],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The page. [default: the first file, as .html]")
+        Path | None, typer.Option("--output", "-o", help="The page. (default: the first file, as .html)")
     ] = None,
     test_set: Annotated[
         Path | None, typer.Option(help="testset.npz or its folder: adds a gallery to a load test.")

@@ -27,7 +27,7 @@ Examples:
 def top(
     url: Annotated[
         list[str] | None,
-        typer.Argument(help="The metrics address of each server. [default: http://127.0.0.1:8502]", show_default=False),
+        typer.Argument(help="The metrics address of each server. (default: http://127.0.0.1:8502)", show_default=False),
     ] = None,
     interval: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds between readings.")] = 2.0,
     once: Annotated[bool, typer.Option("--once", help="Read twice, print one table and exit.")] = False,
