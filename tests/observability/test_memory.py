@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from support.server_process import ServerProcess
+from support.server_process import ServerProcess, wait_until
 
 BATCH_LIMIT = 32
-WIDTH = 1024
+WIDTH = 2048
+#: What an interpreter's own heap gains or gives back beside the model: a megabyte, whatever the model weighs.
+HEAP = 2 << 20
 STAGES = ("load", "first_inference", "batch_limit")
 
 #: Loads an artefact in an interpreter of its own and prints the anonymous PSS it gained, by the kernel's own account.
@@ -45,7 +47,7 @@ print(json.dumps(gained))
 
 @pytest.fixture(scope="module")
 def weighty_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A pair that weighs something: linears of some 10 MB in FP32, and the same quantised dynamically."""
+    """A pair that weighs something: linears of some 40 MB in FP32, and the same quantised dynamically."""
     import torch
 
     class Net(torch.nn.Module):
@@ -110,19 +112,28 @@ def test_what_a_model_adds_is_what_a_fresh_interpreter_gains(
     measured = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     for stage in STAGES:
         reported = weighty.metric("twinserve_model_added_bytes", variant=variant, stage=stage)
-        assert reported == pytest.approx(measured[stage], rel=0.1), stage
+        assert reported == pytest.approx(measured[stage], rel=0.1, abs=HEAP), stage
     assert measured["load"] >= 0.9 * path.stat().st_size
 
 
 def test_what_the_processes_hold_is_what_the_kernel_says(weighty: ServerProcess) -> None:
-    for process in weighty.processes():
-        if process.role != "model":
-            continue
-        lines = dict(
-            line.split(":", 1)
-            for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
-            if line.startswith(("Pss:", "Rss:"))
+    models = [process for process in weighty.processes() if process.role == "model"]
+    assert len(models) == 2
+
+    def told_as_held() -> bool:
+        # A process's share of the libraries grows when a neighbour that mapped them ends: asked again, both agree.
+        return all(
+            weighty.metric("twinserve_model_resident_bytes", variant=process.variant, kind=kind)
+            == pytest.approx(held(process.pid)[kind], rel=0.1)
+            for process in models
+            for kind in ("pss", "rss")
         )
-        for kind in ("pss", "rss"):
-            told = weighty.metric("twinserve_model_resident_bytes", variant=process.variant, kind=kind)
-            assert told == pytest.approx(1024 * int(lines[kind.capitalize()].split()[0]), rel=0.1)
+
+    wait_until(told_as_held, 60, lambda: str([held(process.pid) for process in models]))
+
+
+def held(pid: int) -> dict[str, int]:
+    """PSS and RSS of a process in bytes, by the kernel's own account."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    kinds = dict(line.split(":", 1) for line in lines if line.startswith(("Pss:", "Rss:")))
+    return {kind.lower(): 1024 * int(size.split()[0]) for kind, size in kinds.items()}
