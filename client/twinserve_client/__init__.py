@@ -13,7 +13,7 @@
             print(name, answer.labels)
 
 ``AsyncClient`` has the same methods for asyncio. Every failure is a :class:`TwinserveError`; the table from gRPC status
-to exception stands in :mod:`twinserve_client.errors`. Needs numpy, grpcio and protobuf only.
+to exception is in :mod:`twinserve_client.errors`. Needs numpy, grpcio and protobuf only.
 """
 
 from twinserve_client._channel import TLS

@@ -1,4 +1,4 @@
-"""The answers of the contract as what the SDK returns. Pure functions."""
+"""Convert protobuf responses into the SDK's return types. Pure functions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _STATES: Final[dict[int, types.VersionState]] = {
 
 
 def prediction(response: predict_pb2.PredictResponse, names: types.ClassNames) -> types.Prediction:
-    """A PredictResponse as arrays.
+    """Convert a PredictResponse into arrays.
 
     Raises:
         InternalError: its parts contradict each other.
@@ -120,14 +120,14 @@ def traffic(response: admin_pb2.GetTrafficResponse | admin_pb2.SetTrafficRespons
 
 
 def versions(response: admin_pb2.ListVersionsResponse) -> tuple[types.ModelVersions, ...]:
-    """The versions of every model that the answer tells of."""
+    """The versions of every model in the response."""
     return tuple(_model_versions(model) for model in response.models)
 
 
 def changed_versions(
     response: admin_pb2.LoadVersionResponse | admin_pb2.ActivateVersionResponse | admin_pb2.UnloadVersionResponse,
 ) -> types.ModelVersions:
-    """The versions of the model that was changed."""
+    """The versions of the changed model."""
     return _model_versions(response.model)
 
 
@@ -149,7 +149,7 @@ def _model_versions(model: admin_pb2.ModelVersions) -> types.ModelVersions:
 
 
 def status(response: admin_pb2.GetStatusResponse) -> types.ServerStatus:
-    """Every process and how it fares."""
+    """The state of every process."""
     return types.ServerStatus(
         version=response.version,
         uptime_seconds=response.uptime_seconds,

@@ -1,4 +1,4 @@
-"""Arguments, checked before anything is sent. Each message names the argument, its value and what is wanted."""
+"""Check arguments before anything is sent. Each message names the argument, its value and what is expected."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Any, Final
 
 from twinserve_client.errors import ConfigurationError, InvalidInputError
 
-#: Timeouts beyond a year are cut to it: gRPC's clock overflows, and nobody waits that long.
+#: Longer timeouts are clamped to a year: gRPC's clock overflows, and nobody waits that long.
 LONGEST_SECONDS: Final = 365 * 86_400.0
 
 _Refusal = type[ConfigurationError] | type[InvalidInputError]
 
 
 def refusal(kind: _Refusal, name: str, problem: str) -> ConfigurationError | InvalidInputError:
-    """The error that says ``problem`` of the argument ``name``."""
+    """An error of type ``kind`` that reports ``problem`` for the argument ``name``."""
     if issubclass(kind, InvalidInputError):
         return kind.of(name, problem)
     return kind(f"{name}: {problem}")
 
 
 def shown(value: object) -> str:
-    """A value for a message: short, whatever it is."""
+    """The repr of any value, shortened for a message."""
     try:
         text = repr(value)
     except Exception:  # noqa: BLE001  (a broken repr must not hide the message)
@@ -33,10 +33,10 @@ def shown(value: object) -> str:
 
 
 def seconds(name: str, value: object, kind: _Refusal = InvalidInputError) -> float | None:
-    """A timeout in seconds; None for None and infinity: no limit.
+    """A timeout in seconds; None (no limit) for None and infinity.
 
     Raises:
-        ConfigurationError, InvalidInputError: as ``kind`` says; it is no number above 0.
+        ConfigurationError, InvalidInputError: (whichever is ``kind``) not a number above 0.
     """
     if value is None:
         return None
@@ -48,7 +48,7 @@ def seconds(name: str, value: object, kind: _Refusal = InvalidInputError) -> flo
 
 
 def number(value: object) -> float | None:
-    """A real number as float; None: it is none. Truth values are none."""
+    """A real number as a float; None if it is not one. Booleans do not count as numbers."""
     if type(value).__name__ in ("bool", "bool_") or not isinstance(value, numbers.Real):
         return None
     try:
@@ -58,10 +58,10 @@ def number(value: object) -> float | None:
 
 
 def whole(name: str, value: object, low: int, high: int, kind: _Refusal = InvalidInputError) -> int:
-    """A whole number within ``low..high``.
+    """An integer within ``low..high``.
 
     Raises:
-        ConfigurationError, InvalidInputError: as ``kind`` says; it is not.
+        ConfigurationError, InvalidInputError: (whichever is ``kind``) not an integer, or out of range.
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not low <= int(value) <= high:
         raise refusal(kind, name, f"is {shown(value)}; give a whole number from {low} to {high}")
@@ -69,10 +69,10 @@ def whole(name: str, value: object, low: int, high: int, kind: _Refusal = Invali
 
 
 def text(name: str, value: object, kind: _Refusal = InvalidInputError) -> str:
-    """Text that can travel; "" for None.
+    """A string that can be encoded as UTF-8; "" for None.
 
     Raises:
-        ConfigurationError, InvalidInputError: as ``kind`` says; it is not text, or has no UTF-8 form.
+        ConfigurationError, InvalidInputError: (whichever is ``kind``) not a string, or not encodable as UTF-8.
     """
     if value is None:
         return ""
@@ -87,19 +87,19 @@ def text(name: str, value: object, kind: _Refusal = InvalidInputError) -> str:
 
 
 def version_number(value: object, name: str = "version") -> str:
-    """A version as text, from a number too; "" for None. Whether there is such a version is the server's to say.
+    """A version number as text; "" for None. The server decides whether that version exists.
 
     Raises:
-        InvalidInputError: it is neither.
+        InvalidInputError: neither text nor an integer.
     """
     return text(name, str(value) if isinstance(value, int) and not isinstance(value, bool) else value)
 
 
 def flag(name: str, value: object) -> bool:
-    """True or False.
+    """A boolean.
 
     Raises:
-        InvalidInputError: it is neither.
+        InvalidInputError: neither True nor False.
     """
     if not isinstance(value, bool):
         raise InvalidInputError.of(name, f"is {shown(value)}; give True or False")
@@ -107,10 +107,10 @@ def flag(name: str, value: object) -> bool:
 
 
 def texts(name: str, value: object) -> list[str]:
-    """A list of texts; [] for None.
+    """A list of strings; [] for None.
 
     Raises:
-        InvalidInputError: it is no list of texts.
+        InvalidInputError: not an iterable of strings.
     """
     if value is None:
         return []
@@ -120,7 +120,7 @@ def texts(name: str, value: object) -> list[str]:
         raise InvalidInputError.of(name, f"is {shown(value)}; give a list of names")
     try:
         items = list(value)
-    except Exception as error:  # an iterable of the caller's can fail in any way
+    except Exception as error:  # the caller's iterable can fail in any way
         raise InvalidInputError.of(name, f"cannot be read ({error})") from error
     for item in items:
         if not isinstance(item, str):
@@ -129,10 +129,10 @@ def texts(name: str, value: object) -> list[str]:
 
 
 def shares(name: str, value: object) -> dict[str, float]:
-    """Numbers by variant; {} for None. Names and ranges are the server's to check.
+    """Numbers by variant; {} for None. The server checks names and ranges.
 
     Raises:
-        InvalidInputError: it is no mapping from text to finite numbers.
+        InvalidInputError: not a mapping from strings to finite numbers.
     """
     if value is None:
         return {}
@@ -149,25 +149,25 @@ def pairs(name: str, value: object, kind: _Refusal = InvalidInputError) -> list[
     """The items of a mapping.
 
     Raises:
-        ConfigurationError, InvalidInputError: as ``kind`` says; it is none.
+        ConfigurationError, InvalidInputError: (whichever is ``kind``) not a mapping.
     """
     if not isinstance(value, Mapping):
         raise refusal(kind, name, f"is {shown(value)}; give a mapping, as in {{'int8': 0.1}}")
     try:
         return list(value.items())
-    except Exception as error:  # a mapping of the caller's can fail in any way
+    except Exception as error:  # the caller's mapping can fail in any way
         raise refusal(kind, name, f"cannot be read ({error})") from error
 
 
 def one_of(images: Any, inputs: Any) -> Any:
-    """What a request is made of.
+    """Whichever of the two the request is made from.
 
     Raises:
-        InvalidInputError: both are given, or none is.
+        InvalidInputError: both are given, or neither.
     """
     if (images is None) == (inputs is None):
         raise InvalidInputError.of(
-            "inputs", "are missing, and so are images" if images is None else "come beside images"
+            "inputs", "are missing, and so are images" if images is None else "cannot be combined with images"
         )
     if inputs is not None and not isinstance(inputs, Mapping):
         raise InvalidInputError.of("inputs", f"is {shown(inputs)}; give a mapping from names to arrays")

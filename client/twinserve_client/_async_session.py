@@ -1,4 +1,4 @@
-"""How ``AsyncClient`` sends its calls: as ``_session`` does, for one event loop at a time."""
+"""How ``AsyncClient`` sends its calls: the asyncio counterpart of ``_session``, for one event loop at a time."""
 
 # ruff: noqa: ASYNC109  (a timeout here is gRPC's deadline, which the server sees too; asyncio.timeout is not)
 
@@ -25,10 +25,10 @@ T = TypeVar("T")
 
 
 class AsyncSession:
-    """One connection, for the event loop that uses it."""
+    """One connection, bound to the event loop that uses it."""
 
     def __init__(self, connection: Connection, calls: Calls, timeout: float | None) -> None:
-        """``timeout``: seconds for the calls that nobody asked for, such as learning class names in a stream."""
+        """``timeout``: seconds for the SDK's own calls, such as fetching class names during a stream."""
         self._connection = connection
         self._metadata = connection.metadata
         self._members: dict[str, AsyncSession] = {}
@@ -42,7 +42,7 @@ class AsyncSession:
         self._methods: dict[str, Any] = {}
 
     async def run(self, call: Call[T], seconds: float | None, *, wait_for_ready: bool | None = None) -> T:
-        """Send one call; its decoded answer. See :meth:`Session.run`."""
+        """Send one call and return its decoded response; see :meth:`Session.run`."""
         if self._tracing is None:
             return await self._send(call, seconds, self._metadata, wait_for_ready)
         with self._traced(call.method) as metadata:
@@ -120,7 +120,7 @@ class AsyncSession:
         for member in self._members.values():
             await member.close()
         channel, self._channel = self._channel, None
-        # The channel of a loop that has ended went with it.
+        # A loop that has ended took its channel with it.
         if channel is not None and self._loop is asyncio.get_running_loop():
             await channel.close()
 
@@ -133,7 +133,7 @@ class AsyncSession:
         except grpc.RpcError as error:
             raise error_of_rpc(error, call.request_id) from error
         except (asyncio.CancelledError, grpc.aio.UsageError):
-            # Closing cancels what is in flight, which is not to look like the cancellation of the caller's task.
+            # Closing cancels calls in flight; that must not look like cancellation of the caller's task.
             task = asyncio.current_task()
             if not self._closed or (task is not None and task.cancelling()):
                 raise
@@ -147,16 +147,16 @@ class AsyncSession:
         if not self._methods:
             if self._closed:
                 raise _closed()
-            # Not sooner: a channel belongs to the event loop that is running.
+            # Not earlier: a channel belongs to the running event loop.
             self._channel = self._connection.open_async()
             self._methods = bind(self._channel)
         return self._methods[name]
 
     def _belong_to(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Start anew in ``loop`` when the one before has ended.
+        """Switch to ``loop`` if the previous event loop is closed.
 
         Raises:
-            ConfigurationError: the one before goes on.
+            ConfigurationError: the previous loop is still open.
         """
         if self._loop is not None and not self._loop.is_closed() and self._methods:
             raise ConfigurationError(

@@ -1,7 +1,7 @@
-"""The one core under both clients: what is sent for a method, and what is made of its answer.
+"""The I/O-free core of both clients: builds the request of each method and decodes its response.
 
-A method of a client builds a :class:`Call` here, sends it through its own channel, and has the answer decoded here.
-Nothing in this module waits.
+A client method builds a :class:`Call` here, sends it over the client's own channel, and decodes the response here.
+Nothing in this module blocks.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 @dataclass(slots=True)
 class Call(Generic[T_co]):
-    """One RPC, ready to send: the method's name, its message, and what its answer becomes."""
+    """One RPC, ready to send: method name, request message and response decoder."""
 
     method: str
     request: Message
@@ -46,14 +46,14 @@ class Call(Generic[T_co]):
 
 
 def bind(channel: grpc.Channel | grpc.aio.Channel) -> dict[str, Callable[..., Any]]:
-    """The methods of the contract on ``channel``, by name."""
+    """The service's methods on ``channel``, by name."""
     predict = predict_pb2_grpc.PredictServiceStub(channel)
     admin = admin_pb2_grpc.AdminServiceStub(channel)
     return {**vars(predict), **vars(admin)}
 
 
-class DescribeFirst(Exception):  # noqa: N818  (a request of this module, not an error)
-    """The call cannot be built before the model is described (anew)."""
+class DescribeFirst(Exception):  # noqa: N818  (a signal to the session, not an error)
+    """The call cannot be built until the model has been described (again)."""
 
 
 class Calls:
@@ -61,7 +61,7 @@ class Calls:
 
     def __init__(self, model: str | None) -> None:
         self._model = text("model", model, ConfigurationError)
-        #: The last description; None: there was none, or it is in doubt.
+        #: The last description; None if there was none, or it may be out of date.
         self._info: types.ModelInfo | None = None
         self._range: tuple[float, float] | None = None
         #: Filled by every DescribeModel answer; shared with the predictions.
@@ -78,11 +78,11 @@ class Calls:
         """One request with one or many images.
 
         Args:
-            described: the model was described just now, as far as the server does that.
+            described: DescribeModel has just been tried; build the request with what is known.
 
         Raises:
             InvalidInputError: an argument cannot be sent.
-            DescribeFirst: the images cannot be judged before the model is described; never with ``described``.
+            DescribeFirst: the images cannot be checked until the model is described; never with ``described``.
         """
         name = text("request_id", request_id)
         request = predict_pb2.PredictRequest(
@@ -97,7 +97,7 @@ class Calls:
     def stream_request(
         self, variant: str | None, routing_key: str | None
     ) -> Callable[[types.ImageInput, bool], predict_pb2.PredictRequest]:
-        """What makes each request of a stream from its images; both raise as ``predict`` does."""
+        """A function that turns images into one request of a stream; both raise as ``predict`` does."""
         variant, routing_key = text("variant", variant), text("routing_key", routing_key)
 
         def encode(images: types.ImageInput, described: bool) -> predict_pb2.PredictRequest:
@@ -153,7 +153,7 @@ class Calls:
         """Replace the traffic policy.
 
         Raises:
-            InvalidInputError: an argument has the wrong type; generations by server are several servers'.
+            InvalidInputError: an argument has the wrong type; a single server takes no generations by address.
         """
         shadowed = shares("shadows", shadows).items()
         request = admin_pb2.SetTrafficRequest(
@@ -171,7 +171,7 @@ class Calls:
         return Call("ListVersions", admin_pb2.ListVersionsRequest(model=self._model), _answers.versions)
 
     def load_version(self, version: str | int | None) -> Call[types.ModelVersions]:
-        """Load a version; raises InvalidInputError when ``version`` is none."""
+        """Load a version; raises InvalidInputError when ``version`` is not one."""
         request = admin_pb2.LoadVersionRequest(model=self._model, version=version_number(version))
         return Call("LoadVersion", request, _answers.changed_versions)
 
@@ -188,7 +188,7 @@ class Calls:
         return Call("ActivateVersion", request, _answers.changed_versions)
 
     def unload_version(self, version: str | int) -> Call[types.ModelVersions]:
-        """Unload a version; raises InvalidInputError when ``version`` is none, or empty."""
+        """Unload a version; raises InvalidInputError when ``version`` is empty or not one."""
         number = version_number(version)
         if not number:
             raise InvalidInputError.of("version", "is empty; give the version to unload")
@@ -200,24 +200,24 @@ class Calls:
         return Call("GetStatus", admin_pb2.GetStatusRequest(), _answers.status)
 
     def doubt(self) -> None:
-        """The server refused an input: it may be another one by now, which takes something else."""
+        """The server rejected an input: it may have been replaced by one that takes something else."""
         self._info = None
 
     def _items(self, images: object, described: bool) -> dict[str, Any]:
-        """The field of a request that holds the images, or the named tensors; raises as ``_tensor`` does."""
+        """The request field for the images or the named tensors; raises as ``_tensor`` does."""
         if not isinstance(images, Mapping):
             return {"input": self._tensor(images, described)}
         if self._info is None and not described:
-            # The description says which datatype each of them has.
+            # Their datatypes come from the description.
             raise DescribeFirst
         return {"inputs": encode_named(images, self._info)}
 
     def _tensor(self, images: object, described: bool) -> predict_pb2.Tensor:
-        """The images as a tensor whose values lie in the range that the manifest states.
+        """The images as a tensor whose values are within the manifest's range.
 
         Raises:
-            InvalidInputError: they cannot be sent, or lie outside.
-            DescribeFirst: the range is not known, or they lie outside and the server may be another one by now.
+            InvalidInputError: they cannot be sent, or are out of range.
+            DescribeFirst: the range is unknown, or they are out of range for a server that may have been replaced.
         """
         if type(images) is not np.ndarray and holds_pictures(images):
             if self._info is None:
@@ -227,7 +227,7 @@ class Calls:
             images = items_of(images, self._info)
         tensor = encode_tensor(images)
         if tensor.datatype == predict_pb2.DATA_TYPE_FP32:
-            # A server that does not describe its model must judge itself.
+            # A server that does not describe its model has to check the range itself.
             if self._info is None and not described:
                 raise DescribeFirst
             if self._info is not None and self._range is not None and (error := out_of_range(tensor, self._range)):
@@ -239,16 +239,16 @@ class Calls:
         return prediction.manifest_key not in self._names
 
     def keeps_names_secret(self, prediction: types.Prediction, error: CallError) -> None:
-        """Note why the description failed: what a later attempt cannot mend is not asked for again."""
+        """Note why the description failed, and do not ask again if a later attempt cannot help."""
         if not isinstance(error, UnavailableError | DeadlineExceededError | OverloadedError):
             self._names.setdefault(prediction.manifest_key, ())
 
     def prediction(self, response: predict_pb2.PredictResponse) -> types.Prediction:
-        """A PredictResponse as arrays; raises InternalError when its parts contradict each other."""
+        """Convert a PredictResponse into arrays; raises InternalError when its parts contradict each other."""
         return _answers.prediction(response, self._names)
 
     def _comparison(self, names: list[str], response: predict_pb2.CompareResponse) -> dict[str, types.Prediction]:
-        """By the names asked for: two versions of a variant answer under the same name of their own."""
+        """Keyed by the requested names: two versions of a variant report the same name themselves."""
         answers = response.responses
         if not names:
             names = [answer.served_by.variant for answer in answers]

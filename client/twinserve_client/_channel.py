@@ -1,4 +1,4 @@
-"""How a client is connected: target, TLS, token, gRPC's settings."""
+"""How a client connects: target, TLS, token, gRPC channel options."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from twinserve_client._target import Host, Target
 from twinserve_client._tensor import MAX_MESSAGE_BYTES
 from twinserve_client.errors import ConfigurationError
 
-#: The token of clients that are given none.
+#: The environment variable with the default token.
 VARIABLE: Final = "TWINSERVE_TOKEN"
 
 Option = tuple[str, Any]
 Metadata = tuple[tuple[str, str], ...]
 
-#: What gRPC allows in the name of a header.
+#: What gRPC allows in a metadata key.
 _HEADER: Final = re.compile(r"(?!grpc-)[0-9a-z_.-]+(?<!-bin)")
 
-#: Sane for one machine and for a data centre; the caller's ``channel_options`` come after and win.
+#: Sensible for one machine and for a data centre; the caller's ``channel_options`` come last and win.
 _DEFAULTS: Final[tuple[Option, ...]] = (
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    # A dead connection is noticed within 40 s, also while nothing is asked; the server allows a ping each 10 s.
+    # Detects a dead connection within 40 s, even when idle; the server allows a ping every 10 s.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
-    # gRPC's own 120 s would keep a client away from a server that is back long since.
+    # With gRPC's default of 120 s a client would stay away from a server that has long been back.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),
 )
@@ -47,13 +47,13 @@ _DEFAULTS: Final[tuple[Option, ...]] = (
 
 @dataclass(frozen=True, slots=True)
 class TLS:
-    """TLS for the connection; without any field: the certificate authorities that gRPC ships.
+    """TLS settings of the connection. By default, the certificate authorities that gRPC ships are trusted.
 
     Attributes:
         ca: PEM file of the authority that signed the server's certificate.
-        cert: PEM file of the client's own certificate (mTLS); needs ``key``.
-        key: PEM file of its private key.
-        server_name: the name in the server's certificate, when it is not the host of the target.
+        cert: PEM file of the client certificate (mTLS); needs ``key``.
+        key: PEM file of the client certificate's private key.
+        server_name: the name in the server's certificate, if it differs from the target's host.
     """
 
     ca: str | PathLike[str] | None = None
@@ -62,7 +62,7 @@ class TLS:
     server_name: str | None = None
 
     def credentials(self) -> grpc.ChannelCredentials:
-        """The files, read.
+        """Read the files.
 
         Raises:
             ConfigurationError: a file cannot be read or is not PEM, or only one of ``cert`` and ``key`` is given.
@@ -79,12 +79,12 @@ class TLS:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """What a channel is made of; see ``Client`` for the meaning of the arguments."""
+    """Everything needed to open a channel; see ``Client`` for the arguments."""
 
     target: Target
     options: tuple[Option, ...]
     credentials: grpc.ChannelCredentials | None
-    #: May hold the token: kept out of what is printed.
+    #: May hold the token, so it is left out of the repr.
     metadata: Metadata | None = field(repr=False)
 
     @classmethod
@@ -99,7 +99,7 @@ class Connection:
         isolated: bool,
         channel_options: Sequence[Option],
     ) -> Connection:
-        """Check the arguments of a client.
+        """Check a client's arguments.
 
         Raises:
             ConfigurationError: names the argument and what is wrong with it.
@@ -108,7 +108,7 @@ class Connection:
         tls = _tls(parsed, tls)
         token = os.environ.get(VARIABLE) if token is None else token
         if token is not None and not _printable(token):
-            raise ConfigurationError("token: give printable ASCII text, without a line's end")
+            raise ConfigurationError("token: give printable ASCII text without a line break")
         if token and tls is None and not parsed.loopback:
             warnings.warn(
                 f"the token goes to {parsed.text} unencrypted; give tls=TLS(...) unless the network is trusted",
@@ -128,7 +128,7 @@ class Connection:
         """A channel for threads (and greenlets).
 
         Raises:
-            ConfigurationError: gRPC does not take ``channel_options``, or no host of the target is known.
+            ConfigurationError: gRPC rejects ``channel_options``, or no host of the target can be resolved.
         """
         channel: grpc.Channel = self._open(grpc)
         return channel
@@ -139,10 +139,10 @@ class Connection:
         return channel
 
     def members(self) -> dict[str, Connection]:
-        """Each server behind the target by itself, by its address; one that is not several: this connection.
+        """A connection to each server behind the target, by address; this connection if there is only one.
 
         Raises:
-            ConfigurationError: no host of the target is known.
+            ConfigurationError: no host of the target can be resolved.
         """
         if not self.target.several:
             return {self.target.text: self}
@@ -161,22 +161,20 @@ class Connection:
                 return face.secure_channel(address, self.credentials, options=self.options)
             return face.insecure_channel(address, options=self.options)
         except (TypeError, ValueError, OverflowError, AttributeError) as error:
-            raise ConfigurationError(f"channel_options: gRPC does not take them ({error})") from None
+            raise ConfigurationError(f"channel_options: gRPC rejects them ({error})") from None
 
 
 def _tls(target: Target, given: TLS | None) -> TLS | None:
-    """What the argument or the URL says."""
+    """TLS from the argument or the URL."""
     if given is not None and not isinstance(given, TLS):
         raise ConfigurationError(f"tls: is {_arguments.shown(given)}; give a TLS(...), or None for plain text")
     options = {name: value for name, value in target.options.items() if name != "tls"}
     if given is not None and target.options:
-        raise ConfigurationError("tls: is said by the target's URL and by the argument; give one of them")
+        raise ConfigurationError("tls: is set both in the target's URL and by the argument; give one of them")
     if options or target.options.get("tls") == "on":
         given = TLS(**options)
     if given is not None and len(target.hosts) > 1 and given.server_name is None:
-        raise ConfigurationError(
-            "tls: several hosts need a server_name: the name that stands in the certificate of each of them"
-        )
+        raise ConfigurationError("tls: several hosts need a server_name, the name that is in every host's certificate")
     return given
 
 
@@ -205,10 +203,10 @@ def _options(
         raise ConfigurationError(f"isolated: is {_arguments.shown(isolated)}; give True or False")
     options: dict[str, Any] = dict(_DEFAULTS)
     if target.loopback or len(target.hosts) > 1:
-        # A proxy (https_proxy, grpc_proxy, …) cannot reach our own loopback, nor take a list of addresses.
+        # A proxy (https_proxy, grpc_proxy, …) can neither reach our loopback interface nor take a list of addresses.
         options["grpc.enable_http_proxy"] = 0
     options["grpc.primary_user_agent"] = f"twinserve-client/{version()}"
-    # Without this, all channels of a process to one target share one TCP connection.
+    # Without this, all channels of a process to the same target share one TCP connection.
     options["grpc.use_local_subchannel_pool"] = int(isolated)
     if policy is None:
         options["grpc.enable_retries"] = 0
@@ -219,7 +217,7 @@ def _options(
         options["grpc.ssl_target_name_override"] = tls.server_name
     try:
         options.update(extra)
-    except Exception as error:  # whatever was passed can fail in any way
+    except Exception as error:  # anything may have been passed, and can fail in any way
         raise ConfigurationError(
             f"channel_options: is {_arguments.shown(extra)}; give pairs of a name and a value"
         ) from error
@@ -235,7 +233,7 @@ def _read(name: str, path: str | PathLike[str] | None) -> bytes | None:
         raise ConfigurationError(f"{name}: {path} cannot be read ({error.strerror})") from None
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"{name}: {_arguments.shown(path)} is not a path ({error})") from None
-    # gRPC would say so in its log only, and then reach nobody.
+    # gRPC would only log this, then fail to connect.
     if b"-----BEGIN " not in content:
         raise ConfigurationError(f"{name}: {path} is not a PEM file")
     return content

@@ -1,4 +1,4 @@
-"""Several servers behind one client: what their answers come to, and what one of them alone may not decide."""
+"""Several servers behind one client: combining their answers, and what no single server may decide."""
 
 from __future__ import annotations
 
@@ -25,34 +25,34 @@ Generations = int | Mapping[str, int] | None
 
 
 def agreed(outcomes: Mapping[str, Traffic | CallError]) -> Traffic:
-    """The policy of all servers that answered.
+    """The policy that all responding servers share.
 
     Raises:
-        ConflictError: they have different ones.
-        CallError: none answered.
+        ConflictError: their policies differ.
+        CallError: no server answered.
     """
     told = "traffic: the servers have different policies ({}); set_traffic gives all of them one"
     return _merged(_alike(outcomes, _text, told))
 
 
 def agreed_versions(outcomes: Mapping[str, tuple[ModelVersions, ...] | CallError]) -> tuple[ModelVersions, ...]:
-    """The versions of all servers that answered.
+    """The versions that all responding servers share.
 
     Raises:
-        ConflictError: other versions are active or loaded on one than on another.
-        CallError: none answered.
+        ConflictError: the active or loaded versions differ.
+        CallError: no server answered.
     """
     told = "versions: the servers have different ones ({}); load, activate or unload one on all of them"
     return next(iter(_alike(outcomes, _loaded, told).values()))
 
 
 def expected(before: Mapping[str, Traffic | CallError], generations: Generations) -> dict[str, int | None]:
-    """The generation that each server must still have for a change; None: any.
+    """The generation that each server must still have for a change; None accepts any.
 
     Raises:
         CallError: a server does not answer. Nothing has changed.
-        ConflictError: one has another generation. Nothing has changed.
-        InvalidInputError: ``generations`` are not whole numbers.
+        ConflictError: a server's generation differs. Nothing has changed.
+        InvalidInputError: ``generations`` are not integers.
     """
     for server, error in failures(before).items():
         raise _named(server, error, "; nothing has changed")
@@ -71,21 +71,21 @@ def expected(before: Mapping[str, Traffic | CallError], generations: Generations
 
 
 def applied(outcomes: Mapping[str, Traffic | CallError]) -> Traffic:
-    """The policy that all servers have taken.
+    """The policy, now in force on all servers.
 
     Raises:
-        PartlyAppliedError: some have; says which.
-        CallError: none has.
+        PartlyAppliedError: only some servers applied it; names them.
+        CallError: no server applied it.
     """
     return _merged(changed("traffic", outcomes))
 
 
 def changed(what: str, outcomes: Mapping[str, T | CallError]) -> dict[str, T]:
-    """The answers to a change of ``what`` that all servers have taken.
+    """The answers to a change of ``what``, applied by all servers.
 
     Raises:
-        PartlyAppliedError: some have; says which.
-        CallError: none has.
+        PartlyAppliedError: only some servers applied it; names them.
+        CallError: no server applied it.
     """
     answers, failed = _answers(outcomes), failures(outcomes)
     if not failed:
@@ -103,22 +103,22 @@ def changed(what: str, outcomes: Mapping[str, T | CallError]) -> dict[str, T]:
 
 
 def in_turn(servers: Mapping[str, T], by: str) -> list[tuple[str, T]]:
-    """The order in which servers are asked about a request: always the same for its id, so that a repeat is noticed."""
+    """The order in which servers are asked about a request: fixed by its id, so that a repeat is noticed."""
     if not by:
         return list(servers.items())
     return sorted(servers.items(), key=lambda pair: blake2b(f"{pair[0]}\0{by}".encode(), digest_size=8).digest())
 
 
 def settled(outcome: object) -> bool:
-    """Whether a server has dealt with the matter, so that no other one may."""
+    """Whether a server has handled the request, so that no other may."""
     return not isinstance(outcome, CallError) or isinstance(outcome, AlreadyExistsError)
 
 
 def only_answer(outcomes: Mapping[str, T | CallError]) -> T:
-    """What the one server said that knows of the matter.
+    """The answer of the one server that knows the request.
 
     Raises:
-        CallError: none does; rather a server's trouble than its ignorance.
+        CallError: no server does; a server's failure takes precedence over its NOT_FOUND.
     """
     answers = _answers(outcomes)
     if answers:
@@ -138,7 +138,7 @@ def _ignorant(error: CallError) -> bool:
 
 
 def _alike(outcomes: Mapping[str, T | CallError], text: Callable[[T], str], told: str) -> dict[str, T]:
-    """The answers, which ``text`` must not tell apart; ``told``: what is said if it does, with {} for the answers."""
+    """The answers, provided ``text`` is the same for all; ``told`` is the error message, with {} for the answers."""
     answers = _answers(outcomes)
     if not answers:
         raise _named(*next(iter(failures(outcomes).items())))
@@ -163,7 +163,7 @@ def _answers(outcomes: Mapping[str, T | CallError]) -> dict[str, T]:
 def _named(server: str, error: CallError, end: str = "") -> CallError:
     """The error with the server's address in front."""
     if isinstance(error, InvalidInputError):
-        return error  # of the request: any server says the same
+        return error  # about the request itself: every server says the same
     named = type(error)(f"{server}: {error.message}{end}", code=error.code, reason=error.reason)
     named.violations, named.retry_after, named.request_id = error.violations, error.retry_after, error.request_id
     named.__cause__ = error

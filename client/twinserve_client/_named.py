@@ -1,4 +1,4 @@
-"""Named tensors: from arrays to the contract and back."""
+"""Named tensors: from arrays to protobuf and back."""
 
 from __future__ import annotations
 
@@ -29,29 +29,29 @@ _CODES: Final = {
     "FP32": "<f4",
     "FP64": "<f8",
 }
-#: numpy's type by the contract's name.
+#: numpy's dtype by the protocol's datatype name.
 DTYPES: Final[dict[str, np.dtype[Any]]] = {name: np.dtype(code) for name, code in _CODES.items()}
 NAMES: Final[dict[int, str]] = {predict_pb2.DataType.Value(f"DATA_TYPE_{name}"): name for name in DTYPES}
 
 
 def encode_named(inputs: Mapping[str, object], info: ModelInfo | None) -> dict[str, predict_pb2.Tensor]:
-    """Arrays by name as tensors, each of the datatype that the model takes where that loses nothing of kind.
+    """Encode arrays by name, each converted to the model's datatype if it is of the same kind.
 
     Raises:
-        InvalidInputError: one cannot be sent, or is of another kind than the model takes. Whether the shapes suit the
-            model only the server knows.
+        InvalidInputError: one cannot be sent, or is of a different kind than the model takes. Only the server can tell
+            whether the shapes suit the model.
     """
     wanted = {} if info is None else {tensor.name: tensor.datatype for tensor in info.inputs}
     tensors = {}
     for name, value in pairs("inputs", inputs, InvalidInputError):
         if not isinstance(name, str):
             raise InvalidInputError.of("inputs", f"has the key {shown(name)}; give names")
-        text("inputs", name)  # refuses what UTF-8 cannot carry
+        text("inputs", name)  # rejects what UTF-8 cannot encode
         field = f"inputs[{name}]"
         array = _cast(field, as_array(field, value), wanted.get(name))
         datatype = next((known for known, dtype in DTYPES.items() if dtype == array.dtype), None)
         if datatype is None:
-            raise InvalidInputError.of(f"{field}.datatype", f"is {array.dtype}; numbers and truth values can be sent")
+            raise InvalidInputError.of(f"{field}.datatype", f"is {array.dtype}; only numbers and booleans can be sent")
         tensors[name] = predict_pb2.Tensor(
             datatype=predict_pb2.DataType.Value(f"DATA_TYPE_{datatype}"), shape=array.shape, data=array.tobytes()
         )
@@ -61,10 +61,10 @@ def encode_named(inputs: Mapping[str, object], info: ModelInfo | None) -> dict[s
 
 
 def decode_named(response: predict_pb2.PredictResponse) -> dict[str, npt.NDArray[Any]]:
-    """The outputs of an answer, by name; read-only views of what was received.
+    """The outputs of a response by name, as read-only views of the received buffer.
 
     Raises:
-        InternalError: shape and data of one contradict each other.
+        InternalError: the shape and data of one contradict each other.
     """
     outputs = {}
     for name, tensor in response.outputs.items():

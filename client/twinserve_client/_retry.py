@@ -1,10 +1,10 @@
-"""When a call is tried again: gRPC's own retries, configured by its service config.
+"""Retries: gRPC's own, configured by its service config.
 
-gRPC itself (gRFC A6) does the retrying, below Python: attempts share the call's deadline, waits grow exponentially
-with jitter, and a token bucket stops retries when the server fails most calls. Retried is UNAVAILABLE, and a CANCELLED
-that the server sent: so gRPC ends what reaches a server at the moment it stops. Only methods are retried that may run
-twice without harm, which the proto says of each (``idempotency_level``). SendFeedback and SetTraffic change state: they
-are sent again only when gRPC knows that the server never saw them.
+gRPC retries below Python (gRFC A6): attempts share the call's deadline, back-off is exponential with jitter, and a
+token bucket stops retries when the server fails most calls. UNAVAILABLE is retried, and so is a CANCELLED from the
+server, which is how gRPC ends calls that arrive while a server shuts down. Only idempotent methods are retried, as
+declared in the proto (``idempotency_level``). SendFeedback and SetTraffic change state: they are sent again only when
+gRPC knows that the server never saw them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from twinserve.v1 import admin_pb2, predict_pb2
 from twinserve_client._arguments import number, shown
 from twinserve_client.errors import ConfigurationError
 
-#: Methods that may run twice without harm, by service.
+#: Idempotent methods, by service.
 SAFE_METHODS: Final[dict[str, tuple[str, ...]]] = {
     service.full_name: tuple(
         method.name
@@ -30,28 +30,28 @@ SAFE_METHODS: Final[dict[str, tuple[str, ...]]] = {
     for service in file.services_by_name.values()
 }
 
-#: Requests take turns; a server whose health is not SERVING (it starts, or drains) is left out.
+#: Round robin; a server whose health is not SERVING (starting or draining) is left out.
 _BALANCING: Final = {"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": ""}}
 
-#: gRPC ignores more than this.
+#: gRPC's limit; more attempts are ignored.
 MOST_ATTEMPTS: Final = 5
 
-#: Below some 2 ms gRPC 1.72 and later lose retries: the call hangs until its deadline (grpc/grpc issue 41036).
+#: Below about 2 ms, gRPC 1.72 and later lose retries: the call hangs until its deadline (grpc/grpc issue 41036).
 LEAST_BACKOFF: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and how fast a call that met UNAVAILABLE is tried again.
+    """How often and how fast a call that failed with UNAVAILABLE is retried.
 
     Attributes:
-        max_attempts: the first one included; 2 to 5 (gRPC's limit).
-        initial_backoff: seconds before the second attempt, give or take the jitter; at least 0.01.
+        max_attempts: including the first; 2 to 5 (gRPC's limit).
+        initial_backoff: seconds before the second attempt, plus or minus jitter; at least 0.01.
         max_backoff: the longest wait, in seconds.
-        backoff_multiplier: how the wait grows from one attempt to the next.
-        throttle_tokens: every failure of this process's calls to the target takes one token, every success gives
-            ``throttle_ratio`` back; at half of them or fewer nothing is retried. 1 to 1000.
-        throttle_ratio: above 0.
+        backoff_multiplier: the factor by which the wait grows from one attempt to the next.
+        throttle_tokens: size of the token bucket, 1 to 1000. Each failed call of this process to the target takes one
+            token, each success returns ``throttle_ratio``; at half of them or fewer nothing is retried.
+        throttle_ratio: tokens returned per success; above 0.
     """
 
     max_attempts: int = 4
@@ -62,7 +62,7 @@ class RetryPolicy:
     throttle_ratio: float = 0.5
 
     def __post_init__(self) -> None:
-        """Refuse what gRPC would silently ignore.
+        """Reject what gRPC would silently ignore.
 
         Raises:
             ConfigurationError: names the field, its value and the limits.
@@ -76,7 +76,7 @@ class RetryPolicy:
 
 
 def retry_policy(retries: RetryPolicy | int | None) -> RetryPolicy | None:
-    """``retries`` as a policy: a number counts the attempts after the first; 0 and None turn retries off."""
+    """``retries`` as a policy: a number is the attempts after the first; 0 and None turn retries off."""
     if retries is None or isinstance(retries, RetryPolicy):
         return retries
     _within("retries", retries, 0, MOST_ATTEMPTS - 1, whole=True)
@@ -87,8 +87,8 @@ def service_config(policy: RetryPolicy | None, *, balanced: bool = False) -> str
     """The gRPC service config, as JSON.
 
     Args:
-        policy: of retries; None: none.
-        balanced: spread requests over all addresses of the target whose health is SERVING.
+        policy: the retry policy; None turns retries off.
+        balanced: spread requests over all of the target's addresses whose health is SERVING.
     """
     config = {**(_BALANCING if balanced else {}), **(_retries(policy) if policy is not None else {})}
     return json.dumps(config)

@@ -1,4 +1,4 @@
-"""How ``Client`` sends its calls: one channel, the class names that go with its answers, a span around each call."""
+"""How ``Client`` sends its calls: one channel, class names for the answers, a span around each call."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ T = TypeVar("T")
 
 
 class Session:
-    """One connection, for threads."""
+    """One connection, shared by threads."""
 
     def __init__(self, connection: Connection, calls: Calls, timeout: float | None) -> None:
-        """``timeout``: seconds for the calls that nobody asked for, such as learning class names in a stream."""
+        """``timeout``: seconds for the SDK's own calls, such as fetching class names during a stream."""
         self._connection = connection
         self._metadata = connection.metadata
         self._members: dict[str, Session] = {}
@@ -38,10 +38,10 @@ class Session:
         self._methods = bind(self._channel)
 
     def run(self, call: Call[T], seconds: float | None, *, wait_for_ready: bool | None = None) -> T:
-        """Send one call; its decoded answer.
+        """Send one call and return its decoded response.
 
         Raises:
-            CallError: it failed.
+            CallError: the call failed.
             ClientClosedError: the client is closed.
         """
         if self._tracing is None:
@@ -50,7 +50,7 @@ class Session:
             return self._send(call, seconds, metadata, wait_for_ready)
 
     def ask(self, make: Callable[[bool], Call[T]], deadline: Deadline) -> T:
-        """Send the call that ``make`` builds, after the model's description where building it needs that."""
+        """Send the call that ``make`` builds, after describing the model if building it needs that."""
         try:
             call = make(False)
         except DescribeFirst:
@@ -64,12 +64,12 @@ class Session:
             raise
 
     def each(self, make: Callable[[str], Call[T]], deadline: Deadline, by: str = "") -> dict[str, T | CallError]:
-        """Ask every server by itself; the outcome of each by its address.
+        """Call every server individually; returns each outcome by address.
 
         Args:
-            make: the call for a server.
-            deadline: of all of them together.
-            by: the request that it is about; None is asked any more once one has dealt with it.
+            make: builds the call for a server.
+            deadline: shared by all calls.
+            by: id of the request concerned; once a server has handled it, no other is called.
         """
         outcomes: dict[str, T | CallError] = {}
         connections = self._connection.members()
@@ -92,7 +92,7 @@ class Session:
         on_error: _stream.OnError,
         timeout: float | None,
     ) -> Iterator[Prediction | CallError]:
-        """Send many requests over one stream, answers in their order."""
+        """Send many requests over one stream; answers come in order."""
 
         def prepared(item: Any) -> Any:
             try:
@@ -114,7 +114,7 @@ class Session:
                     yield outcome
 
     def learn_names(self, prediction: Prediction, deadline: Deadline) -> None:
-        """Ask for the class names of the manifest that answered; a failure does not spoil the answer."""
+        """Fetch the class names of the manifest that answered; a failure does not affect the answer."""
         if not self._calls.lacks_names(prediction):
             return
         with self._naming:
@@ -136,7 +136,7 @@ class Session:
             response = self._method(call.method)(call.request, seconds, metadata, None, wait_for_ready)
         except grpc.RpcError as error:
             raise error_of_rpc(error, call.request_id) from error
-        except ValueError:  # closed between the look-up and the call
+        except ValueError:  # closed between look-up and call
             if self._methods:
                 raise
             raise _closed() from None

@@ -1,4 +1,4 @@
-"""A failed RPC, or an error on a stream, as the exception that stands for it."""
+"""Map a failed RPC, or an error within a stream, to the SDK's exception."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import grpc
 
 from twinserve_client.errors import ERROR_OF_STATUS, CallError, FieldViolation, InternalError
 
-#: Trailing metadata under which the server repeats the id of the request.
+#: Trailing metadata key under which the server returns the request id.
 REQUEST_ID_KEY: Final = "x-request-id"
 
-#: How gRPC says that this side cancelled a call, or closed its channel.
+#: gRPC's messages for a call cancelled, or a channel closed, on this side.
 _CANCELLED_HERE: Final = ("Locally cancelled", "Channel closed", "Channel deallocated")
 
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class FailedCall(Protocol):
-    """What grpc and grpc.aio say about a failed call."""
+    """The interface that the errors of grpc and grpc.aio share."""
 
     def code(self) -> grpc.StatusCode | None:
         """The status."""
@@ -31,17 +31,17 @@ class FailedCall(Protocol):
 
 
 def error_of_rpc(error: grpc.RpcError, request_id: str = "") -> CallError:
-    """The exception for a failed RPC, with the details of its ``google.rpc.Status`` when the server sent one.
+    """The exception for a failed RPC, with the details of its ``google.rpc.Status`` if the server sent one.
 
     Args:
-        error: what grpc (or grpc.aio) raised.
-        request_id: the id that the request carried, if any; the one the server sent back goes first.
+        error: raised by grpc or grpc.aio.
+        request_id: the id in the request, if any; one returned by the server takes precedence.
     """
     call = cast("FailedCall", error)
     code = call.code() or grpc.StatusCode.UNKNOWN
     message = call.details() or code.name
     if code is grpc.StatusCode.CANCELLED and not message.startswith(_CANCELLED_HERE):
-        # A server that ends a call which its caller still wants goes away.
+        # A server that cancels a call whose caller is still waiting is shutting down.
         code, message = grpc.StatusCode.UNAVAILABLE, "the server ended the call without an answer"
     trailing = call.trailing_metadata() or ()
     answered_id = next((str(value) for key, value in trailing if key == REQUEST_ID_KEY), request_id)
@@ -55,14 +55,14 @@ def error_of_code(number: int, message: str, request_id: str = "") -> CallError:
 
 
 def _details(call: FailedCall) -> dict[str, Any]:
-    """BadRequest, ErrorInfo and RetryInfo out of the rich status, where they are."""
-    # Only a failed call pays for these imports.
+    """BadRequest, ErrorInfo and RetryInfo from the rich status, as far as present."""
+    # Imported here so that only failed calls pay for it.
     from google.rpc import error_details_pb2
     from grpc_status import rpc_status
 
     try:
         status = rpc_status.from_call(call)
-    except ValueError:  # the status and its details contradict each other: the status alone counts
+    except ValueError:  # status and details contradict each other: only the status counts
         return {}
     found: dict[str, Any] = {}
     for detail in status.details if status is not None else ():

@@ -1,8 +1,8 @@
-"""The two ends of a prediction stream: what goes out, and the order in which answers and errors come back.
+"""Both ends of a prediction stream: sending requests, and yielding answers and errors in order.
 
-The server answers in the order of the requests, so a queue of what was sent (or failed before it was sent) is all
-that is needed to surface every outcome at its own place. A semaphore bounds the requests without an answer: that is
-the back-pressure, and it also bounds how far ahead the caller's images are drawn.
+The server answers in request order, so a queue of what was sent (or failed before it was sent) is enough to yield
+every outcome in its place. A semaphore bounds the unanswered requests: this is the back-pressure, and it also bounds
+how far ahead the caller's images are consumed.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ Outcome = Prediction | CallError
 
 
 class _Broken:
-    """The caller's own iterable failed."""
+    """The caller's iterable raised."""
 
     __slots__ = ("error",)
 
@@ -55,12 +55,12 @@ class _Broken:
         self.error = error
 
 
-#: More is no stream any more: every request in flight is kept.
+#: Every request in flight is kept in memory; with more of them it would no longer be a stream.
 MOST_IN_FLIGHT: Final = 1_000_000
 
 _SENT: Final = "sent"
 _END: Final = "end"
-#: What a queue of outcomes holds: a request is on its way, one could not be sent, the images are at an end.
+#: An entry in the queue of outcomes: a request in flight, one that could not be sent, or the end of the images.
 _Entry = InvalidInputError | _Broken | str
 
 _CUT_SHORT: Final = "the server ended the stream before it had answered every request"
@@ -68,11 +68,11 @@ _TOO_MANY: Final = "the server sent more answers than there were requests"
 
 
 def check_arguments(images: Any, max_in_flight: object, on_error: object, *, asynchronous: bool = False) -> Any:
-    """Check what a stream is given; the iterator over ``images``.
+    """Check the arguments of a stream; returns the iterator over ``images``.
 
     Raises:
-        ConfigurationError: names the argument, its value and what is allowed.
-        InvalidInputError: ``images`` cannot be iterated over.
+        ConfigurationError: an argument is wrong; gives its name, its value and what is allowed.
+        InvalidInputError: ``images`` is not iterable.
     """
     whole("max_in_flight", max_in_flight, 1, MOST_IN_FLIGHT, ConfigurationError)
     if not isinstance(on_error, str) or on_error not in ("raise", "return"):
@@ -87,7 +87,7 @@ def check_arguments(images: Any, max_in_flight: object, on_error: object, *, asy
 
 
 def outcome_of(message: predict_pb2.PredictStreamResponse, decode: Decode) -> Outcome:
-    """One answer of a stream: a prediction, or the error of its request."""
+    """The outcome in one response of a stream: a prediction, or the request's error."""
     if message.WhichOneof("result") == "error":
         error = message.error
         return error_of_code(error.code, error.message, error.request_id)
@@ -95,7 +95,7 @@ def outcome_of(message: predict_pb2.PredictStreamResponse, decode: Decode) -> Ou
 
 
 class Feed:
-    """A stream for threads: gRPC's sending thread draws the requests, the caller's thread reads the outcomes."""
+    """A stream for threads: gRPC's sending thread consumes the images, the caller's thread reads the outcomes."""
 
     def __init__(self, images: Iterable[ImageInput], max_in_flight: int, encode: Encode) -> None:
         self._images = images
@@ -105,7 +105,7 @@ class Feed:
         self._stopped = False
 
     def requests(self) -> Iterator[predict_pb2.PredictRequest]:
-        """What gRPC sends, as fast as answers make room."""
+        """The requests for gRPC to send, as fast as answers make room."""
         try:
             images = iter(self._images)
             while self._room.acquire() and not self._stopped:
@@ -124,12 +124,12 @@ class Feed:
             self._order.put(_END)
 
     def outcomes(self, call: Any, decode: Decode) -> Generator[Outcome, None, None]:
-        """What the caller reads, in the order of the images.
+        """The outcomes for the caller, in the order of the images.
 
         Raises:
             CallError: the stream as a whole failed.
         """
-        # A call that ends before its time must wake a reader who waits for a slow iterable.
+        # A call that ends early must wake a reader waiting for a slow iterable.
         call.add_callback(lambda: self._order.put(_SENT))
         try:
             while (entry := self._order.get()) is not _END:
@@ -155,7 +155,7 @@ class Feed:
 
 
 class AsyncFeed:
-    """The same for an event loop."""
+    """A stream for an event loop; the counterpart of :class:`Feed`."""
 
     def __init__(
         self, images: Iterable[ImageInput] | AsyncIterable[ImageInput], max_in_flight: int, encode: AsyncEncode
@@ -179,16 +179,16 @@ class AsyncFeed:
                 else:
                     self._order.put_nowait(_SENT)
                     await call.write(request)
-            # Told first: the server may answer and end the call before this coroutine goes on.
+            # Queued first: the server may answer and end the call before this coroutine resumes.
             self._order.put_nowait(_END)
             await call.done_writing()
         except (grpc.RpcError, asyncio.InvalidStateError):
-            return  # the call has ended: the reader learns why
+            return  # the call has ended; the reader finds out why
         except Exception as error:  # noqa: BLE001  (the caller's iterable failed: raised where the caller reads)
             self._order.put_nowait(_Broken(error))
 
     async def outcomes(self, call: Any, decode: Decode, deadline: Deadline) -> AsyncGenerator[Outcome, None]:
-        """What the caller reads, in the order of the images; ``deadline`` is the call's own.
+        """The outcomes for the caller, in the order of the images; ``deadline`` is that of ``call``.
 
         Raises:
             CallError: the stream as a whole failed.
@@ -218,17 +218,16 @@ class AsyncFeed:
 
 
 def _cause(error: grpc.RpcError, deadline: Deadline) -> CallError:
-    """Why a stream failed, also when grpc.aio has lost the status.
+    """Why a stream failed, even if grpc.aio has lost the status.
 
-    A request that is written at the moment in which the call ends makes grpc.aio report INTERNAL with this text,
-    whatever the true status is.
+    A request written just as the call ends makes grpc.aio report INTERNAL with this text, whatever the true status.
     """
     found = error_of_rpc(error)
     if found.message != "Internal error from Core":
         return found
     if deadline.left() == 0:
-        return DeadlineExceededError("the timeout of the stream passed", code=grpc.StatusCode.DEADLINE_EXCEEDED)
-    return UnavailableError("the stream broke off while a request was sent", code=grpc.StatusCode.UNAVAILABLE)
+        return DeadlineExceededError("the stream's timeout expired", code=grpc.StatusCode.DEADLINE_EXCEEDED)
+    return UnavailableError("the stream broke off while a request was being sent", code=grpc.StatusCode.UNAVAILABLE)
 
 
 async def _as_async(images: Iterable[ImageInput] | AsyncIterable[ImageInput]) -> AsyncIterator[ImageInput]:

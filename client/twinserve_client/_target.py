@@ -1,7 +1,7 @@
-"""Where a server is: what may be written as a target, and what gRPC is told.
+"""Parse a target, and turn it into an address for gRPC.
 
-A target is ``host:port``, several of them with commas, or a URL: ``twinserve://host:port,host:port?tls=on&ca=ca.pem``.
-Addresses in gRPC's own schemes (``unix:/path``, ``dns:///name:port``, …) are taken too.
+A target is ``host:port``, several separated by commas, or a URL: ``twinserve://host:port,host:port?tls=on&ca=ca.pem``.
+Addresses in gRPC's own schemes (``unix:/path``, ``dns:///name:port``, …) are accepted too.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from twinserve_client._arguments import shown
 from twinserve_client.errors import ConfigurationError
 
 DEFAULT: Final = "127.0.0.1:8500"
-#: The environment variable that replaces it.
+#: The environment variable that overrides it.
 VARIABLE: Final = "TWINSERVE_TARGET"
-#: What may follow the ``?`` of a URL.
+#: Query parameters allowed in a URL.
 URL_OPTIONS: Final = ("tls", "ca", "cert", "key", "server_name")
 
 _SCHEME: Final = "twinserve://"
-#: Only gRPC knows what stands behind these.
+#: Schemes that only gRPC can interpret.
 _OPAQUE: Final = ("unix:", "unix-abstract:", "vsock:", "xds:", "google-c2p:")
 _NAME: Final = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?")
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -33,29 +33,29 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """One host and port. ``address`` is None for a name."""
+    """A host and port. ``address`` is None for a host name."""
 
     name: str
     port: int
     address: _Address | None
 
     def __str__(self) -> str:
-        """As it is written: host:port, IPv6 in brackets."""
+        """``host:port``, with IPv6 in brackets."""
         return f"[{self.name}]:{self.port}" if ":" in self.name else f"{self.name}:{self.port}"
 
     @property
     def loopback(self) -> bool:
-        """Whether it is this machine, by its address or its name alone."""
+        """Whether it is this machine, judging by the address or name alone."""
         if self.address is not None:
             return self.address.is_loopback or self.address.is_unspecified
         name = self.name.rstrip(".").lower()
         return name == "localhost" or name.endswith(".localhost")
 
     def resolved(self) -> list[Host]:
-        """The addresses behind a name; IPv6 only where there is no IPv4.
+        """The addresses that a name resolves to; IPv6 only if there is no IPv4.
 
         Raises:
-            OSError: the name is not known.
+            OSError: the name cannot be resolved.
         """
         if self.address is not None:
             return [self]
@@ -67,12 +67,12 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A target, taken apart.
+    """A parsed target.
 
     Attributes:
-        text: as it was written.
-        hosts: empty for an address that only gRPC understands.
-        options: of the URL; see ``URL_OPTIONS``.
+        text: as given.
+        hosts: empty for an address that only gRPC can interpret.
+        options: the URL's query parameters; see ``URL_OPTIONS``.
     """
 
     text: str
@@ -81,10 +81,10 @@ class Target:
 
     @classmethod
     def parse(cls, text: object) -> Target:
-        """What ``text`` names; None: ``TWINSERVE_TARGET``, or else the default.
+        """Parse ``text``; None means ``TWINSERVE_TARGET``, or else the default.
 
         Raises:
-            ConfigurationError: it is not an address; says what to write instead.
+            ConfigurationError: not an address; says what to give instead.
         """
         where = "target"
         if text is None:
@@ -95,13 +95,13 @@ class Target:
             raise ConfigurationError(f"{where}: {shown(text)} is not text; give host:port, for example {DEFAULT!r}")
         if not text or not text.isprintable() or " " in text:
             raise ConfigurationError(
-                f"{where}: {text!r:.80} is not an address, or has blanks in it; give host:port, as in {DEFAULT}"
+                f"{where}: {text!r:.80} is not an address, or contains spaces; give host:port, as in {DEFAULT}"
             )
         return _parse(where, text)
 
     @property
     def several(self) -> bool:
-        """Whether requests are spread over servers: several hosts, or a name, behind which there may be several."""
+        """Whether requests are spread over servers: several hosts, or a name, which may resolve to several."""
         return len(self.hosts) > 1 or any(host.address is None and not host.loopback for host in self.hosts)
 
     @property
@@ -112,10 +112,10 @@ class Target:
         )
 
     def address(self) -> str:
-        """What gRPC dials. Names in a list are resolved now; gRPC follows a single name by itself.
+        """The address for gRPC. Names in a list are resolved now; a single name is left to gRPC.
 
         Raises:
-            ConfigurationError: none of several hosts is known.
+            ConfigurationError: none of several hosts can be resolved.
         """
         if not self.hosts:
             return self.text
@@ -124,10 +124,10 @@ class Target:
         return _list_of([member for _, member in self.members()])
 
     def members(self) -> list[tuple[str, Host]]:
-        """The servers behind the target, one by one, as far as their names are known now, each with its name.
+        """The servers behind the target whose names can be resolved now, each with its name.
 
         Raises:
-            ConfigurationError: none is.
+            ConfigurationError: none can be resolved.
         """
         found: dict[str, tuple[str, Host]] = {}
         unknown = []
@@ -149,10 +149,10 @@ def _parse(where: str, text: str) -> Target:
         if not text.isascii() or not text.partition(":")[2]:
             raise ConfigurationError(f"{where}: {text!r:.80} names nothing after its scheme, or is not ASCII")
         return Target(text, ())
-    if text.startswith("dns://") and not text.startswith("dns:///"):  # by a name server of the caller's choice
+    if text.startswith("dns://") and not text.startswith("dns:///"):  # resolved by a DNS server of the caller's choice
         return Target(text, ())
     for scheme in ("dns:///", "dns:", "ipv4:", "ipv6:"):
-        # "dns:443" is a host of that name.
+        # In "dns:443", "dns" is a host name.
         if text.startswith(scheme) and not text.removeprefix(scheme).isdecimal():
             return Target(text, _hosts(where, text, text.removeprefix(scheme)))
     if "://" in text:
@@ -160,7 +160,7 @@ def _parse(where: str, text: str) -> Target:
         plain = rest.partition("/")[0] or DEFAULT
         more = "; for TLS add ?tls=on" if scheme.lower() in ("https", "grpcs") else ""
         raise ConfigurationError(
-            f"{where}: {text!r:.80}: {scheme}:// is not a scheme of ours, the server speaks gRPC; "
+            f"{where}: {text!r:.80}: {scheme}:// is not supported, the server speaks gRPC; "
             f"give {plain} or {_SCHEME}{plain}{more}"
         )
     return Target(text, _hosts(where, text, text))
@@ -177,9 +177,9 @@ def _host(where: str, text: str, part: str) -> Host:
     if part.startswith("["):
         name, bracket, port = part[1:].partition("]")
         if not bracket:
-            raise refuse("a bracket is left open; write IPv6 as [::1]:8500")
+            raise refuse("the closing bracket is missing; write IPv6 as [::1]:8500")
         if port and not port.startswith(":"):
-            raise refuse(f"after the bracket comes {port!r:.80}; write IPv6 as [::1]:8500")
+            raise refuse(f"{port!r:.80} follows the bracket; write IPv6 as [::1]:8500")
         port = port.removeprefix(":")
         try:
             address: _Address | None = ipaddress.IPv6Address(name)
@@ -210,12 +210,12 @@ def _ipv4(name: str) -> ipaddress.IPv4Address | None:
 
 
 def _numeric(name: str) -> bool:
-    """A mistyped IPv4 address, which some resolvers take for one all the same ("127.1")."""
+    """Whether it is a malformed IPv4 address, which some resolvers accept all the same ("127.1")."""
     return name.rstrip(".").rpartition(".")[2].isdecimal()
 
 
 def _list_of(hosts: list[Host]) -> str:
-    """Addresses in gRPC's form of a list, which must be of one family."""
+    """The addresses in gRPC's list syntax, which requires a single address family."""
     addresses = [(host.address, host.port) for host in hosts]
     if all(isinstance(address, ipaddress.IPv4Address) for address, _ in addresses):
         return "ipv4:" + ",".join(f"{address}:{port}" for address, port in addresses)
@@ -233,7 +233,7 @@ def _url_options(where: str, text: str, query: str) -> dict[str, str]:
     try:
         pairs = parse_qsl(query, strict_parsing=True, keep_blank_values=True)
     except ValueError:
-        raise ConfigurationError(f"{where}: {text!r:.200}: after ? come name=value pairs joined by &") from None
+        raise ConfigurationError(f"{where}: {text!r:.200}: expected name=value pairs joined by & after the ?") from None
     options = dict(pairs)
     for name, value in pairs:
         if name not in URL_OPTIONS:

@@ -1,4 +1,4 @@
-"""Images as the contract's Tensor, checked before anything is sent."""
+"""Encode images as a protobuf Tensor, checked before anything is sent."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import numpy.typing as npt
 from twinserve.v1 import predict_pb2
 from twinserve_client.errors import FieldViolation, InvalidInputError
 
-#: The most that one message may hold, both ways; the server has the same limit.
+#: The largest message in bytes, in either direction; the server has the same limit.
 MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
-#: Rounding may carry a value so far beyond its range, as a part of the range.
+#: Tolerance for rounding beyond the range, as a fraction of the range.
 RANGE_SLACK: Final = 1e-5
-#: The greatest label that the contract can carry.
+#: The largest label that the protocol can carry.
 MAX_LABEL: Final = 2**32 - 1
 
 _UINT8: Final = np.dtype(np.uint8)
@@ -26,16 +26,16 @@ _LARGEST: Final = float(np.finfo(np.float32).max)
 
 
 def encode_tensor(images: object) -> predict_pb2.Tensor:
-    """``images`` as a Tensor: uint8 as it is, any floating point type as FP32.
+    """Encode ``images`` as a Tensor: uint8 unchanged, any floating-point type as FP32.
 
     Args:
         images: one image of the model's item shape, or N of them along a first axis: an array, nested lists, or a
             torch tensor (or a list of them), on any device and with or without gradients.
 
     Raises:
-        InvalidInputError: not an array of numbers, no axis, no element, an integer type other than uint8, masked or
-            too large values, or more bytes than a message may hold. Whether the shape suits the model only the server
-            knows.
+        InvalidInputError: not an array of numbers, a scalar, empty, an integer type other than uint8, masked values,
+            values beyond FP32, or more bytes than a message may hold. Only the server can tell whether the shape suits
+            the model.
     """
     array = images if type(images) is np.ndarray else as_array("input", images)
     dtype = array.dtype
@@ -64,10 +64,10 @@ def encode_tensor(images: object) -> predict_pb2.Tensor:
 
 
 def encode_labels(labels: object) -> list[int]:
-    """Class numbers, one an image.
+    """Encode class numbers, one per image.
 
     Raises:
-        InvalidInputError: they are no list of whole numbers from 0 to ``MAX_LABEL``.
+        InvalidInputError: not a list of integers from 0 to ``MAX_LABEL``.
     """
     array = np.atleast_1d(as_array("labels", labels))
     if array.dtype.kind not in "iu" or array.ndim != 1 or array.size == 0:
@@ -81,7 +81,7 @@ def encode_labels(labels: object) -> list[int]:
 
 
 def out_of_range(tensor: predict_pb2.Tensor, bounds: tuple[float, float]) -> InvalidInputError | None:
-    """What is wrong with the values of an FP32 tensor that must lie within ``bounds``; None: nothing."""
+    """The error for an FP32 tensor with values outside ``bounds``; None if all are within."""
     values = np.frombuffer(tensor.data, _FP32)
     low, high = values.min(), values.max()
     slack = RANGE_SLACK * (bounds[1] - bounds[0])
@@ -98,24 +98,24 @@ def out_of_range(tensor: predict_pb2.Tensor, bounds: tuple[float, float]) -> Inv
 
 
 def as_array(name: str, value: object) -> npt.NDArray[Any]:
-    """What numpy makes of ``value``, torch tensors included.
+    """Convert ``value``, which may be a torch tensor, to an array.
 
     Raises:
-        InvalidInputError: nothing can be made of it; the message has numpy's (or the value's own) reason.
+        InvalidInputError: it cannot be converted; the message has the reason that numpy (or the value) gave.
     """
     try:
         array = np.asanyarray(_without_torch(value))
-    except Exception as error:  # objects that numpy asks for their content can fail in any way
-        raise InvalidInputError.of(name, f"cannot be made an array ({error})") from error
+    except Exception as error:  # numpy calls the object's own methods, which can fail in any way
+        raise InvalidInputError.of(name, f"cannot be converted to an array ({error})") from error
     if isinstance(array, np.ma.MaskedArray):
         if np.ma.is_masked(array):
-            raise InvalidInputError.of(name, "holds masked values; fill them first, for example images.filled(0)")
+            raise InvalidInputError.of(name, "contains masked values; fill them first, as with images.filled(0)")
         return np.asarray(array)
     return np.asarray(array)
 
 
 def _without_torch(value: object) -> object:
-    """Torch tensors as arrays, also in a list. torch is not imported: who has a tensor has imported it."""
+    """Torch tensors, also in a list, as arrays. Does not import torch: whoever has a tensor has imported it."""
     torch: Any = sys.modules.get("torch")
     if torch is None:
         return value
@@ -131,5 +131,5 @@ def _as_fp32(array: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     with np.errstate(over="ignore", invalid="ignore"):
         converted = array.astype(_FP32)
     if array.dtype.itemsize > 4 and np.isinf(converted).any() and not np.isinf(array).any():
-        raise InvalidInputError.of("input.data", f"holds values beyond FP32, which ends at {_LARGEST:.3g}")
+        raise InvalidInputError.of("input.data", f"holds values beyond FP32, whose largest is {_LARGEST:.3g}")
     return converted

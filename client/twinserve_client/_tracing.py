@@ -1,7 +1,7 @@
-"""A client span around every call, when the program traces with OpenTelemetry; nothing otherwise.
+"""A client span around every call, if the program traces with OpenTelemetry.
 
-OpenTelemetry is never imported here first: a program that traces has imported it. Spans carry the names of its RPC
-conventions, and the W3C context (``traceparent``, ``tracestate``) goes along in the call's metadata.
+This module is never the first to import OpenTelemetry: a program that traces has imported it already. Spans follow its
+RPC conventions, and the W3C context (``traceparent``, ``tracestate``) is sent in the call's metadata.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _ADMIN: Final = frozenset({"GetTraffic", "SetTraffic", "GetStatus"})
 
 
 class Tracing:
-    """Makes client spans for the calls to one target."""
+    """Creates client spans for the calls to one target."""
 
     def __init__(self, api: Any, target: Target) -> None:
         self._api = api
@@ -40,7 +40,7 @@ class Tracing:
 
     @contextmanager
     def span(self, method: str, metadata: Metadata | None) -> Iterator[Metadata]:
-        """The metadata to send, within a span that ends with the block and says how it went."""
+        """A span around the block, with the metadata to send; records the outcome when the block ends."""
         trace = self._api.trace
         service = "twinserve.v1.AdminService" if method in _ADMIN else "twinserve.v1.PredictService"
         span = self._tracer.start_span(

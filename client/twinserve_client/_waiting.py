@@ -1,4 +1,4 @@
-"""Time: what is left of a timeout, and waiting for a server to be ready."""
+"""Deadlines, and waiting for a server to be ready."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import grpc
 from twinserve_client.errors import CallError, DeadlineExceededError, UnavailableError
 from twinserve_client.types import ModelInfo
 
-#: One attempt of waiting; short, so that a server that hangs is asked again.
+#: Timeout of one attempt; short, so that a hung server is asked again.
 _ATTEMPT_SECONDS: Final = 2.0
 _PAUSE_SECONDS: Final = 0.05
 
 
 class Deadline:
-    """A timeout that several calls share; ``seconds`` None: no limit."""
+    """A timeout shared by several calls; None for ``seconds`` means no limit."""
 
     __slots__ = ("_started", "seconds")
 
@@ -25,14 +25,14 @@ class Deadline:
         self._started = time.monotonic()
 
     def left(self) -> float | None:
-        """Seconds left, at least 0; None: no limit."""
+        """Seconds left, at least 0; None if there is no limit."""
         if self.seconds is None:
             return None
         return max(0.0, self.seconds - (time.monotonic() - self._started))
 
 
 class Readiness:
-    """Decides how long ``wait_until_ready`` goes on; the clients only ask and sleep."""
+    """Decides how long ``wait_until_ready`` continues; the clients only call and sleep."""
 
     def __init__(self, timeout: float | None) -> None:
         self._timeout = timeout
@@ -41,7 +41,7 @@ class Readiness:
         self._cause: CallError | None = None
 
     def waiting(self) -> bool:
-        """There is time for another attempt."""
+        """Whether there is time for another attempt."""
         return self._deadline.left() != 0
 
     @property
@@ -59,17 +59,17 @@ class Readiness:
         return seconds if left is None else min(seconds, left)
 
     def failed(self, error: CallError) -> None:
-        """Note why an attempt failed.
+        """Record why an attempt failed.
 
         Raises:
-            CallError: waiting cannot help.
+            CallError: waiting longer cannot help.
         """
         if not isinstance(error, UnavailableError | DeadlineExceededError):
             raise error
         self._missing, self._cause = error.message, error
 
     def described(self, info: ModelInfo) -> bool:
-        """Whether every variant is ready."""
+        """Whether ``info`` shows every variant as ready."""
         cold = [variant.name for variant in info.variants if not variant.ready]
         self._missing, self._cause = f"not ready yet: {', '.join(cold)}", None
         return not cold

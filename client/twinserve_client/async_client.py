@@ -1,4 +1,4 @@
-"""The client for asyncio: the methods of ``Client``, awaited."""
+"""The asyncio client: the methods of ``Client`` as coroutines."""
 
 # ruff: noqa: ASYNC109  (a timeout here is gRPC's deadline, which the server sees too; asyncio.timeout is not)
 
@@ -27,10 +27,10 @@ T = TypeVar("T")
 
 
 class AsyncClient:
-    """A connection to a twinserve server for one event loop; use it as an asynchronous context manager.
+    """A connection to a twinserve server for one event loop. Usable as an asynchronous context manager.
 
-    Takes the arguments of :class:`twinserve_client.Client` and raises the same errors. It may be made anywhere; it
-    belongs to the event loop that runs its first call.
+    Takes the same arguments as :class:`twinserve_client.Client` and raises the same errors. It can be created anywhere,
+    and belongs to the event loop that runs its first call.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class AsyncClient:
         self._admin = (
             self._session if admin_target is None else AsyncSession(self._admin_connection, self._calls, self._timeout)
         )
-        #: Of its model, in the running servers.
+        #: Lists, loads, activates and unloads versions of the client's model on the running servers.
         self.versions: Final = AsyncVersions(self._admin_connection, self._admin, self._calls, self._deadline)
 
     async def predict(
@@ -118,7 +118,7 @@ class AsyncClient:
     ) -> AsyncIterator[Prediction | CallError]:
         """Classify many requests over one stream, in order; see :meth:`Client.predict_stream`.
 
-        ``images`` may also be asynchronous. A loop that is left early should close the stream:
+        ``images`` may also be an asynchronous iterable. Close the stream if you leave the loop early:
         ``async with contextlib.aclosing(client.predict_stream(…)) as answers``.
         """
         images = _stream.check_arguments(images, max_in_flight, on_error, asynchronous=True)
@@ -148,14 +148,14 @@ class AsyncClient:
         *,
         timeout: float | None = None,
     ) -> Feedback:
-        """Tell the true classes of an earlier request; see :meth:`Client.send_feedback`."""
+        """Report the true classes of an earlier request; see :meth:`Client.send_feedback`."""
         call = self._calls.send_feedback(request_id, labels)
         if not self._connection.target.several:
             return await self._call(call, timeout)
         return _fleet.only_answer(await self._session.each(lambda _: call, self._deadline(timeout), request_id))
 
     async def describe_model(self, *, timeout: float | None = None) -> ModelInfo:
-        """What is served; see :meth:`Client.describe_model`."""
+        """Describe the served model; see :meth:`Client.describe_model`."""
         return await self._call(self._calls.describe_model(), timeout)
 
     async def wait_until_ready(self, timeout: float = 60.0) -> ModelInfo:
@@ -174,7 +174,7 @@ class AsyncClient:
         raise readiness.timed_out(self._connection.target.text)
 
     async def get_traffic(self, *, timeout: float | None = None) -> Traffic:
-        """How requests that name no variant are shared."""
+        """The traffic policy; see :meth:`Client.get_traffic`."""
         call = self._calls.get_traffic()
         if not self._admin_connection.target.several:
             return await self._call_admin(call, timeout)
@@ -193,16 +193,16 @@ class AsyncClient:
         if not self._admin_connection.target.several:
             return await self._call_admin(change(if_generation), timeout)
         deadline = self._deadline(timeout)
-        change(None)  # wrong arguments are told before anybody is asked
+        change(None)  # report wrong arguments before calling any server
         wanted = _fleet.expected(await self._admin.each(lambda _: self._calls.get_traffic(), deadline), if_generation)
         return _fleet.applied(await self._admin.each(lambda server: change(wanted[server]), deadline))
 
     async def get_status(self, *, timeout: float | None = None) -> ServerStatus:
-        """The processes of the server, with their memory and CPU time."""
+        """The server's processes, with memory and CPU time; see :meth:`Client.get_status`."""
         return await self._call_admin(self._calls.get_status(), timeout)
 
     async def get_statuses(self, *, timeout: float | None = None) -> dict[str, ServerStatus | CallError]:
-        """The status of each server behind the target by its address, or why it has none."""
+        """The status of each server behind the target, or its error, by address."""
         call = self._calls.get_status()
         return await self._admin.each(lambda _: call, self._deadline(timeout))
 

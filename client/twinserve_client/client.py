@@ -1,4 +1,4 @@
-"""The client for threads, scripts and notebooks (and for greenlets: it starts no thread of its own)."""
+"""The client for threads, scripts and notebooks (and for greenlets, as it starts no threads)."""
 
 from __future__ import annotations
 
@@ -25,22 +25,24 @@ T = TypeVar("T")
 
 
 class Client:
-    """A connection to a twinserve server. Safe to share between threads; use it as a context manager.
+    """A connection to a twinserve server. Thread-safe; usable as a context manager. Connects on the first call.
 
     Args:
-        target: host:port (or any other address that gRPC resolves).
-        model: the model that is meant; None: the server's default.
-        timeout: seconds that a call may take, retries included; None: no limit.
-        retries: a policy, a number of further attempts, or 0/None for none. See :class:`RetryPolicy`.
-        tls: encrypt; None: plain text.
-        token: sent as ``authorization: Bearer …``; None: what the variable ``TWINSERVE_TOKEN`` holds, "": nothing.
-        metadata: further headers of every call.
-        isolated: use a connection of its own; False shares one with the process's other clients of the target.
-        channel_options: gRPC channel arguments, stronger than the SDK's own.
-        admin_target: for traffic, versions and status, of a server with an admin port; None: ``target``.
+        target: host:port, several separated by commas, a ``twinserve://`` URL, or another address that gRPC resolves.
+            None uses the environment variable ``TWINSERVE_TARGET``, or else 127.0.0.1:8500.
+        model: the model to use; None for the server's default.
+        timeout: seconds per call, including retries; None for no limit.
+        retries: a policy, the number of attempts after the first, or 0/None for none. See :class:`RetryPolicy`.
+        tls: TLS settings; None for plain text, unless the target's URL says otherwise.
+        token: sent as ``authorization: Bearer …``. None uses the environment variable ``TWINSERVE_TOKEN``; "" sends
+            none.
+        metadata: extra metadata for every call.
+        isolated: use a separate connection; False shares one with the process's other clients of the same target.
+        channel_options: gRPC channel arguments; override the SDK's own.
+        admin_target: the admin port, if the server has one: for traffic, versions and status. None uses ``target``.
 
     Raises:
-        ConfigurationError: names the argument that is wrong. Nothing is connected before the first call.
+        ConfigurationError: an argument is wrong; the message names it.
     """
 
     def __init__(
@@ -74,7 +76,7 @@ class Client:
         self._admin = (
             self._session if admin_target is None else Session(self._admin_connection, self._calls, self._timeout)
         )
-        #: Of its model, in the running servers.
+        #: Lists, loads, activates and unloads versions of the client's model on the running servers.
         self.versions: Final = Versions(self._admin_connection, self._admin, self._calls, self._deadline)
 
     def predict(
@@ -87,24 +89,26 @@ class Client:
         request_id: str | None = None,
         timeout: float | None = None,
     ) -> Prediction:
-        """Classify one or many images.
+        """Classify one or more images.
 
-        The first answer of a model version is followed by one DescribeModel call, for the class names.
+        The first answer from each model version triggers one DescribeModel call, to learn the class names.
 
         Args:
-            images: uint8 (0..255) or floating point (in the model's range, mostly 0..1), the item shape or N x item; or
-                a picture (a path or a PIL image), or a list of them, which become what the manifest asks for.
-            inputs: instead of images: the tensors of the model by name, all of one item or all of N; numbers become the
-                datatype that the model takes. What a model returns that is no classifier is in ``Prediction.outputs``.
-            variant: which variant must answer; None: the router decides.
-            routing_key: requests with the same key meet the same variant while the weights stand.
-            request_id: names the request in logs, traces and feedback; at most 128 bytes.
-            timeout: seconds, retries included; None: the client's own.
+            images: uint8 (0..255) or floating point (in the model's range, usually 0..1), of the model's item shape or
+                N x item shape; or a picture (a path or a PIL image) or a list of pictures, converted as the manifest
+                says.
+            inputs: the model's named tensors, instead of ``images``: all for one item, or all for N. Numbers are
+                converted to the model's datatypes. The results of a model that is not a classifier are in
+                ``Prediction.outputs``.
+            variant: the variant that must answer; None lets the router choose.
+            routing_key: requests with the same key go to the same variant as long as the weights do not change.
+            request_id: identifies the request in logs, traces and feedback; at most 128 bytes.
+            timeout: seconds, including retries; None for the client's own.
 
         Raises:
-            InvalidInputError: shape, datatype or size are wrong; ``violations`` names the field.
+            InvalidInputError: wrong shape, datatype or size; ``violations`` names the field.
             NotFoundError: no such model or variant.
-            CallError: any other failure, by the table in ``errors``.
+            CallError: any other failure; see the table in ``errors``.
         """
         deadline = self._deadline(timeout)
         make = partial(self._calls.predict, one_of(images, inputs), variant, routing_key, request_id)
@@ -147,17 +151,17 @@ class Client:
         """Classify many requests over one stream; answers come in the order of ``images``.
 
         Args:
-            images: each item is one request, as for ``predict``. Drawn no further ahead than ``max_in_flight``.
+            images: each element is one request, as for ``predict``. Consumed at most ``max_in_flight`` ahead.
             variant: as for ``predict``.
             routing_key: as for ``predict``.
-            max_in_flight: the most requests without an answer.
-            on_error: "raise" raises the error of an item in its place and ends the stream; "return" yields the
-                exception in its place and goes on.
-            timeout: seconds for the whole stream; None: no limit.
+            max_in_flight: the largest number of unanswered requests.
+            on_error: when a request fails, "raise" raises its error in place of the answer and ends the stream;
+                "return" yields the exception in place of the answer and continues.
+            timeout: seconds for the whole stream; None for no limit.
 
         Raises:
-            ConfigurationError: an option is wrong (at once).
-            CallError: an item failed, or the stream as a whole (while iterating).
+            ConfigurationError: an option is wrong (raised immediately).
+            CallError: a request or the whole stream failed (raised while iterating).
         """
         images = _stream.check_arguments(images, max_in_flight, on_error)
         encode = self._calls.stream_request(variant, routing_key)
@@ -171,15 +175,15 @@ class Client:
         request_id: str | None = None,
         timeout: float | None = None,
     ) -> dict[str, Prediction]:
-        """Run one input through several variants; None: through all.
+        """Run one input through several variants, or through all (None).
 
         Returns:
-            The predictions by variant, in the order asked for (or by name).
+            The predictions by variant, in the requested order (sorted by name for None).
 
         Raises:
-            InvalidInputError: shape, datatype or size are wrong, or a variant is named twice.
+            InvalidInputError: wrong shape, datatype or size, or a variant is named twice.
             NotFoundError: no such model or variant.
-            CallError: any other failure, by the table in ``errors``.
+            CallError: any other failure; see the table in ``errors``.
         """
         deadline = self._deadline(timeout)
         make = partial(self._calls.compare, images, variants, request_id)
@@ -189,13 +193,13 @@ class Client:
         return predictions
 
     def send_feedback(self, request_id: str, labels: npt.ArrayLike, *, timeout: float | None = None) -> Feedback:
-        """Tell the true classes of an earlier request, one an image. Never retried: it is counted once.
+        """Report the true classes of an earlier request, one per image. Never retried, so that it counts once.
 
         Raises:
-            NotFoundError: the request was never answered here, or is forgotten by now.
-            AlreadyExistsError: its feedback was already counted.
-            InvalidInputError: the number of labels differs from the images, or one is not a class.
-            CallError: any other failure, by the table in ``errors``.
+            NotFoundError: the server never answered this request, or no longer remembers it.
+            AlreadyExistsError: feedback for this request has already been counted.
+            InvalidInputError: the number of labels differs from the number of images, or a label is not a class.
+            CallError: any other failure; see the table in ``errors``.
         """
         call = self._calls.send_feedback(request_id, labels)
         if not self._connection.target.several:
@@ -203,11 +207,11 @@ class Client:
         return _fleet.only_answer(self._session.each(lambda _: call, self._deadline(timeout), request_id))
 
     def describe_model(self, *, timeout: float | None = None) -> ModelInfo:
-        """What is served: signature, class names, variants, the manifest.
+        """Describe the served model: signature, class names, variants, manifest.
 
         Raises:
             NotFoundError: no such model.
-            CallError: any other failure, by the table in ``errors``.
+            CallError: any other failure; see the table in ``errors``.
         """
         return self._call(self._calls.describe_model(), timeout)
 
@@ -215,8 +219,8 @@ class Client:
         """Wait until the server answers and every variant of the model is warm.
 
         Raises:
-            DeadlineExceededError: it was not so within ``timeout`` seconds; the message says what was missing.
-            CallError: the server answers, but waiting cannot help (no such model, not allowed, …).
+            DeadlineExceededError: not ready within ``timeout`` seconds; the message says what was missing.
+            CallError: the server answers, but waiting cannot help (no such model, permission denied, …).
         """
         readiness = Readiness(seconds("timeout", timeout))
         while readiness.waiting():
@@ -231,11 +235,13 @@ class Client:
         raise readiness.timed_out(self._connection.target.text)
 
     def get_traffic(self, *, timeout: float | None = None) -> Traffic:
-        """How requests that name no variant are shared, on every server behind the target that answers.
+        """The traffic policy, that is, how requests that name no variant are distributed.
+
+        Asks every server behind the target, and needs an answer from at least one.
 
         Raises:
-            ConflictError: the servers have different policies.
-            CallError: any other failure, by the table in ``errors``.
+            ConflictError: the servers' policies differ.
+            CallError: any other failure; see the table in ``errors``.
         """
         call = self._calls.get_traffic()
         if not self._admin_connection.target.several:
@@ -250,37 +256,38 @@ class Client:
         if_generation: int | Mapping[str, int] | None = None,
         timeout: float | None = None,
     ) -> Traffic:
-        """Replace the whole traffic policy, in every gateway of every server behind the target. Not retried.
+        """Replace the whole traffic policy on every server behind the target. Not retried.
 
-        Of several servers, all must answer before one is changed.
+        With several servers, nothing is changed unless all of them answer.
 
         Args:
-            weights: relative weight by variant; one that is missing answers only requests that name it.
-            shadows: share (0..1) by variant of the requests that also run there after their answer; None: none.
-            if_generation: change only when the policy still has this generation; ``generations`` of a ``Traffic`` for
-                several servers.
-            timeout: seconds; None: the client's own.
+            weights: relative weight by variant; a variant left out answers only requests that name it.
+            shadows: by variant, the share (0..1) of requests that also run on it, after they are answered; None for
+                none.
+            if_generation: change only if the policy still has this generation; for several servers, the
+                ``generations`` of a ``Traffic``.
+            timeout: seconds; None for the client's own.
 
         Raises:
-            InvalidInputError: an unknown variant, a weight or share out of range.
-            ConflictError: the policy has another generation by now.
-            PartlyAppliedError: some of several servers took the change, others failed meanwhile; says which.
-            CallError: any other failure, by the table in ``errors``.
+            InvalidInputError: unknown variant, or a weight or share out of range.
+            ConflictError: the policy's generation has changed.
+            PartlyAppliedError: some servers applied the change and others failed; names them.
+            CallError: any other failure; see the table in ``errors``.
         """
         change = partial(self._calls.set_traffic, weights, shadows)
         if not self._admin_connection.target.several:
             return self._call_admin(change(if_generation), timeout)
         deadline = self._deadline(timeout)
-        change(None)  # wrong arguments are told before anybody is asked
+        change(None)  # report wrong arguments before calling any server
         wanted = _fleet.expected(self._admin.each(lambda _: self._calls.get_traffic(), deadline), if_generation)
         return _fleet.applied(self._admin.each(lambda server: change(wanted[server]), deadline))
 
     def get_status(self, *, timeout: float | None = None) -> ServerStatus:
-        """The processes of the server (of several: of the one that answers), with their memory and CPU time."""
+        """The server's processes, with memory and CPU time; with several servers, those of the one that answers."""
         return self._call_admin(self._calls.get_status(), timeout)
 
     def get_statuses(self, *, timeout: float | None = None) -> dict[str, ServerStatus | CallError]:
-        """The status of each server behind the target by its address, or why it has none."""
+        """The status of each server behind the target, or its error, by address."""
         call = self._calls.get_status()
         return self._admin.each(lambda _: call, self._deadline(timeout))
 

@@ -5,7 +5,7 @@
     TwinserveError
     ├── ConfigurationError        an argument of the client itself is wrong (also ValueError)
     ├── ClientClosedError         the client was used after close() (also RuntimeError)
-    ├── LabelsUnknownError        class names were asked for that the server did not tell (also LookupError)
+    ├── LabelsUnknownError        the server did not provide the class names (also LookupError)
     └── CallError                 a call failed; has code, message, violations, reason, retry_after, request_id
         ├── PartlyAppliedError    a change reached some of several servers; has applied and failed
         └── one class for each kind of gRPC status:
@@ -17,22 +17,22 @@ INVALID_ARGUMENT      InvalidInputError            wrong shape or datatype, empt
 OUT_OF_RANGE          InvalidInputError            a value outside its range
 NOT_FOUND             NotFoundError                unknown model, variant or request id
 ALREADY_EXISTS        AlreadyExistsError           feedback for this request was already counted
-ABORTED               ConflictError                a conditional change met another state
+ABORTED               ConflictError                the state that a conditional change expects has changed
 FAILED_PRECONDITION   ConflictError                the state of the server does not allow it
-UNAUTHENTICATED       UnauthenticatedError         no token, or one that is not known
+UNAUTHENTICATED       UnauthenticatedError         no token, or an unknown one
 PERMISSION_DENIED     PermissionDeniedError        the token's role does not allow it
 RESOURCE_EXHAUSTED    OverloadedError              the queue is full, or a message is too large
-UNAVAILABLE           UnavailableError             no server, or one that restarts; retries are used up
+UNAVAILABLE           UnavailableError             no server, or it is restarting; retries are used up
 DEADLINE_EXCEEDED     DeadlineExceededError        no answer within the timeout, retries included
 CANCELLED             CallCancelledError           the caller cancelled; by the server: UnavailableError
 UNIMPLEMENTED         UnimplementedError           the server does not know the method
 INTERNAL              InternalError                the server failed; its log has the cause
-UNKNOWN               InternalError                an answer that names no cause
-DATA_LOSS             InternalError                an answer that cannot be read
+UNKNOWN               InternalError                the server failed without naming a cause
+DATA_LOSS             InternalError                the response cannot be decoded
 ===================== ============================ ======================================================
 
-An input that is wrong whatever the server says (no array, an empty one, an unknown dtype) raises
-InvalidInputError before anything is sent.
+An input that no server would accept (not an array, an empty one, an unknown dtype) raises InvalidInputError
+before anything is sent.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class FieldViolation:
 
 
 class TwinserveError(Exception):
-    """The root of everything that the SDK raises on purpose."""
+    """The base class of every exception that the SDK raises on purpose."""
 
 
 class ConfigurationError(TwinserveError, ValueError):
@@ -66,7 +66,7 @@ class ClientClosedError(TwinserveError, RuntimeError):
 
 
 class LabelsUnknownError(TwinserveError, LookupError):
-    """The class names of a prediction are not known, because the server did not describe its model."""
+    """The class names of a prediction are unknown, because the server did not describe its model."""
 
 
 class CallError(TwinserveError):
@@ -75,10 +75,10 @@ class CallError(TwinserveError):
     Attributes:
         message: what the server (or gRPC) says about it.
         code: the gRPC status.
-        violations: the fields that are wrong, where the server names them.
-        reason: the kind of error in the server's own terms, such as ``QUEUE_FULL``; empty when unknown.
-        retry_after: seconds after which another attempt makes sense, when the server says so.
-        request_id: the id under which the server logged the request; empty when unknown.
+        violations: the invalid fields, if the server names them.
+        reason: the server's own code for the kind of error, such as ``QUEUE_FULL``; empty if unknown.
+        retry_after: seconds to wait before another attempt, if the server says so.
+        request_id: the id under which the server logged the request; empty if unknown.
     """
 
     def __init__(
@@ -100,17 +100,17 @@ class CallError(TwinserveError):
         self.request_id = request_id
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Load generators send errors between processes; keyword-only arguments need help there.
+        # Load generators pickle errors between processes; keyword-only arguments need this.
         state = {key: value for key, value in self.__dict__.items() if key != "message"}
         return type(self), (self.message,), state
 
 
 class InvalidInputError(CallError, ValueError):
-    """The request itself is wrong; sending it again cannot help."""
+    """The request itself is invalid; sending it again cannot help."""
 
     @classmethod
     def of(cls, field: str, description: str) -> InvalidInputError:
-        """One violated field, found before anything was sent."""
+        """An error about one field, found before anything was sent."""
         violation = FieldViolation(field, description)
         return cls(f"{field}: {description}", code=grpc.StatusCode.INVALID_ARGUMENT, violations=(violation,))
 
@@ -120,19 +120,19 @@ class NotFoundError(CallError, LookupError):
 
 
 class AlreadyExistsError(CallError):
-    """It was already done: feedback is counted once."""
+    """It has already been done: feedback counts only once."""
 
 
 class ConflictError(CallError):
-    """The server's state is another one than the request expects."""
+    """The server's state is not the one that the request expects."""
 
 
 class PartlyAppliedError(CallError):
-    """A change reached some of several servers and not the others.
+    """A change was applied by some of several servers but not by the others.
 
     Attributes:
-        applied: what each server answered that took it, by address.
-        failed: why the others did not.
+        applied: the responses of the servers that applied it, by address.
+        failed: the errors of the others, by address.
     """
 
     def __init__(
@@ -149,23 +149,23 @@ class PartlyAppliedError(CallError):
 
 
 class UnauthenticatedError(CallError):
-    """The server wants a token, or does not know this one."""
+    """The server requires a token, or does not know this one."""
 
 
 class PermissionDeniedError(CallError):
-    """The token is known, but its role does not allow this."""
+    """The token is valid, but its role does not allow this."""
 
 
 class OverloadedError(CallError):
-    """The server refuses work for now; see ``retry_after``."""
+    """The server is refusing work for now; see ``retry_after``."""
 
 
 class UnavailableError(CallError, ConnectionError):
-    """No server answered, or it is restarting, also after the retries."""
+    """No server answered, or it is restarting; retries did not help."""
 
 
 class DeadlineExceededError(CallError, TimeoutError):
-    """The timeout passed before the answer came."""
+    """The timeout expired before the answer arrived."""
 
 
 class CallCancelledError(CallError):
@@ -177,12 +177,12 @@ class UnimplementedError(CallError):
 
 
 class InternalError(CallError):
-    """The server failed, or its answer cannot be read."""
+    """The server failed, or its response cannot be decoded."""
 
 
 _Code = grpc.StatusCode
 
-#: The table above, for programs.
+#: The table above, as data.
 ERROR_OF_STATUS: Final[Mapping[grpc.StatusCode, type[CallError]]] = MappingProxyType(
     {
         _Code.INVALID_ARGUMENT: InvalidInputError,

@@ -1,4 +1,4 @@
-"""What the SDK returns: plain, frozen, typed."""
+"""The SDK's return types: plain, frozen, typed."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from twinserve_client.errors import LabelsUnknownError, NotFoundError
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-    #: What a request may hold: an array (torch tensors, too), a picture (a path or a PIL image), or a list of pictures.
-    #: or a mapping of named tensors, for a model that takes several.
+    #: The input of a request: an array (torch tensors, too), a picture (a path or a PIL image), a list of pictures,
+    #: or a mapping of named tensors for a model that takes several.
     ImageInput = (
         Mapping[str, npt.ArrayLike] | npt.ArrayLike | os.PathLike[str] | Picture | Sequence[os.PathLike[str] | Picture]
     )
 else:
     ImageInput = Any
 
-#: Why a variant answered: the request named it, or the router drew it by weight.
+#: Why a variant answered: the request named it, or the router picked it by weight.
 Route = Literal["named", "split", "unspecified"]
 
-#: One manifest: model, version, digest of its text (empty: the server does not tell).
+#: Identifies a manifest: model, version, digest of its text (empty if the server does not send it).
 ManifestKey = tuple[str, str, bytes]
-#: Class names by manifest, as far as one client knows them.
+#: Class names by manifest, as far as a client knows them.
 ClassNames = dict[ManifestKey, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Where the server's time went, in seconds.
+    """How long each stage took on the server, in seconds.
 
     Attributes:
         queue: waiting for a batch to start.
         transfer: moving the batch to the model process and back.
-        preprocess: making the batch ready for the forward pass.
-        inference: the forward pass of the batch this request was in.
-        postprocess: from the forward pass to packed answers.
+        preprocess: preparing the batch for the forward pass.
+        inference: the forward pass of the batch that contained this request.
+        postprocess: from the end of the forward pass to encoded answers.
         total: from the decoded request to the encoded answer.
-        batch_size: images in the batch that the forward pass ran on.
+        batch_size: images in that batch.
     """
 
     queue: float
@@ -64,11 +64,11 @@ class Prediction:
         classes: int64, shape (N,): the most probable class of each image.
         probabilities: float32, shape (N, classes), each row sums to 1. Read-only: it is the received buffer.
         model, version, variant, sha256: the artefact that answered.
-        timing: the server's time split.
-        request_id: names the request in the server's logs and in ``send_feedback``.
+        timing: how long each stage took on the server.
+        request_id: identifies the request in the server's logs and in ``send_feedback``.
         route: why this variant answered.
-        outputs: of a model that is no classifier: its tensors by name, N along the first axis. Read-only. ``classes``
-            and ``probabilities`` are empty then.
+        outputs: the output tensors by name, N along the first axis, of a model that is not a classifier; read-only.
+            ``classes`` and ``probabilities`` are empty in that case.
     """
 
     classes: npt.NDArray[np.int64]
@@ -80,13 +80,13 @@ class Prediction:
     timing: Timing
     request_id: str
     route: Route
-    #: Shared by all predictions of a client, which fills it.
+    #: Shared by all predictions of a client, and filled by it.
     _names: ClassNames = field(default_factory=dict, repr=False)
     _manifest: bytes = field(default=b"", repr=False)
     outputs: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        """Number of images, or of items."""
+        """The number of images or items."""
         return len(next(iter(self.outputs.values()), self.classes))
 
     @property
@@ -99,7 +99,7 @@ class Prediction:
         names = self._names.get(self.manifest_key, ())
         if len(names) < self.probabilities.shape[1]:
             raise LabelsUnknownError(
-                f"labels: the server did not name the {self.probabilities.shape[1]} classes of "
+                f"labels: the server does not name the {self.probabilities.shape[1]} classes of "
                 f"{self.model} version {self.version}; "
                 "use .classes, or call describe_model() to see why"
             )
@@ -107,7 +107,7 @@ class Prediction:
 
     @property
     def manifest_key(self) -> ManifestKey:
-        """The manifest that this answer follows; another one may name the classes differently."""
+        """Identifies the manifest of the model that answered; another one may name the classes differently."""
         return self.model, self.version, self._manifest
 
     @property
@@ -115,11 +115,11 @@ class Prediction:
         """The class name of the only image.
 
         Raises:
-            ValueError: the prediction is not of exactly one image.
+            ValueError: the prediction is not for exactly one image.
             LabelsUnknownError: as for ``labels``.
         """
         if len(self.classes) != 1:
-            raise ValueError(f"label: the prediction is of {len(self.classes)} images; use .labels")
+            raise ValueError(f"label: the prediction is for {len(self.classes)} images; use .labels")
         return self.labels[0]
 
 
@@ -128,8 +128,8 @@ class VariantInfo:
     """One artefact that the server holds.
 
     Attributes:
-        weight: its share of the requests that name no variant, 0..1.
-        max_batch_size: the most images that one forward pass takes.
+        weight: its share (0..1) of the requests that name no variant.
+        max_batch_size: the largest number of images per forward pass.
     """
 
     name: str
@@ -142,7 +142,7 @@ class VariantInfo:
 
 @dataclass(frozen=True, slots=True)
 class TensorInfo:
-    """A tensor that a model takes or returns: ``shape`` is an item's, -1 being any size."""
+    """An input or output tensor of a model. ``shape`` is that of one item; -1 means any size."""
 
     name: str
     datatype: str
@@ -151,17 +151,17 @@ class TensorInfo:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What the server says about a model: all of it stands in the model's manifest.
+    """The server's description of a model.
 
     Attributes:
-        item_shape: of one image, without the batch dimension.
-        datatypes: what the model takes, the preferred first: "UINT8", "FP32".
+        item_shape: shape of one image, without the batch dimension.
+        datatypes: accepted datatypes, preferred first: "UINT8", "FP32".
         labels: the name of each class.
-        max_request_images: the most images that one request may carry.
-        models: every model that the server holds.
-        manifest_json: the manifest as it lies beside the artefacts.
-        inputs, outputs: the named tensors of the model, in its order. ``item_shape`` and ``datatypes`` are empty for a
-            model that takes several, or others than pixels.
+        max_request_images: the largest number of images per request.
+        models: every model on the server.
+        manifest_json: the manifest file, verbatim.
+        inputs, outputs: the model's named tensors, in the model's order. ``item_shape`` and ``datatypes`` are empty for
+            a model with several inputs, or with an input other than pixels.
     """
 
     model: str
@@ -183,13 +183,13 @@ class ModelInfo:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """The manifest, decoded anew at each access."""
+        """The manifest; decoded again on each access."""
         decoded: dict[str, Any] = json.loads(self.manifest_json)
         return decoded
 
     @property
     def first_input(self) -> dict[str, Any]:
-        """What the manifest, of version 1 or 2, says of the first or only input; empty: nothing."""
+        """The manifest's entry (version 1 or 2) for the first or only input; empty if there is none."""
         manifest: Any = self.manifest if self.manifest_json else {}
         try:
             found = manifest["inputs"][0] if "inputs" in manifest else manifest["input"]
@@ -199,7 +199,7 @@ class ModelInfo:
 
     @property
     def value_range(self) -> tuple[float, float] | None:
-        """The least and the greatest value of an FP32 input; None: the manifest does not say."""
+        """The smallest and largest value of an FP32 input; None if the manifest does not say."""
         try:
             low, high = self.first_input["ranges"]["FP32"]
             return float(low), float(high)
@@ -207,10 +207,10 @@ class ModelInfo:
             return None
 
     def variant(self, name: str) -> VariantInfo:
-        """The variant of that name.
+        """The variant with that name.
 
         Raises:
-            NotFoundError: the model has none of that name.
+            NotFoundError: the model has no such variant.
         """
         for variant in self.variants:
             if variant.name == name:
@@ -221,7 +221,7 @@ class ModelInfo:
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """How many images of an earlier request its variant had right."""
+    """How many images of an earlier request its variant classified correctly."""
 
     variant: str
     correct: int
@@ -230,13 +230,13 @@ class Feedback:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """How a model's requests that name no variant are shared.
+    """How a model's requests that name no variant are distributed.
 
     Attributes:
         weights: relative weight by variant; they need not sum to 1.
-        shadows: the share (0..1) of requests that also run on a variant after their answer.
-        generation: counts the changes since the server started; of several servers, the highest.
-        generations: each server's own, by address, where the client has several.
+        shadows: by variant, the share (0..1) of requests that also run on it, after they are answered.
+        generation: number of changes since the server started; with several servers, the highest.
+        generations: each server's generation by address, if the client has several.
     """
 
     model: str
@@ -246,7 +246,7 @@ class Traffic:
     generations: Mapping[str, int] = field(default_factory=dict)
 
 
-#: How a version fares; only one that is loaded answers requests.
+#: The state of a version; only a loaded one answers requests.
 VersionState = Literal["available", "loading", "loaded", "unloading", "broken", "unspecified"]
 
 
@@ -257,7 +257,7 @@ class VersionInfo:
     Attributes:
         state: "available" (on disk), "loading", "loaded", "unloading", or "broken".
         reason: why it is broken.
-        variants: those that are loaded.
+        variants: the loaded variants.
     """
 
     version: str
@@ -271,9 +271,9 @@ class ModelVersions:
     """The versions of one model that a server has on disk or loaded.
 
     Attributes:
-        active: answers the requests that name no version; empty: the model is not loaded.
-        previous: was active before; empty: none was.
-        versions: the greatest first.
+        active: the version that answers requests that name none; empty if the model is not loaded.
+        previous: the version that was active before; empty if there was none.
+        versions: highest first.
     """
 
     model: str
@@ -289,9 +289,9 @@ class ProcessStatus:
     Attributes:
         name: "gateway-0", "int8-0", …
         role: "gateway" or "model".
-        variant, model, version: of a model process; empty for a gateway.
-        pss_bytes: proportional set size, its honest share of memory.
-        cpu_seconds: user and system time since it started.
+        variant, model, version: what a model process runs; empty for a gateway.
+        pss_bytes: proportional set size: memory, with shared pages divided among the processes that share them.
+        cpu_seconds: user plus system time since the process started.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Versions of a model in a running server: ``client.versions`` lists, loads, activates and unloads them."""
+"""Model versions on running servers: ``client.versions`` lists, loads, activates and unloads them."""
 
 # ruff: noqa: ASYNC109  (a timeout here is gRPC's deadline, which the server sees too; asyncio.timeout is not)
 
@@ -15,7 +15,7 @@ from twinserve_client._session import Session
 from twinserve_client._waiting import Deadline
 from twinserve_client.types import ModelVersions
 
-#: What loading a version may take: its processes start, read the artefacts and warm up.
+#: Seconds that loading a version may take: its processes start, read the artefacts and warm up.
 LOAD_SECONDS: Final = 600.0
 
 
@@ -31,12 +31,12 @@ class Versions:
         self._deadline = deadline
 
     def list(self, *, timeout: float | None = None) -> tuple[ModelVersions, ...]:
-        """The versions of the client's model; of every model if the client names none.
+        """The versions of the client's model, or of every model if the client names none.
 
         Raises:
-            ConflictError: several servers have different versions loaded or active.
+            ConflictError: the servers' active or loaded versions differ.
             NotFoundError: no such model.
-            CallError: any other failure, by the table in ``errors``.
+            CallError: any other failure; see the table in ``errors``.
         """
         call = self._calls.list_versions()
         if not self._connection.target.several:
@@ -44,20 +44,20 @@ class Versions:
         return _fleet.agreed_versions(self._session.each(lambda _: call, self._deadline(timeout)))
 
     def load(self, version: str | int | None = None, *, timeout: float | None = LOAD_SECONDS) -> ModelVersions:
-        """Load a version beside the others; returns once it is warm and answers who names it (``int8@2``).
+        """Load a version alongside the others. Returns once it is warm and answers requests that name it (``int8@2``).
 
-        A load whose caller does not wait for its end goes on.
+        Loading continues even if the caller stops waiting.
 
         Args:
-            version: None: the greatest on disk.
-            timeout: seconds; None: the client's own.
+            version: the version to load; None for the highest on disk.
+            timeout: seconds; None for the client's own.
 
         Raises:
-            NotFoundError: there is no such version.
-            ConflictError: it is broken, or cannot be loaded; the message names the file and the cause. What was loaded
-                before serves on.
-            PartlyAppliedError: some of several servers took the change, others failed; says which.
-            CallError: any other failure, by the table in ``errors``.
+            NotFoundError: no such version.
+            ConflictError: the version is broken or cannot be loaded; the message names the file and the cause. The
+                versions loaded before keep serving.
+            PartlyAppliedError: some servers applied the change and others failed; names them.
+            CallError: any other failure; see the table in ``errors``.
         """
         return self._change(self._calls.load_version(version), timeout)
 
@@ -69,30 +69,30 @@ class Versions:
         if_active: str | int | None = None,
         timeout: float | None = LOAD_SECONDS,
     ) -> ModelVersions:
-        """Give a version the requests that name none, and load it first if need be. No request is lost.
+        """Route requests that name no version to this one, loading it first if necessary. No request is lost.
 
         To roll back, activate ``ModelVersions.previous``.
 
         Args:
-            version: None: the greatest on disk.
-            keep_previous: leave the version that was active loaded; a rollback then takes no time.
+            version: the version to activate; None for the highest on disk.
+            keep_previous: keep the previously active version loaded, so that a rollback is immediate.
             if_active: change only if this version is active.
-            timeout: seconds; None: the client's own.
+            timeout: seconds; None for the client's own.
 
         Raises:
-            ConflictError: as :meth:`load`; or another version than ``if_active`` is active; or the traffic policy
-                names a variant that this version does not have.
-            CallError: as :meth:`load`.
+            ConflictError: as for :meth:`load`; or the active version is not ``if_active``; or the traffic policy names
+                a variant that this version does not have.
+            CallError: as for :meth:`load`.
         """
         return self._change(self._calls.activate_version(version, keep_previous, if_active), timeout)
 
     def unload(self, version: str | int, *, timeout: float | None = LOAD_SECONDS) -> ModelVersions:
-        """Unload a version that is not active; returns once it has answered all it took and its processes have ended.
+        """Unload an inactive version. Returns once its pending requests are answered and its processes have exited.
 
         Raises:
-            NotFoundError: it is not loaded.
-            ConflictError: it is active, or the traffic policy names it.
-            CallError: as :meth:`load`.
+            NotFoundError: the version is not loaded.
+            ConflictError: the version is active, or the traffic policy names it.
+            CallError: as for :meth:`load`.
         """
         return self._change(self._calls.unload_version(version), timeout)
 
@@ -104,7 +104,7 @@ class Versions:
 
 
 class AsyncVersions:
-    """The methods of :class:`Versions`, awaited."""
+    """The methods of :class:`Versions` as coroutines."""
 
     def __init__(
         self, connection: Connection, session: AsyncSession, calls: Calls, deadline: Callable[[float | None], Deadline]
@@ -122,7 +122,7 @@ class AsyncVersions:
         return _fleet.agreed_versions(await self._session.each(lambda _: call, self._deadline(timeout)))
 
     async def load(self, version: str | int | None = None, *, timeout: float | None = LOAD_SECONDS) -> ModelVersions:
-        """Load a version beside the others; see :meth:`Versions.load`."""
+        """Load a version alongside the others; see :meth:`Versions.load`."""
         return await self._change(self._calls.load_version(version), timeout)
 
     async def activate(
@@ -133,11 +133,11 @@ class AsyncVersions:
         if_active: str | int | None = None,
         timeout: float | None = LOAD_SECONDS,
     ) -> ModelVersions:
-        """Give a version the requests that name none; see :meth:`Versions.activate`."""
+        """Route requests that name no version to this one; see :meth:`Versions.activate`."""
         return await self._change(self._calls.activate_version(version, keep_previous, if_active), timeout)
 
     async def unload(self, version: str | int, *, timeout: float | None = LOAD_SECONDS) -> ModelVersions:
-        """Unload a version that is not active; see :meth:`Versions.unload`."""
+        """Unload an inactive version; see :meth:`Versions.unload`."""
         return await self._change(self._calls.unload_version(version), timeout)
 
     async def _change(self, call: Call[ModelVersions], timeout: float | None) -> ModelVersions:

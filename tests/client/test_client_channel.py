@@ -60,7 +60,7 @@ def test_a_certificate_needs_its_key(certificates: Path) -> None:
 
 @pytest.mark.parametrize("target", ["", " 127.0.0.1:8500"])
 def test_a_target_that_is_none_is_refused(target: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"target: .* is not an address, or has blanks in it; give host:port"):
+    with pytest.raises(ConfigurationError, match=r"target: .* is not an address, or contains spaces; give host:port"):
         Client(target)
 
 

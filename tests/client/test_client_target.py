@@ -51,12 +51,12 @@ def test_what_may_be_written(text: str, address: str, loopback: bool, several: b
         (b"127.0.0.1:8500", "is not text"),
         (["127.0.0.1:8500"], "is not text"),
         ("", "is not an address"),
-        (" 127.0.0.1:8500", "has blanks in it"),
-        ("127.0.0.1:8500\n", "has blanks in it"),
-        ("my host:8500", "has blanks in it"),
+        (" 127.0.0.1:8500", "contains spaces"),
+        ("127.0.0.1:8500\n", "contains spaces"),
+        ("my host:8500", "contains spaces"),
         ("http://127.0.0.1:8500", "give 127.0.0.1:8500 or twinserve://127.0.0.1:8500$"),
         ("https://models:8500/v1", "give models:8500 or twinserve://models:8500; for TLS add \\?tls=on"),
-        ("grpc://models:8500", "grpc:// is not a scheme of ours"),
+        ("grpc://models:8500", "grpc:// is not supported"),
         ("127.0.0.1", r"the port is missing; give 127\.0\.0\.1:8500"),
         ("localhost", "the port is missing; give localhost:8500"),
         ("localhost:", "the port is missing"),
@@ -71,8 +71,8 @@ def test_what_may_be_written(text: str, address: str, loopback: bool, several: b
         ("localhost:8500/", "the port is '8500/'"),
         ("localhost:" + "9" * 5000, "the port is"),
         ("::1:8500", r"ambiguous; write IPv6 in brackets, as \[::1\]:8500"),
-        ("[::1:8500", "a bracket is left open"),
-        ("[::1]8500", "after the bracket comes '8500'"),
+        ("[::1:8500", "the closing bracket is missing"),
+        ("[::1]8500", "'8500' follows the bracket"),
         ("[localhost]:8500", "is not an IPv6 address"),
         ("127.1:8500", "neither a host name"),
         ("256.0.0.1:8500", "neither a host name"),
@@ -82,7 +82,7 @@ def test_what_may_be_written(text: str, address: str, loopback: bool, several: b
         ("a" * 64 + ":8500", "neither a host name"),
         ("127.0.0.1:1,", "the host is missing"),
         ("127.0.0.1:1,,127.0.0.1:2", "the host is missing"),
-        ("127.0.0.1:1, 127.0.0.1:2", "has blanks in it"),
+        ("127.0.0.1:1, 127.0.0.1:2", "contains spaces"),
         ("unix:", "names nothing after its scheme"),
         ("twinserve://", "the host is missing"),
         ("twinserve://localhost", "the port is missing"),
@@ -127,7 +127,7 @@ def connection(target: str, tls: TLS | None = None) -> Connection:
 def test_tls_is_said_once() -> None:
     assert connection("twinserve://localhost:1?tls=on").credentials is not None
     assert connection("twinserve://localhost:1?tls=off").credentials is None
-    with pytest.raises(ConfigurationError, match="by the target's URL and by the argument; give one"):
+    with pytest.raises(ConfigurationError, match="in the target's URL and by the argument; give one"):
         connection("twinserve://localhost:1?tls=on", TLS())
     with pytest.raises(ConfigurationError, match="several hosts need a server_name"):
         connection("twinserve://localhost:1,localhost:2?tls=on")

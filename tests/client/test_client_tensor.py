@@ -46,7 +46,7 @@ def test_elements_travel_row_major_and_little_endian(images: Any, datatype: int,
         (np.zeros((0, 28, 28), np.uint8), "input.shape", r"is \[0, 28, 28\]: the batch is empty; send at least one"),
         ([], "input.shape", r"is \[0\]: the batch is empty"),
         (np.uint8(7), "input.shape", r"is \[\]: a single number is not an image"),
-        ([[1.0], [1.0, 2.0]], "input", "cannot be made an array"),
+        ([[1.0], [1.0, 2.0]], "input", "cannot be converted to an array"),
         (
             np.broadcast_to(np.uint8(0), (MAX_MESSAGE_BYTES // 784 + 1, 28, 28)),
             "input.data",

@@ -60,7 +60,7 @@ def test_names_are_asked_for_once_a_manifest(face: Face, client: Any, server: Se
 def test_fewer_names_than_classes_are_no_names(face: Face, client: Any, server: Server, digits: Images) -> None:
     server.behaviour.manifest_digest = b""  # a server that does not tell which manifest answered
     server.behaviour.labels = LABELS[:3]
-    with pytest.raises(LabelsUnknownError, match="did not name the 10 classes of digits version 3"):
+    with pytest.raises(LabelsUnknownError, match="does not name the 10 classes of digits version 3"):
         face.run(client.predict(digits)).labels  # noqa: B018
 
 

@@ -124,7 +124,7 @@ def test_what_does_not_fit_is_named(regression: Client, inputs: dict[str, object
 def test_images_are_no_named_tensors_and_the_other_way_round(regression: Client, foreign: ServerProcess) -> None:
     with pytest.raises(InvalidInputError, match="input: is one tensor; regression takes near"):
         regression.predict(np.ones((2, 4), np.uint8))
-    with pytest.raises(InvalidInputError, match="inputs: come beside images"):
+    with pytest.raises(InvalidInputError, match="inputs: cannot be combined with images"):
         regression.predict(np.ones(4), inputs={})
     with Client(foreign.target, model="wide") as client, pytest.raises(InvalidInputError, match="wide takes image"):
         client.predict(inputs={"pixels": np.ones(IMAGE)})
