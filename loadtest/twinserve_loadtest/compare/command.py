@@ -26,6 +26,7 @@ from twinserve_loadtest.record.stamp import cpu_times, steal_between
 from twinserve_loadtest.record.testset import TestSetError, fit_to_model, load_test_set
 from twinserve_loadtest.statistics.quality import QualityTest
 from twinserve_loadtest.target.describe import check_versions, describe_target, with_memory
+from twinserve_loadtest.target.energy import energy_meter
 from twinserve_loadtest.target.error import TargetError
 from twinserve_loadtest.target.local import LocalServer
 from twinserve_loadtest.target.managed import ServerStartError
@@ -125,9 +126,16 @@ def _compare(order: CompareOrder, stack: ExitStack, err: Console) -> Record:
     same_machine = any(server.on_this_machine for server in servers)
     processes = count_processes(servers, model, metrics_urls)
     clock = cpu_clock(servers, model.name, metrics_urls)
+    energy = stack.enter_context(energy_meter(here=all(server.on_this_machine for server in servers)))
     runner = stack.enter_context(
         LiveBlocks(
-            servers, test_set, model=model.name, cpu=clock, same_machine=same_machine, tensors=bool(model.metric)
+            servers,
+            test_set,
+            model=model.name,
+            cpu=clock,
+            energy=energy,
+            same_machine=same_machine,
+            tensors=bool(model.metric),
         )
     )
     ticks = cpu_times()
@@ -142,7 +150,13 @@ def _compare(order: CompareOrder, stack: ExitStack, err: Console) -> Record:
         found = experiment.run()
     if metrics_urls:
         model, unread = with_memory(model, metrics_urls)
-    stamp = serving_stamp(model, metrics_urls, same_machine=same_machine, steal=steal_between(ticks, cpu_times()))
+    stamp = serving_stamp(
+        model,
+        metrics_urls,
+        same_machine=same_machine,
+        steal=steal_between(ticks, cpu_times()),
+        energy=energy.source,
+    )
     info = test_set.info
     about = Surroundings(
         created=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -24,6 +24,7 @@ from twinserve_loadtest.record.blocks import Block
 from twinserve_loadtest.record.spread import silent
 from twinserve_loadtest.record.stamp import cpu_times, steal_between
 from twinserve_loadtest.target.cpu_clock import GATEWAYS, CpuClock, spent
+from twinserve_loadtest.target.energy import EnergyMeter, used
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -49,6 +50,7 @@ class LiveBlocks:
         test_set: what is sent.
         model: its name.
         cpu: reads the CPU seconds of a variant; None: they stay unknown.
+        energy: reads what the machine uses; None: that stays unknown.
         same_machine: whether server and generator share the machine.
         tensors: whether the model returns tensors instead of classes.
     """
@@ -60,6 +62,7 @@ class LiveBlocks:
         *,
         model: str,
         cpu: CpuClock | None,
+        energy: EnergyMeter | None = None,
         same_machine: bool,
         tensors: bool = False,
     ) -> None:
@@ -67,6 +70,7 @@ class LiveBlocks:
         self._test_set = test_set
         self._model = model
         self._cpu = cpu
+        self._energy = energy
         self._same_machine = same_machine
         self._tensors = tensors
         self._stack = ExitStack()
@@ -89,11 +93,12 @@ class LiveBlocks:
         if block.phase == "accuracy":
             spec = self._keeping(spec)
         before, ticks = self._cpu_seconds(arm), cpu_times()
-        gateways = self._cpu_seconds(GATEWAYS)
+        gateways, joules = self._cpu_seconds(GATEWAYS), self._joules()
         try:
             record = self._generator(block.traffic).run(spec)
         except GeneratorError as error:
             raise ArmUnavailableError(str(error)) from None
+        joules = used(joules, self._joules())
         stolen, after = steal_between(ticks, cpu_times()), self._cpu_seconds(arm)
         tally = record.tally(arm)
         if record.aborted or tally.codes[OK] == 0:
@@ -120,6 +125,7 @@ class LiveBlocks:
             histogram=tally.histogram,
             cpu_seconds=spent(before, after),
             gateway_cpu_seconds=spent(gateways, self._cpu_seconds(GATEWAYS)),
+            joules=joules,
             mean_batch_size=sum(size * count for size, count in tally.batch_sizes.items()) / answered,
             stage_seconds=stages,
             lateness_p99_us=float(late.get_value_at_percentile(99)) if late.get_total_count() else None,
@@ -176,6 +182,9 @@ class LiveBlocks:
         with contextlib.suppress(OSError):
             return self._cpu.seconds(arm)
         return None
+
+    def _joules(self) -> float | None:
+        return None if self._energy is None else self._energy.joules()
 
 
 def block_spec(arm: str, block: BlockPlan) -> BlockSpec:

@@ -66,6 +66,7 @@ def arm_of(blocks: Sequence[Block]) -> Arm:
     seconds, images = sum(block.seconds for block in blocks), sum(block.images for block in blocks)
     cpu = [block.cpu_seconds for block in blocks if block.cpu_seconds is not None]
     gateways = [block.gateway_cpu_seconds for block in blocks if block.gateway_cpu_seconds is not None]
+    joules = [block.joules for block in blocks if block.joules is not None]
     batches = [block.mean_batch_size for block in blocks if block.mean_batch_size is not None]
     staged = [block for block in blocks if "client_total" in block.stage_seconds]
     sums: Counter[str] = Counter()
@@ -86,14 +87,19 @@ def arm_of(blocks: Sequence[Block]) -> Arm:
             max_us=merged.get_max_value() if count else None,
         ),
         mean_batch_size=sum(batches) / len(batches) if batches else None,
-        cpu_seconds_per_1000_images=1000 * sum(cpu) / images if len(cpu) == len(blocks) and images else None,
-        gateway_cpu_seconds_per_1000_images=(
-            1000 * sum(gateways) / images if len(gateways) == len(blocks) and images else None
-        ),
+        cpu_seconds_per_1000_images=_per_1000(cpu, blocks),
+        gateway_cpu_seconds_per_1000_images=_per_1000(gateways, blocks),
+        joules_per_1000_images=_per_1000(joules, blocks),
         stages=Stages.of_sums(sums, sum(block.requests - block.errors for block in staged)),
         blocks=len(blocks),
         servers=summed(block.servers for block in blocks),
     )
+
+
+def _per_1000(amounts: list[float], blocks: Sequence[Block]) -> float | None:
+    """For 1,000 images; None unless every block told its amount."""
+    images = sum(block.images for block in blocks)
+    return 1000 * sum(amounts) / images if images and len(amounts) == len(blocks) else None
 
 
 def _lost(blocks: Sequence[Block], units: int) -> list[str]:

@@ -42,6 +42,8 @@ class BlockRecord:
     """Of the variant's model processes, warm-ups included; None: nobody told, or several variants answered."""
     gateway_cpu_seconds: float | None = None
     """Likewise of the gateways."""
+    joules: float | None = None
+    """Of the whole machine; None: not known, or several variants answered."""
 
     def tally(self, variant: str | None = None) -> Tally:
         """The tally of ``variant``; without one, of the variant that the block was for.
@@ -84,6 +86,7 @@ class BlockRecord:
         self.blocks += other.blocks
         self.cpu_seconds = _sum(self.cpu_seconds, other.cpu_seconds)
         self.gateway_cpu_seconds = _sum(self.gateway_cpu_seconds, other.gateway_cpu_seconds)
+        self.joules = _sum(self.joules, other.joules)
 
     def _add_counts(self, other: BlockRecord) -> None:
         for variant, tally in other.tallies.items():

@@ -22,6 +22,7 @@ from twinserve_loadtest.record.run import Remark
 from twinserve_loadtest.record.testset import TestSetError, fit_to_model, load_test_set
 from twinserve_loadtest.statistics.quality import QualityTest
 from twinserve_loadtest.target.describe import check_versions, describe_target, with_memory
+from twinserve_loadtest.target.energy import energy_meter
 from twinserve_loadtest.target.error import TargetError
 from twinserve_loadtest.target.processes import count_processes, cpu_clock
 from twinserve_loadtest.target.servers import metrics_of, servers_of
@@ -151,11 +152,23 @@ def _run(
     clock: CpuClock,
     err: Console,
 ) -> LoadTest:
-    with LoadGenerator(servers, test_set, model=order.model) as generator, _Bar(err) as bar:
+    with (
+        LoadGenerator(servers, test_set, model=order.model) as generator,
+        energy_meter(here=all(server.on_this_machine for server in servers)) as energy,
+        _Bar(err) as bar,
+    ):
         quiet = psutil.cpu_percent(QUIET_SECONDS) / 100
         variants = list(model.variants)
         test = LoadTest(
-            order.settings, variants, test_set.info, generator, bar, cpu=clock, quality=quality, foreign_share=quiet
+            order.settings,
+            variants,
+            test_set.info,
+            generator,
+            bar,
+            cpu=clock,
+            energy=energy,
+            quality=quality,
+            foreign_share=quiet,
         )
         try:
             test.run()

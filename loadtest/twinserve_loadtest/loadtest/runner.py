@@ -22,6 +22,7 @@ from twinserve_loadtest.record.spread import silent, summed
 from twinserve_loadtest.record.stamp import cpu_times, steal_between
 from twinserve_loadtest.record.terms import Scenario
 from twinserve_loadtest.target.cpu_clock import GATEWAYS, spent
+from twinserve_loadtest.target.energy import used
 from twinserve_loadtest.target.stamp import serving_stamp
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from twinserve_loadtest.generate.spec import BlockSpec
     from twinserve_loadtest.record.measurement import Dataset, Model
     from twinserve_loadtest.target.cpu_clock import CpuClock
+    from twinserve_loadtest.target.energy import EnergyMeter
     from twinserve_loadtest.target.servers import Servers
 
 
@@ -69,6 +71,8 @@ class LoadTest:
     observer: Observer
     cpu: CpuClock | None = None
     """Reads the CPU seconds of the servers; None: they stay unknown."""
+    energy: EnergyMeter | None = None
+    """Reads what the machine uses; None: that stays unknown."""
     quality: QualityCheck | None = None
     """Of a model without classes whose test set says what is expected."""
     foreign_share: float | None = None
@@ -122,7 +126,11 @@ class LoadTest:
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             command=command,
             stamp=serving_stamp(
-                model, metrics_urls, same_machine=same_machine, steal=steal_between(self._cpu_before, cpu_times())
+                model,
+                metrics_urls,
+                same_machine=same_machine,
+                steal=steal_between(self._cpu_before, cpu_times()),
+                energy=self.energy.source if self.energy is not None else "",
             ),
             model=model,
             dataset=self.dataset,
@@ -142,7 +150,7 @@ class LoadTest:
     def _block(self, spec: BlockSpec, total: int | None) -> BlockRecord | None:
         self._ran += 1
         self.observer.block_begins(spec, self._ran, total)
-        before = self._cpu_seconds(spec)
+        before, joules = self._cpu_seconds(spec), self._joules(spec)
         if self.quality is not None and spec.mode == "accuracy" and spec.variant is not None:
             spec = replace(spec, keep_outputs=str(self.quality.folder / spec.variant))
         try:
@@ -150,6 +158,7 @@ class LoadTest:
         except GeneratorError as error:
             self.stopped = str(error)
             return None
+        record.joules = used(joules, self._joules(spec))
         record.cpu_seconds, record.gateway_cpu_seconds = map(spent, before, self._cpu_seconds(spec))
         self.records["step" if self.settings.mode == "step" else spec.mode].append(record)
         self.stopped = record.aborted or _unanswered(record)
@@ -160,6 +169,9 @@ class LoadTest:
         if self.cpu is None or spec.variant is None:
             return None, None
         return self.cpu.seconds(spec.variant), self.cpu.seconds(GATEWAYS)
+
+    def _joules(self, spec: BlockSpec) -> float | None:
+        return None if self.energy is None or spec.variant is None else self.energy.joules()
 
     def _search(self) -> None:
         search = StepSearch(

@@ -34,6 +34,7 @@ def summarise(record: BlockRecord, variant: str, classes: int, *, same_machine: 
     return Arm(
         cpu_seconds_per_1000_images=_per_1000(record.cpu_seconds, images),
         gateway_cpu_seconds_per_1000_images=_per_1000(record.gateway_cpu_seconds, images),
+        joules_per_1000_images=_per_1000(record.joules, images),
         requests=tally.requests,
         failed=tally.requests - answered,
         images=tally.images,
@@ -52,8 +53,8 @@ def summarise(record: BlockRecord, variant: str, classes: int, *, same_machine: 
     )
 
 
-def _per_1000(seconds: float | None, images: int) -> float | None:
-    return 1000 * seconds / images if seconds is not None and images else None
+def _per_1000(amount: float | None, images: int) -> float | None:
+    return 1000 * amount / images if amount is not None and images else None
 
 
 def latency(tally: Tally) -> Latency:

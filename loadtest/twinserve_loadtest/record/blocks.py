@@ -57,6 +57,8 @@ class Block:
     cpu_seconds: float | None = None
     #: Likewise of the gateways.
     gateway_cpu_seconds: float | None = None
+    #: Of the whole machine, generator included; None: not known.
+    joules: float | None = None
     mean_batch_size: float | None = None
     #: Summed over the answered requests: "queue", ..., "server_total", "client_total".
     stage_seconds: dict[str, float] = field(default_factory=dict)

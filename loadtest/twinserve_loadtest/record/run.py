@@ -175,6 +175,8 @@ class Arm:
     cpu_seconds_per_1000_images: float | None = None
     #: Of the gateways.
     gateway_cpu_seconds_per_1000_images: float | None = None
+    #: Of the whole machine while this variant had work: generator and gateways are in it. None: not known.
+    joules_per_1000_images: float | None = None
     stages: Stages | None = None
     answers: Answers | None = None
     #: Instead of ``answers``, of a model without classes.

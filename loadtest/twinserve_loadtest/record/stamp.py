@@ -62,6 +62,8 @@ class Stamp:
     engines: dict[str, str] = field(default_factory=dict)
     #: What the server said of itself: version, transport, gateways, threads.
     server: dict[str, str] = field(default_factory=dict)
+    #: Where energy was read ("RAPL: package-0, dram"), or "unknown: " and why; empty: nobody looked.
+    energy: str = ""
 
 
 def read_stamp(
@@ -71,6 +73,7 @@ def read_stamp(
     artefacts: dict[str, str] | None = None,
     engines: dict[str, str] | None = None,
     server: dict[str, str] | None = None,
+    energy: str = "",
 ) -> Stamp:
     """Read this machine's stamp; what it does not tell stays ``None`` or "unknown"."""
     cpu_model, flags = _cpu()
@@ -90,6 +93,7 @@ def read_stamp(
         artefacts=artefacts or {},
         engines=engines or {},
         server=server or {},
+        energy=energy,
     )
 
 

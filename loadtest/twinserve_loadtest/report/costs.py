@@ -1,4 +1,4 @@
-"""The section on what a variant costs: memory, file, CPU time."""
+"""The section on what a variant costs: memory, file, CPU time, energy."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _CAPTIONS = {
 
 
 def costs_section(inputs: Inputs, rows: Sequence[VariantRow]) -> Section:
-    """Memory by variant, then CPU seconds by scenario."""
+    """Memory by variant, then CPU seconds and energy by scenario."""
     figures = [_memory(title, sizes) for title, sizes in _sizes(inputs, rows).items() if sizes]
     missing = []
     if not figures:
@@ -48,7 +48,16 @@ def costs_section(inputs: Inputs, rows: Sequence[VariantRow]) -> Section:
             [IntervalRow(name, name, value, f"{significant(value)} s") for name, value in by_variant.items()],
             "CPU time of the variant's model processes.",
         )
-        for title, by_variant in _cpu(inputs).items()
+        for title, by_variant in _by_scenario(inputs, "cpu_seconds_per_1000_images").items()
+    ]
+    figures += [
+        _chart(
+            f"Joules per 1,000 images, {title.lower()}",
+            Axis("J per 1,000 images"),
+            [IntervalRow(name, name, value, f"{significant(value)} J") for name, value in by_variant.items()],
+            "Energy of the whole machine while the variant had work, the load generator included.",
+        )
+        for title, by_variant in _by_scenario(inputs, "joules_per_1000_images").items()
     ]
     finding = listed("Memory that the model adds to a process", rows, lambda row: row.served.added_bytes, megabytes)
     lead = "What each variant takes while it serves."
@@ -87,13 +96,14 @@ def _by_stage(inputs: Inputs) -> list[Figure]:
     return [Figure(f"{_ADDED}, step by step", table, "Cumulative. Every batch size is warmed before a variant serves.")]
 
 
-def _cpu(inputs: Inputs) -> dict[str, dict[str, float]]:
+def _by_scenario(inputs: Inputs, figure: str) -> dict[str, dict[str, float]]:
+    """Scenario → variant → a figure of :class:`Arm`, where it is known."""
     found: dict[str, dict[str, float]] = {}
     for record in inputs.measured:
         for run in record.runs.values():
             for name, arm in run.arms.items():
-                if arm.cpu_seconds_per_1000_images is not None and run.scenario != "accuracy":
-                    found.setdefault(run.title, {}).setdefault(name, arm.cpu_seconds_per_1000_images)
+                if (value := getattr(arm, figure)) is not None and run.scenario != "accuracy":
+                    found.setdefault(run.title, {}).setdefault(name, value)
     return found
 
 

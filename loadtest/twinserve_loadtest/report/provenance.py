@@ -64,6 +64,7 @@ def _facts(record: Record) -> dict[str, str]:
         "Memory": f"{significant(stamp.memory_bytes / _GIB)} GB" if stamp.memory_bytes else "",
         "Kernel": stamp.kernel,
         "CPU time stolen": percent(stamp.steal_share, 1) if stamp.steal_share is not None else "not told",
+        "Energy": stamp.energy,
         "Load average at the end": significant(stamp.load_average) if stamp.load_average is not None else "",
         "Python": stamp.python,
         "Packages": _pairs(stamp.packages),

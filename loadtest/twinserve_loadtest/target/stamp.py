@@ -17,7 +17,7 @@ UNKNOWN_ISA = "unknown (a distant server that does not tell)"
 
 
 def serving_stamp(
-    model: Model, metrics_urls: Sequence[str], *, same_machine: bool, steal: float | None = None
+    model: Model, metrics_urls: Sequence[str], *, same_machine: bool, steal: float | None = None, energy: str = ""
 ) -> Stamp:
     """The stamp of a measurement of ``model``.
 
@@ -26,6 +26,7 @@ def serving_stamp(
         metrics_urls: one of each server; a distant one tells its instruction set there.
         same_machine: whether a server shares this machine.
         steal: share of CPU time that the hypervisor took while measuring.
+        energy: where energy was read, or why it is unknown.
     """
     runtime = {key: str(value) for key, value in model.manifest.get("runtime", {}).items()}
     stamp = read_stamp(
@@ -34,6 +35,7 @@ def serving_stamp(
         artefacts={name: variant.sha256 for name, variant in model.variants.items()},
         engines={name: str(variant.manifest.get("engine", "none")) for name, variant in model.variants.items()},
         server=_server(metrics_urls),
+        energy=energy,
     )
     if same_machine:
         return stamp

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,13 @@ from support.server_process import ServerProcess
 from support.tiny_model import classes_of, items
 from twinserve_loadtest.compare.live_blocks import LiveBlocks, block_spec
 from twinserve_loadtest.compare.runner import ArmUnavailableError
+from twinserve_loadtest.compare.scenario_results import arm_of
 from twinserve_loadtest.record.blocks import BlockPlan
 from twinserve_loadtest.record.measurement import Dataset
 from twinserve_loadtest.record.terms import Phase, Scenario
 from twinserve_loadtest.record.testset import TestSet
 from twinserve_loadtest.target.cpu_clock import CpuClock
+from twinserve_loadtest.target.energy import energy_meter
 from twinserve_loadtest.target.processes import cpu_clock
 from twinserve_loadtest.target.servers import servers_of
 
@@ -90,3 +93,36 @@ def test_cpu_seconds_come_from_the_metrics_when_the_processes_are_elsewhere(shar
     metrics = f"http://127.0.0.1:{shared_server.metrics_port}"
     assert (CpuClock({"fp32": [2**22 + 1]}, [metrics], "tiny").seconds("fp32") or 0) > 0
     assert CpuClock({}, (), "tiny").seconds("fp32") is None
+
+
+def test_energy_is_read_around_every_block(shared_server: ServerProcess, tmp_path: Path) -> None:
+    folder = tmp_path / "sys/class/powercap/intel-rapl:0"
+    folder.mkdir(parents=True)
+    for name, text in {"name": "package-0", "max_energy_range_uj": "1000000000", "energy_uj": "7"}.items():
+        (folder / name).write_text(text)
+    ended = threading.Event()
+
+    def burn() -> None:
+        microjoules = 7
+        while not ended.wait(0.005):
+            microjoules += 50_000
+            (folder / "new").write_text(str(microjoules))
+            (folder / "new").replace(folder / "energy_uj")
+
+    burning = threading.Thread(target=burn)
+    burning.start()
+    try:
+        with (
+            energy_meter(here=True, root=tmp_path) as energy,
+            LiveBlocks(
+                servers_of(shared_server.target), TEST_SET, model="tiny", cpu=None, energy=energy, same_machine=True
+            ) as runner,
+        ):
+            blocks = [runner.run("fp32", plan("single-stream", 40)) for _ in range(2)]
+    finally:
+        ended.set()
+        burning.join()
+    assert all(block.joules is not None and block.joules > 0 for block in blocks)
+    joules = sum(block.joules or 0.0 for block in blocks)
+    assert arm_of(blocks).joules_per_1000_images == pytest.approx(1000 * joules / 80)
+    assert arm_of([blocks[0], replace(blocks[1], joules=None)]).joules_per_1000_images is None

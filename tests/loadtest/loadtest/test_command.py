@@ -92,6 +92,8 @@ def test_the_model_is_described_with_its_size_and_memory(standard: tuple[Record,
         for arm in run.arms.values():
             assert arm.cpu_seconds_per_1000_images
             assert arm.gateway_cpu_seconds_per_1000_images
+            assert arm.joules_per_1000_images != 0  # a figure, or not known
+    assert results.stamp.energy.startswith(("RAPL: ", "power rails: ", "unknown: "))
     assert results.stamp.artefacts == {name: v.sha256 for name, v in results.model.variants.items()}
     assert "--rate 50" in results.command
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from loadtest.report.sample_files import Files
 from loadtest.report.sample_load_test import sample_load_test
+from twinserve_loadtest.record.files import save_record
 from twinserve_loadtest.record.measurement import Memory
+from twinserve_loadtest.report import read_document
 from twinserve_loadtest.report.content import DataTable, IntervalChart
 from twinserve_loadtest.report.document import Document
 from twinserve_loadtest.report.served import added_at_batch_limit
@@ -41,3 +44,25 @@ def test_variants_are_held_against_each_other_after_the_same_step() -> None:
     assert added_at_batch_limit(replace(whole, model=replace(whole.model, variants=told))) == {"fp32": 1.0, "int8": 2.0}
     nothing = {name: replace(variant, memory=None) for name, variant in told.items()}
     assert added_at_batch_limit(replace(whole, model=replace(whole.model, variants=nothing))) == {}
+
+
+def test_energy_is_told_where_it_is_known_and_its_absence_in_the_provenance(tmp_path: Path) -> None:
+    whole = sample_load_test()
+    run = whole.runs["offline"]
+    arms = {
+        name: replace(arm, joules_per_1000_images=joules)
+        for (name, arm), joules in zip(run.arms.items(), (12.3, 4.56, None), strict=True)
+    }
+    told = replace(whole, runs={**whole.runs, "offline": replace(run, arms=arms)})
+    told = replace(told, stamp=replace(told.stamp, energy="RAPL: package-0"))
+    save_record(told, tmp_path / "told.json")
+    document = read_document([tmp_path / "told.json"])
+    (chart,) = (f.content for f in document.section("costs").figures if f.title.startswith("Joules"))
+    assert isinstance(chart, IntervalChart)
+    assert [(row.label, row.text) for row in chart.rows] == [("fp32", "12.3 J"), ("int8", "4.56 J")]
+    assert document.provenance[0].facts["Energy"] == "RAPL: package-0"
+
+    save_record(replace(whole, stamp=replace(whole.stamp, energy="unknown: no")), tmp_path / "untold.json")
+    document = read_document([tmp_path / "untold.json"])
+    assert not [f for f in document.section("costs").figures if f.title.startswith("Joules")]
+    assert document.provenance[0].facts["Energy"] == "unknown: no"
