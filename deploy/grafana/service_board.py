@@ -168,6 +168,17 @@ def _queues(found: dashboard.Dashboard) -> dashboard.Dashboard:
             )
         )
         .with_panel(
+            lines(
+                "Input bytes in gateways",
+                "Of the requests that wait or run, by variant; those that wait are bounded by --max-queue-mib.",
+                units.BytesIEC,
+                query(
+                    f'sum by (variant) ({{__name__=~"twinserve_(queue_depth|in_flight)_bytes",{VARIANT}}})',
+                    "{{variant}}",
+                ),
+            )
+        )
+        .with_panel(
             heat(
                 "Batch sizes",
                 "Forward passes by number of images.",

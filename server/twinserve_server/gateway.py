@@ -25,6 +25,7 @@ from twinserve_server.access.guard import Guard
 from twinserve_server.access.token_file import TokenFile
 from twinserve_server.access.tokens import ADMIN as ADMIN_ROLE
 from twinserve_server.artefact.manifest import ModelVersion
+from twinserve_server.engine.amount import Amount
 from twinserve_server.engine.batch_queue import BatchPolicy
 from twinserve_server.engine.channel import ModelChannel
 from twinserve_server.engine.engine import Engine
@@ -193,7 +194,7 @@ class Gateway:
             max_batch_size=reached.max_batch_size,
             max_queue_delay_ns=settings.max_queue_delay_us * 1000,
             preferred_batch_sizes=tuple(sorted(settings.preferred_batch_sizes)),
-            max_queue_images=settings.max_queue_images,
+            bounds=Amount(settings.max_queue_requests, settings.max_queue_images, settings.max_queue_mib << 20),
             enabled=settings.batching,
         )
         on_transfer = self._recorder.transfer_of(version, variant)
@@ -287,8 +288,8 @@ class Gateway:
             self._health.set("", serving)
             self._health.set(PREDICT.full_name, serving)
             for served in self._engine.versions():
-                for variant, channel in served.channels.items():
-                    self._recorder.queue_state(served, variant, channel.queue.images, channel.images_in_flight)
+                for variant in served.channels:
+                    self._recorder.queue_state(served, variant)
             self._health.set_variants(
                 {
                     f"{model}/{name}": served.channels[variant].ready

@@ -207,7 +207,7 @@ def _serve(config: pb.ModelConfig, variant: str) -> list[str]:
     if batching.preferred_batch_size and delay:
         flags.append(f"--preferred-batch-sizes {','.join(map(str, batching.preferred_batch_size))}")
     if size := batching.default_queue_policy.max_queue_size:
-        flags.append(f"--max-queue-images {size}")
+        flags.append(f"--max-queue-requests {size}")
     return flags
 
 

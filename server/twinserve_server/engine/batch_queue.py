@@ -13,12 +13,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from twinserve_server.engine.amount import Amount
 from twinserve_server.engine.job import Batch, Job
 from twinserve_server.engine.lanes import Lanes
 from twinserve_server.errors import DeadlineError, QueueFullError, TwinserveError
 
 #: A request that has waited for this part of the time it was given says that the queue is too long.
 LONG_WAIT: Final = 0.5
+DEFAULT_BOUNDS: Final = Amount(requests=4096, images=4096, bytes=256 << 20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +31,14 @@ class BatchPolicy:
         max_batch_size: the most images in one forward pass; a larger request is split.
         max_queue_delay_ns: how long the oldest request may wait for company; 0: not at all.
         preferred_batch_sizes: ascending; with a delay, a batch goes early only at one of these sizes.
-        max_queue_images: more than these waiting: a new request is refused.
+        bounds: what may wait; a request that would pass one of them is refused.
         enabled: off: one request, one forward pass.
     """
 
     max_batch_size: int = 64
     max_queue_delay_ns: int = 0
     preferred_batch_sizes: tuple[int, ...] = ()
-    max_queue_images: int = 4096
+    bounds: Amount = DEFAULT_BOUNDS
     enabled: bool = True
 
 
@@ -46,6 +48,8 @@ class BatchQueue:
     def __init__(self, policy: BatchPolicy) -> None:
         self.policy = policy
         self.images = 0
+        #: Of the inputs that wait; one counts until its last part has gone, for so long its memory is in use.
+        self.bytes = 0
         self._jobs = Lanes()
 
     def __len__(self) -> int:
@@ -55,16 +59,17 @@ class BatchQueue:
         """Append ``job``.
 
         Raises:
-            QueueFullError: the queue is at ``max_queue_images``.
+            QueueFullError: it would pass a bound; the message names that one.
         """
-        # A request larger than the bound may still enter an empty queue: it can never fit otherwise.
-        if self.images and self.images + job.count > self.policy.max_queue_images:
-            raise QueueFullError(
-                f"the queue holds {self.images} images, {job.count} more would pass its limit of "
-                f"{self.policy.max_queue_images}; try again later"
-            )
+        bounds, waiting, size = self.policy.bounds, len(self._jobs), len(job.data)
+        # A request larger than a bound may still enter an empty queue: it can never fit otherwise.
+        if waiting and (
+            waiting >= bounds.requests or self.images + job.count > bounds.images or self.bytes + size > bounds.bytes
+        ):
+            raise QueueFullError(_what_is_full(Amount(waiting, self.images, self.bytes), job.count, size, bounds))
         job.enqueued_ns = now_ns
         self.images += job.count
+        self.bytes += size
         self._jobs.push(job)
 
     def take(self, now_ns: int) -> Batch | None:
@@ -102,6 +107,7 @@ class BatchQueue:
             self.images -= count
             if job.taken == job.count:
                 jobs.drop(job)
+                self.bytes -= len(job.data)
             jobs.rotate(job, newest=newest)
             if batch.images >= limit or not self.policy.enabled:
                 break
@@ -118,7 +124,7 @@ class BatchQueue:
         for job in waiting:
             job.queue_ns = now_ns - job.enqueued_ns
             job.taken = job.count
-        batch.images, self.images = self.images, 0
+        batch.images, self.images, self.bytes = self.images, 0, 0
         self._jobs = Lanes()
         return batch
 
@@ -130,7 +136,7 @@ class BatchQueue:
 
     def fail_all(self, error: TwinserveError) -> None:
         """End every waiting job with ``error``."""
-        jobs, self._jobs, self.images = self._jobs, Lanes(), 0
+        jobs, self._jobs, self.images, self.bytes = self._jobs, Lanes(), 0, 0
         for job in jobs:
             job.fail(error)
 
@@ -175,7 +181,19 @@ class BatchQueue:
 
     def _end(self, job: Job, now_ns: int) -> None:
         self.images -= job.count - job.taken
+        self.bytes -= len(job.data)
         waited = (now_ns - job.enqueued_ns) / 1e6
         # A cancelled job's caller hears nothing: whoever cancelled it has counted it.
         left = f"{job.count - job.taken} of its {job.count} images were" if job.taken else "it was"
         job.fail(DeadlineError(f"the deadline passed after {waited:.1f} ms in the queue; {left} not run"))
+
+
+def _what_is_full(held: Amount, images: int, size: int, bounds: Amount) -> str:
+    """Which bound a request of so many images and bytes would pass, in words."""
+    if held.requests >= bounds.requests:
+        what, holds, more, limit = "requests", held.requests, 1, bounds.requests
+    elif held.images + images > bounds.images:
+        what, holds, more, limit = "images", held.images, images, bounds.images
+    else:
+        what, holds, more, limit = "bytes", held.bytes, size, bounds.bytes
+    return f"the queue holds {holds} {what}, {more} more would pass its limit of {limit} {what}; try again later"

@@ -66,6 +66,11 @@ class ModelChannel:
         """Images in model processes now."""
         return sum(link.images_in_flight for link in self.links)
 
+    @property
+    def bytes_in_flight(self) -> int:
+        """Bytes of those images."""
+        return sum(link.bytes_in_flight for link in self.links)
+
     def item_bytes(self, form: Form) -> int:
         """Bytes of one item."""
         return form.item_bytes if isinstance(form, Layout) else self._item_bytes[form]

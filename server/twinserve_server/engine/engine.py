@@ -7,8 +7,10 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
 
 from twinserve_server.engine.address import AT
+from twinserve_server.engine.amount import Amount
 from twinserve_server.engine.call import Call
 from twinserve_server.engine.channel import ModelChannel
 from twinserve_server.engine.feedback import FeedbackStore, Judgement
@@ -69,13 +71,12 @@ class Engine:
         return all(served.live_ready for served in self.models.values())
 
     @property
-    def least_queue_images(self) -> int:
-        """What the smallest queue of any variant holds."""
-        return min(
-            channel.queue.policy.max_queue_images
-            for served in self.models.values()
-            for channel in served.channels.values()
+    def least_bounds(self) -> Amount:
+        """What may wait for any variant."""
+        bounds = (
+            channel.queue.policy.bounds for served in self.models.values() for channel in served.channels.values()
         )
+        return reduce(Amount.least, bounds)
 
     def find(self, model: str, variant: str = "") -> ServedModel:
         """The version of a model that answers for ``variant``; an empty model means the default one.

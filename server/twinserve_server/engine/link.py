@@ -37,6 +37,11 @@ class Link(ABC):
         """Images sent and not answered."""
         return sum(batch.images for batch in self._in_flight)
 
+    @property
+    def bytes_in_flight(self) -> int:
+        """Bytes of those images."""
+        return sum(batch.images * self.channel.item_bytes(batch.datatype) for batch in self._in_flight)
+
     @abstractmethod
     def send(self, batch: Batch) -> None:
         """Give ``batch`` to the model."""

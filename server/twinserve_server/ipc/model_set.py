@@ -23,8 +23,8 @@ DRAIN_SECONDS: Final = 50.0
 _LOOK_SECONDS: Final = 0.01
 
 MakeChannel = Callable[[ModelVersion, str, ChannelConfig], ModelChannel]
-#: Told of a variant: images waiting, images running.
-TellQueue = Callable[[ServedModel, str, int, int], None]
+#: Told that what waits and runs of a variant has changed.
+TellQueue = Callable[[ServedModel, str], None]
 
 
 class ModelSet:
@@ -79,7 +79,8 @@ class ModelSet:
             self._engine.leaving.remove(served)
             for variant, channel in served.channels.items():
                 self._links.disconnect(channel)
-                self._tell_queue(served, variant, 0, 0)
+                channel.queue.fail_all(ModelUnavailableError(f"variant {variant!r}: its version is gone; try again"))
+                self._tell_queue(served, variant)
         if not reached:
             raise ModelUnavailableError(f"the processes of {setup.model} cannot be reached")
 

@@ -109,9 +109,26 @@ FAILED_BATCH_IMAGES: Final = Family(
 QUEUE_DEPTH: Final = Family(
     "twinserve_queue_depth_images", "gauge", "Images waiting for a batch in a gateway.", (*MODEL, "gateway")
 )
+QUEUE_REQUESTS: Final = Family(
+    "twinserve_queue_depth_requests", "gauge", "Requests waiting for a batch in a gateway.", (*MODEL, "gateway")
+)
+QUEUE_BYTES: Final = Family(
+    "twinserve_queue_depth_bytes",
+    "gauge",
+    "Bytes of the inputs waiting for a batch in a gateway.",
+    (*MODEL, "gateway"),
+)
 IN_FLIGHT: Final = Family(
     "twinserve_in_flight_images", "gauge", "Images that a gateway has in model processes now.", (*MODEL, "gateway")
 )
+IN_FLIGHT_BYTES: Final = Family(
+    "twinserve_in_flight_bytes",
+    "gauge",
+    "Bytes of the images that a gateway has in model processes now.",
+    (*MODEL, "gateway"),
+)
+#: What a gateway holds now: nothing, once it has ended.
+HELD: Final = frozenset({QUEUE_DEPTH.name, QUEUE_REQUESTS.name, QUEUE_BYTES.name, IN_FLIGHT.name, IN_FLIGHT_BYTES.name})
 REFUSED: Final = Family(
     "twinserve_refused",
     "counter",

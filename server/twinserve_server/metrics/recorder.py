@@ -44,11 +44,14 @@ class Recorder:
         transfer = self._histogram(families.STAGE_SECONDS, (*labels, "transfer"))
         return lambda transfer_ns: transfer.observe(transfer_ns / 1e9)
 
-    def queue_state(self, served: ServedModel, variant: str, waiting: int, in_flight: int) -> None:
-        """Images waiting and running now."""
-        labels = (*_labels(served, variant), self._gateway)
-        self._cell(families.QUEUE_DEPTH, labels).set(waiting)
-        self._cell(families.IN_FLIGHT, labels).set(in_flight)
+    def queue_state(self, served: ServedModel, variant: str) -> None:
+        """What waits and runs of a variant now."""
+        channel, labels = served.channels[variant], (*_labels(served, variant), self._gateway)
+        self._cell(families.QUEUE_DEPTH, labels).set(channel.queue.images)
+        self._cell(families.QUEUE_REQUESTS, labels).set(len(channel.queue))
+        self._cell(families.QUEUE_BYTES, labels).set(channel.queue.bytes)
+        self._cell(families.IN_FLIGHT, labels).set(channel.images_in_flight)
+        self._cell(families.IN_FLIGHT_BYTES, labels).set(channel.bytes_in_flight)
 
     def keep_only(self, versions: Set[tuple[str, str]]) -> None:
         """Take away the series of all versions but these (model, version); nothing may count for the others any more.

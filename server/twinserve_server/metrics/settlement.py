@@ -37,7 +37,7 @@ def settle(slab: Slab) -> int:
             open_calls[*variant, ROUTES[reason]] += value
         elif series.family == families.REQUESTS.name and labels[-2] != "shadow":
             open_calls[labels[:-1]] -= value
-        elif series.family in (families.QUEUE_DEPTH.name, families.IN_FLIGHT.name):
+        elif series.family in families.HELD:
             slab.cells[series.start] = 0.0
     lost = 0
     for rpc, count in open_rpcs.items():

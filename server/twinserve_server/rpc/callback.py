@@ -12,6 +12,7 @@ from typing import Protocol, runtime_checkable
 
 import structlog
 
+from twinserve_server.engine.amount import Amount
 from twinserve_server.engine.call import Call
 from twinserve_server.errors import TwinserveError
 
@@ -65,13 +66,13 @@ class DirectStream:
 
     Attributes:
         method: answers each message.
-        window_images: with so many images of one stream in work, no further message of it is read.
+        window: with so much of one stream in work, no further message of it is read.
         wrap_answer: a response of ``method`` as a message of the stream.
         wrap_refusal: the error of one request, and its name, as a message of the stream.
     """
 
     method: DirectMethod
-    window_images: int
+    window: Amount
     wrap_answer: Callable[[bytes], bytes]
     wrap_refusal: Callable[[TwinserveError, str], bytes]
 

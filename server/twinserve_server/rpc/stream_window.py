@@ -24,7 +24,7 @@ class StreamWindow:
         self._deadline_ns = deadline_ns
         self._on_ready = on_ready
         self._slots: deque[_Slot] = deque()
-        self._images = 0
+        self._images = self._bytes = 0
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -32,7 +32,13 @@ class StreamWindow:
     @property
     def full(self) -> bool:
         """Whether no further request should be read for now."""
-        return len(self._slots) >= STREAM_WINDOW or self._images >= self.stream.window_images
+        slots, window = len(self._slots), self.stream.window
+        return (
+            slots >= STREAM_WINDOW
+            or slots >= window.requests
+            or self._images >= window.images
+            or self._bytes >= window.bytes
+        )
 
     def add(self, raw: bytes) -> None:
         """Start the request ``raw``."""
@@ -41,8 +47,9 @@ class StreamWindow:
         call = self.stream.method.begin(raw, self._deadline_ns, slot)
         if call is not None and call.job is not None:
             slot.call = call
-            slot.images = call.job.count
+            slot.images, slot.bytes = call.job.count, len(call.job.data)
             self._images += slot.images
+            self._bytes += slot.bytes
 
     def pop(self) -> bytes | None:
         """The next answer, if it has come."""
@@ -51,6 +58,7 @@ class StreamWindow:
             return None
         slot = slots.popleft()
         self._images -= slot.images
+        self._bytes -= slot.bytes
         return slot.response
 
     def close(self, why: Callable[[int, int], TwinserveError]) -> None:
@@ -70,13 +78,13 @@ class StreamWindow:
 class _Slot:
     """One request of the stream: its exchange."""
 
-    __slots__ = ("call", "images", "peer", "response", "started_ns", "window")
+    __slots__ = ("bytes", "call", "images", "peer", "response", "started_ns", "window")
 
     def __init__(self, window: StreamWindow) -> None:
         self.window: StreamWindow | None = window
         self.peer = window.peer
         self.call: Call | None = None
-        self.images = 0
+        self.images = self.bytes = 0
         self.response: bytes | None = None
         self.started_ns = time.monotonic_ns()
 

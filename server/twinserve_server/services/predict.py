@@ -17,7 +17,7 @@ from twinserve_server.rpc.deadlines import why_gone
 from twinserve_server.services.decode import Limits
 from twinserve_server.services.describe import describe_model
 from twinserve_server.services.encode import encode_comparison, encode_stream_answer, encode_stream_error
-from twinserve_server.services.predict_method import PredictMethod, stream_window_images
+from twinserve_server.services.predict_method import PredictMethod, stream_window
 from twinserve_server.services.tensors import decode_request
 
 
@@ -33,7 +33,7 @@ class PredictService:
     ) -> None:
         self.predict = PredictMethod(engine, limits)
         self.predict_stream = DirectStream(
-            self.predict, stream_window_images(engine), encode_stream_answer, encode_stream_error
+            self.predict, stream_window(engine), encode_stream_answer, encode_stream_error
         )
         self._engine = engine
         self._limits = limits

@@ -9,6 +9,7 @@ from typing import Final
 from google.protobuf.message import DecodeError
 
 from twinserve.v1 import predict_pb2
+from twinserve_server.engine.amount import Amount
 from twinserve_server.engine.call import Call
 from twinserve_server.engine.engine import Engine
 from twinserve_server.engine.served import ServedModel
@@ -135,9 +136,9 @@ def _finish(call: Call) -> None:
     call.owner = None
 
 
-def stream_window_images(engine: Engine) -> int:
-    """Images that one stream may have in work: none fills a queue alone, a large message waits on the wire instead."""
-    return max(1, engine.least_queue_images // STREAMS_A_QUEUE)
+def stream_window(engine: Engine) -> Amount:
+    """What one stream may have in work: none fills a queue alone, a large message waits on the wire instead."""
+    return engine.least_bounds.share(STREAMS_A_QUEUE)
 
 
 def parse_request(raw: bytes) -> predict_pb2.PredictRequest:

@@ -123,8 +123,12 @@ class ServerSettings:
         metavar="N,M",
         panel=BATCHING,
     )
-    max_queue_images: int = setting(
-        4096, "Images that may queue for a variant before requests are refused.", ge=1, panel=BATCHING
+    max_queue_requests: int = setting(
+        4096, "Requests that may queue for a variant in each gateway; further ones are refused.", ge=1, panel=BATCHING
+    )
+    max_queue_images: int = setting(4096, "Images that may queue for a variant, likewise.", ge=1, panel=BATCHING)
+    max_queue_mib: int = setting(
+        256, "MiB of inputs that may queue for a variant, likewise.", ge=1, le=1_048_576, panel=BATCHING
     )
     max_request_images: int = setting(1024, "Most images per request.", ge=1, le=65536, panel=BATCHING)
     max_message_mib: int = setting(64, "Largest gRPC message, in MiB.", ge=1, le=1024, panel=BATCHING)

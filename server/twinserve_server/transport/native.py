@@ -28,7 +28,7 @@ from twinserve_server.rpc.auth import Admit
 from twinserve_server.rpc.callback import DirectMethod
 from twinserve_server.rpc.deadlines import gone_code, why_gone
 from twinserve_server.rpc.serve import RpcTally
-from twinserve_server.rpc.status import outcome_of
+from twinserve_server.rpc.status import PUSHBACK_KEY, outcome_of
 from twinserve_server.transport.aio import AioTransport
 from twinserve_server.transport.base import Door, PortError, TransportError
 
@@ -129,7 +129,9 @@ class NativeCall:
     def refuse(self, error: BaseException, request_id: str = "") -> None:
         if self._rpc.open.pop(self._call_id, None) is not None:
             code, message, metadata = outcome_of(error, request_id)
-            self._over(code.name, self._rpc.fail(self._call_id, code.value[0], message, metadata))
+            # The library keeps this header to itself: callers find the time in the details.
+            sent = tuple(entry for entry in metadata if entry[0] != PUSHBACK_KEY)
+            self._over(code.name, self._rpc.fail(self._call_id, code.value[0], message, sent))
 
     def leave(self) -> None:
         """The caller is gone, or its deadline has passed."""

@@ -93,7 +93,7 @@ def test_a_repository_is_imported_and_served_to_tritons_client_under_its_own_nam
         "--replicas fp32=1",
         "--max-queue-delay-us 300",
         "--preferred-batch-sizes 4,8",
-        "--max-queue-images 64",
+        "--max-queue-requests 64",
     ]
     assert [line.partition(":")[0] for line in one["left_out"]] == [
         "version 1",

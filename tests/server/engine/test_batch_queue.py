@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from twinserve_server.engine.amount import Amount
 from twinserve_server.engine.batch_queue import BatchPolicy, BatchQueue
 from twinserve_server.engine.job import BatchTiming, Job
 from twinserve_server.errors import DeadlineError, ModelUnavailableError, QueueFullError
 
 MS = 1_000_000
+AT_MOST_4 = Amount(requests=100, images=4, bytes=100)
 
 
 def job(count: int = 1, datatype: str = "UINT8", deadline_ns: int = 0, peer: str = "") -> Job:
@@ -84,14 +86,44 @@ def test_a_preferred_size_goes_before_the_delay_is_over() -> None:
 
 
 def test_refuses_what_passes_its_bound_and_names_the_limit() -> None:
-    queue = queue_of(BatchPolicy(max_queue_images=4), job(3))
-    with pytest.raises(QueueFullError, match=r"3 images, 2 more .* limit of 4"):
+    queue = queue_of(BatchPolicy(bounds=AT_MOST_4), job(3))
+    with pytest.raises(QueueFullError, match=r"3 images, 2 more .* limit of 4 images"):
         queue.push(job(2), 0)
     assert queue.images == 3
 
 
+@pytest.mark.parametrize(
+    ("bounds", "told"),
+    [
+        (Amount(2, 100, 100), "2 requests, 1 more would pass its limit of 2 requests"),
+        (Amount(100, 4, 100), "4 images, 2 more would pass its limit of 4 images"),
+        (Amount(100, 100, 5), "4 bytes, 2 more would pass its limit of 5 bytes"),
+    ],
+)
+def test_names_the_bound_that_a_request_would_pass(bounds: Amount, told: str) -> None:
+    queue = queue_of(BatchPolicy(bounds=bounds), job(2), job(2))
+    with pytest.raises(QueueFullError, match=told):
+        queue.push(job(2), 0)
+
+
+def test_bytes_count_until_the_last_part_of_a_request_has_gone() -> None:
+    queue = queue_of(BatchPolicy(max_batch_size=4), job(6), job(1))
+    queue.take(0)
+    assert (queue.images, queue.bytes) == (3, 7)
+    queue.take(0)
+    assert (queue.images, queue.bytes) == (0, 0)
+
+
+def test_what_ends_in_the_queue_leaves_nothing_behind() -> None:
+    queue = queue_of(BatchPolicy(max_batch_size=2), job(3), job(2, deadline_ns=5), job(4, deadline_ns=5))
+    queue.expire(10)
+    assert (len(queue), queue.images, queue.bytes) == (1, 3, 3)
+    queue.fail_all(ModelUnavailableError("gone"))
+    assert (len(queue), queue.images, queue.bytes) == (0, 0, 0)
+
+
 def test_a_request_larger_than_the_bound_may_enter_an_empty_queue() -> None:
-    assert sizes(queue_of(BatchPolicy(max_queue_images=4, max_batch_size=64), job(10))) == [10]
+    assert sizes(queue_of(BatchPolicy(bounds=AT_MOST_4, max_batch_size=64), job(10))) == [10]
 
 
 def test_a_request_past_its_deadline_is_not_run_and_says_so() -> None:

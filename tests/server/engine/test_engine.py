@@ -10,6 +10,7 @@ import pytest
 
 from twinserve_server.artefact.manifest import ModelVersion
 from twinserve_server.engine import frames
+from twinserve_server.engine.amount import Amount
 from twinserve_server.engine.batch_queue import BatchPolicy
 from twinserve_server.engine.call import Call
 from twinserve_server.engine.channel import ModelChannel
@@ -169,7 +170,7 @@ def test_what_arrives_together_is_told_and_answered_together(world: World) -> No
 
 def test_of_what_arrives_together_each_is_refused_by_itself(world: World) -> None:
     world.ask(1)
-    world.channel.queue.policy = BatchPolicy(max_queue_images=2)
+    world.channel.queue.policy = BatchPolicy(bounds=Amount(9, 2, 99))
     first, second, third = world.ask_together(3)
     assert world.ended == [third]
     assert isinstance(error_of(third), QueueFullError)

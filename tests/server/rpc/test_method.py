@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from twinserve.v1 import predict_pb2
+from twinserve_server.engine.amount import Amount
 from twinserve_server.engine.call import Call
 from twinserve_server.rpc.callback import Arrival, DirectStream, Exchange, begin_each
 from twinserve_server.rpc.method import RpcMethod, methods_of
@@ -28,7 +29,7 @@ class Servicer:
     """Each form that a method may have."""
 
     predict = Direct()
-    predict_stream = DirectStream(predict, 1, bytes, lambda *_: b"")
+    predict_stream = DirectStream(predict, Amount(1, 1, 1), bytes, lambda *_: b"")
 
     async def compare(self, request: Any, context: Any) -> bytes:
         return b""

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
+from twinserve_server.engine.amount import Amount
 from twinserve_server.engine.call import Call
 from twinserve_server.errors import InvalidInputError
 from twinserve_server.rpc.callback import Arrival, DirectStream, begin_each
 from twinserve_server.rpc.stream_window import STREAM_WINDOW, StreamWindow
+
+WINDOW = Amount(requests=1000, images=100, bytes=10_000)
 
 
 class Method:
@@ -20,7 +23,7 @@ class Method:
 
     def begin(self, raw: bytes, _deadline_ns: int, slot: Any, /) -> Any:
         self.slots.append(slot)
-        return SimpleNamespace(job=SimpleNamespace(count=len(raw)))
+        return SimpleNamespace(job=SimpleNamespace(count=len(raw), data=raw))
 
     def begin_all(self, arrivals: Sequence[Arrival], /) -> list[Call | None]:
         return begin_each(self, arrivals)
@@ -29,11 +32,9 @@ class Method:
         pass
 
 
-def stream(method: Method, window_images: int = 100) -> StreamWindow:
+def stream(method: Method, window: Amount = WINDOW) -> StreamWindow:
     """A window whose answers and refusals can be told apart."""
-    direct = DirectStream(
-        method, window_images, lambda answer: b"+" + answer, lambda error, _: b"-" + str(error).encode()
-    )
+    direct = DirectStream(method, window, lambda answer: b"+" + answer, lambda error, _: b"-" + str(error).encode())
     return StreamWindow(direct, 0, "peer", lambda: None)
 
 
@@ -47,11 +48,21 @@ def filled(window: StreamWindow, *images: int) -> list[bool]:
 
 
 def test_it_is_full_at_its_number_of_requests() -> None:
-    assert filled(stream(Method(), STREAM_WINDOW + 1), *[1] * STREAM_WINDOW) == [False] * (STREAM_WINDOW - 1) + [True]
+    assert filled(stream(Method(), Amount(STREAM_WINDOW + 1, 10_000, 10_000)), *[1] * STREAM_WINDOW) == [False] * (
+        STREAM_WINDOW - 1
+    ) + [True]
 
 
 def test_it_is_full_at_its_number_of_images() -> None:
     assert filled(stream(Method()), 60, 39, 1) == [False, False, True]
+
+
+def test_it_is_full_at_its_number_of_bytes() -> None:
+    assert filled(stream(Method(), Amount(1000, 1000, 70)), 60, 9, 1) == [False, False, True]
+
+
+def test_a_small_queue_bounds_its_requests_as_well() -> None:
+    assert filled(stream(Method(), Amount(2, 1000, 1000)), 1, 1) == [False, True]
 
 
 def test_it_is_open_again_when_images_are_answered() -> None:

@@ -23,7 +23,7 @@ from twinserve_server.services.open_inference.names import (
 )
 from twinserve_server.services.open_inference.repository import RepositoryService
 from twinserve_server.services.open_inference.statistics import model_statistics
-from twinserve_server.services.predict_method import stream_window_images
+from twinserve_server.services.predict_method import stream_window
 
 SERVER: Final = "twinserve"
 EXTENSIONS: Final = ("classification", "model_repository", "model_configuration", "statistics")
@@ -38,7 +38,7 @@ class OpenInferenceService(RepositoryService):
     def __init__(self, engine: Engine, limits: Limits, control: ControlLine) -> None:
         self.model_infer = ModelInferMethod(engine, limits)
         self.model_stream_infer = DirectStream(
-            self.model_infer, stream_window_images(engine), encode_stream_response, encode_stream_failure
+            self.model_infer, stream_window(engine), encode_stream_response, encode_stream_failure
         )
         super().__init__(engine, control)
 
