@@ -75,6 +75,7 @@ def model_info(response: predict_pb2.DescribeModelResponse) -> types.ModelInfo:
                 ready=variant.ready,
                 weight=variant.weight,
                 max_batch_size=variant.max_batch_size,
+                platform=variant.platform,
             )
             for variant in response.variants
         ),

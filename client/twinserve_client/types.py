@@ -130,6 +130,7 @@ class VariantInfo:
     Attributes:
         weight: its share (0..1) of the requests that name no variant.
         max_batch_size: the largest number of images per forward pass.
+        platform: what runs it, in the words of the Open Inference Protocol: "pytorch_libtorch" or "onnxruntime_onnx".
     """
 
     name: str
@@ -138,6 +139,7 @@ class VariantInfo:
     ready: bool
     weight: float
     max_batch_size: int
+    platform: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,7 +146,8 @@ def _add_models(app: FastAPI, models: Models) -> None:
     @app.get("/v2/models/{name}", summary="Inputs and outputs of a model")
     @app.get("/v2/models/{name}/versions/{version}", summary="Inputs and outputs of a model")
     async def metadata(name: str, version: str = "") -> ModelMetadata:
-        info = (await models.find(name, version, fresh=True)).info
+        found = await models.find(name, version, fresh=True)
+        info = found.info
         outputs = _tensors(info.outputs)
         if info.labels:
             outputs = [
@@ -159,7 +160,7 @@ def _add_models(app: FastAPI, models: Models) -> None:
             shape = [-1, *info.item_shape]
             inputs = [TensorMetadata(name=input_name, datatype=info.datatypes[0], shape=shape)]
         return ModelMetadata(
-            name=name, versions=[info.version], platform="pytorch_libtorch", inputs=inputs, outputs=outputs
+            name=name, versions=[info.version], platform=found.platform, inputs=inputs, outputs=outputs
         )
 
     @app.get("/v2/models/{name}/ready", summary="Would this model answer?")

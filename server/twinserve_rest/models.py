@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from twinserve_client import AsyncClient, ModelInfo
+from twinserve_client import AsyncClient, ModelInfo, VariantInfo
 from twinserve_rest.errors import RequestError
 
 #: So old may a description be that only says which names there are.
@@ -23,9 +23,19 @@ class Addressed:
     variant: str | None
 
     @property
+    def variants(self) -> list[VariantInfo]:
+        """The one that it means, or all of the model."""
+        return [one for one in self.info.variants if self.variant in (None, one.name)]
+
+    @property
+    def platform(self) -> str:
+        """What runs it; of several a list with commas, as over gRPC."""
+        return ",".join(sorted({one.platform for one in self.variants}))
+
+    @property
     def ready(self) -> bool:
         """Whether a request by that name would be answered."""
-        wanted = [one for one in self.info.variants if self.variant == one.name or (not self.variant and one.weight)]
+        wanted = [one for one in self.variants if self.variant or one.weight]
         return bool(wanted) and all(one.ready for one in wanted)
 
 

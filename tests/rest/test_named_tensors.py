@@ -29,6 +29,18 @@ def test_the_metadata_names_every_tensor(foreign: str) -> None:
     assert wide["outputs"][0]["shape"] == [-1, CLASSES]
 
 
+@pytest.mark.parametrize(
+    ("model", "platform"),
+    [
+        ("regression_fp32", "pytorch_libtorch"),
+        ("regression_int8", "onnxruntime_onnx"),
+        ("regression", "onnxruntime_onnx,pytorch_libtorch"),
+    ],
+)
+def test_the_platform_is_what_runs_the_model(foreign: str, model: str, platform: str) -> None:
+    assert call(foreign, f"/v2/models/{model}")[1]["platform"] == platform
+
+
 def test_json_goes_in_and_comes_out_by_name(foreign: str) -> None:
     body = {"inputs": [tensor("ids", "INT64", IDS)], "outputs": [{"name": "total"}]}
     status, answer = call(foreign, "/v2/models/sequence/infer", body)

@@ -12,6 +12,7 @@ from twinserve_models.importing.frame import ImportModelError, Source, read_file
 from twinserve_models.importing.pbtxt import read_config
 from twinserve_models.importing.trial import argument_names, classifier
 from twinserve_server.artefact.datatypes import DATATYPES
+from twinserve_server.artefact.platforms import PLATFORMS
 from twinserve_server.artefact.repository import is_version
 from twinserve_server.artefact.signature import FREE
 
@@ -19,12 +20,7 @@ Tensor = pb.ModelInput | pb.ModelOutput
 
 CONFIG: Final = "config.pbtxt"
 #: What Triton calls the backends, and what runs their files here.
-_RUNTIMES: Final = {
-    "pytorch": "torchscript",
-    "pytorch_libtorch": "torchscript",
-    "onnxruntime": "onnx",
-    "onnxruntime_onnx": "onnx",
-}
+_RUNTIMES: Final = {word: runtime for runtime, one in PLATFORMS.items() for word in (one.name, one.backend)}
 _FILES: Final = {"torchscript": "model.pt", "onnx": "model.onnx"}
 #: Fields that are carried over, or say nothing here. Those below them that are not listed are named to the user.
 _CARRIED: Final = frozenset(

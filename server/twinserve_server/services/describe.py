@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twinserve.v1 import predict_pb2
 from twinserve_server.artefact.manifest import manifest_digest
+from twinserve_server.artefact.platforms import PLATFORMS
 from twinserve_server.artefact.signature import TensorSpec
 from twinserve_server.engine.engine import Engine
 from twinserve_server.services.decode import Limits
@@ -34,6 +35,7 @@ def describe_model(engine: Engine, model: str, limits: Limits) -> predict_pb2.De
                 ready=channel.ready,
                 weight=shares.get(name, 0.0),
                 max_batch_size=channel.queue.policy.max_batch_size,
+                platform=PLATFORMS[version.variants[name].format].name,
             )
             for name, channel in sorted(served.channels.items())
         ],

@@ -157,6 +157,7 @@ def test_open_inference_speaks_the_same_tensors(foreign: ServerProcess) -> None:
         ]
         assert [entry.name for entry in metadata.outputs] == ["states", "total"]
         config = stub.ModelConfig(pb.ModelConfigRequest(name="regression")).config
+        assert (config.platform, config.backend) == ("onnxruntime_onnx,pytorch_libtorch", "onnxruntime,pytorch")
         assert [(entry.name, list(entry.dims)) for entry in config.input] == [("near", [4]), ("far", [2])]
         assert config.output[0].data_type == pb.TYPE_FP32
         ids = np.array([[1, 2, 3], [4, 5, 6]])

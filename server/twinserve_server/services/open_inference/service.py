@@ -7,7 +7,10 @@ from typing import Any, Final
 
 from twinserve.inference import open_inference_pb2 as pb
 from twinserve_server.artefact.datatypes import DATATYPES
+from twinserve_server.artefact.manifest import Variant
+from twinserve_server.artefact.platforms import platform_of
 from twinserve_server.engine.engine import Engine
+from twinserve_server.engine.served import ServedModel
 from twinserve_server.ipc.control import ControlLine
 from twinserve_server.ipc.messages import GetStatistics, Statistics
 from twinserve_server.rpc.callback import DirectStream
@@ -27,7 +30,6 @@ from twinserve_server.services.predict_method import stream_window
 
 SERVER: Final = "twinserve"
 EXTENSIONS: Final = ("classification", "model_repository", "model_configuration", "statistics")
-PLATFORM: Final = "pytorch_libtorch"
 
 _CONFIG_TYPES: Final = {name: pb.DataType.Value(f"TYPE_{name}") for name in DATATYPES}
 
@@ -67,7 +69,7 @@ class OpenInferenceService(RepositoryService):
         return pb.ModelMetadataResponse(
             name=request.name,
             versions=list(self._engine.loaded[version.model]),
-            platform=PLATFORM,
+            platform=platform_of(_variants(served, variant)).name,
             # The protocol knows one datatype an input: the manifest's first. The others are taken as well.
             inputs=[tensor(name=spec.name, datatype=spec.datatype, shape=[-1, *spec.shape]) for spec in version.inputs],
             outputs=[
@@ -87,10 +89,11 @@ class OpenInferenceService(RepositoryService):
             [served.channels[variant]] if variant else [served.channels[name] for name in sorted(served.channels)]
         )
         policies = [channel.queue.policy for channel in channels]
+        platform = platform_of(_variants(served, variant))
         config = pb.ModelConfig(
             name=request.name,
-            platform=PLATFORM,
-            backend="pytorch",
+            platform=platform.name,
+            backend=platform.backend,
             max_batch_size=min(policy.max_batch_size for policy in policies),
             input=[
                 pb.ModelInput(name=spec.name, data_type=_CONFIG_TYPES[spec.datatype], dims=spec.shape)
@@ -122,3 +125,8 @@ class OpenInferenceService(RepositoryService):
         return pb.ModelStatisticsResponse(
             model_stats=[model_statistics(name, served, variant, counted) for name, served, variant in wanted]
         )
+
+
+def _variants(served: ServedModel, variant: str) -> list[Variant]:
+    """What a name means: one variant, or all that are served."""
+    return [served.version.variants[name] for name in ([variant] if variant else served.channels)]

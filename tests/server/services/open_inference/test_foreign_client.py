@@ -51,12 +51,14 @@ def test_it_describes_itself_as_clients_expect(ask: Ask) -> None:
     assert found["server"]["name"] == "twinserve"
     metadata = found["metadata"]
     assert (metadata["name"], metadata["versions"]) == ("tiny_int8", ["1"])
+    assert metadata["platform"] == "onnxruntime_onnx"
     assert metadata["inputs"] == [{"name": "input", "datatype": "UINT8", "shape": ["-1", "4", "4"]}]
     assert {output["name"]: output["shape"] for output in metadata["outputs"]} == {
         "probabilities": ["-1", str(CLASSES)],
         "classes": ["-1", "1"],
     }
     config = found["config"]["config"]
+    assert (config["platform"], config["backend"]) == ("onnxruntime_onnx", "onnxruntime")
     assert config["max_batch_size"] == 16
     assert config["input"][0]["dims"] == ["4", "4"]
     assert {model["name"]: model["state"] for model in found["index"]["models"]} == {
