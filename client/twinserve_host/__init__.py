@@ -1,5 +1,5 @@
-"""What every package needs of the operating system, from the standard library alone.
+"""What every package needs from the operating system; standard library only.
 
-``cores``, ``memory``: how much of the machine there is to use (``cgroups``: where the limits stand). ``files``: files
-written whole or not at all. ``http``: HTTP that no proxy sees on its way to this machine.
+``cores``, ``memory``: how much of the machine may be used (``cgroups``: where the limits are). ``files``: atomic
+writes. ``http``: HTTP that bypasses proxies for this machine.
 """

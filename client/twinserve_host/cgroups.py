@@ -1,4 +1,4 @@
-"""Where the kernel keeps the limits of the cgroups that this process is in."""
+"""Where the kernel keeps the limits of this process's cgroups."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path, PurePosixPath
 
 
 def cgroup_folders(root: Path, controller: str) -> Iterator[Path]:
-    """The folders of the process's cgroups for ``controller`` ("cpu", "memory"), each with all above it.
+    """The folders of the process's cgroups for ``controller`` ("cpu", "memory"), each with all its parents.
 
-    A container that sees its host's cgroup paths has its own group mounted on top: what is not there is passed over,
-    and the mount itself always looked at.
+    A container that sees its host's cgroup paths has its own group mounted at the top: missing folders are skipped,
+    and the mount point itself is always included.
 
     Args:
-        root: where ``proc`` and ``sys`` lie.
+        root: the folder that contains ``proc`` and ``sys``.
     """
     try:
         lines = (root / "proc/self/cgroup").read_text("ascii", errors="replace").splitlines()
@@ -30,7 +30,7 @@ def cgroup_folders(root: Path, controller: str) -> Iterator[Path]:
         elif controller in controllers.split(","):
             groups |= {(mounts / controller, group), (mounts / controllers, group)}
     for mount, group in groups:
-        # Outside of its cgroup namespace a path begins with "..", which would lead out of the mount.
+        # Outside its cgroup namespace a path starts with "..", which would lead out of the mount.
         parts = [part for part in group.parts if part not in ("/", "..")]
         for length in range(len(parts), -1, -1):
             yield mount.joinpath(*parts[:length])

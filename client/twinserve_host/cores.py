@@ -1,4 +1,4 @@
-"""How many cores this process may use: its affinity, and the CPU quota of the cgroups it is in."""
+"""How many cores this process may use: its affinity, and the CPU quota of its cgroups."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from twinserve_host.cgroups import cgroup_folders
 
 
 def usable_cores(root: Path = Path("/")) -> int:
-    """The cores of the affinity, or fewer where a cgroup's quota allows less (rounded up)."""
+    """The number of cores in the affinity mask, or fewer if a cgroup's quota (rounded up) allows less."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = cpu_quota(root)
     return cores if quota is None else min(cores, max(1, -int(-quota // 1)))
 
 
 def cpu_quota(root: Path = Path("/")) -> float | None:
-    """Cores' worth of time that the process may use, by the tightest limit on the way up its cgroups; None: no limit.
+    """CPU time in cores that the process may use, by the tightest limit in its cgroups' hierarchy; None if unlimited.
 
     Args:
-        root: where ``proc`` and ``sys`` lie.
+        root: the folder that contains ``proc`` and ``sys``.
     """
     folders = cgroup_folders(root, "cpu")
     limits = [limit for folder in folders for limit in (_v2_limit(folder), _v1_limit(folder)) if limit]

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all; devices and pipes are written to and stay what they are."""
+"""Atomic writes: a file is written completely or not at all. Devices and pipes are written to in place."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-#: Where a name leads to something that is open already (``/dev/stdout``): never renamed over.
+#: Where a name refers to an open file (``/dev/stdout``), which must not be replaced by renaming.
 _OPEN_FILES: Final = ("/dev/", "/proc/")
-#: So much a trial writes: a full disk takes an empty file and no more.
+#: Bytes that a trial writes: a full disk still takes an empty file.
 _TRIAL_BYTES: Final = 1 << 16
-#: Bytes that the scratch file's name adds; with them a name must stay within the file system's 255.
+#: Bytes that the scratch file adds to the name, which must not exceed the file system's 255.
 _NAME_BYTES: Final = 200
 
 
 class FileError(Exception):
-    """A file that cannot be written; the text names it and the reason."""
+    """A file cannot be written; the message names the file and the reason."""
 
 
 def is_stream(path: Path) -> bool:
-    """Whether ``path`` is a device, a pipe or another name of an open file, beside which nothing should be put.
+    """Whether ``path`` is a device, a pipe or an open file's alias, next to which no file should be created.
 
     Raises:
-        OSError: it is a folder, or cannot be looked at.
+        OSError: it is a folder, or cannot be inspected.
     """
     try:
         mode = path.stat().st_mode
@@ -39,13 +39,13 @@ def is_stream(path: Path) -> bool:
 
 
 def write_file(path: Path, content: bytes | str) -> None:
-    """Write a file whole or not at all, and have it on disk; text as UTF-8.
+    """Write a file atomically and sync it to disk; text as UTF-8.
 
-    A symbolic link stays one, a file that is there keeps its permissions, missing folders are made. A device or a pipe
+    A symbolic link stays one, an existing file keeps its permissions, missing folders are created. A device or a pipe
     is written to directly.
 
     Raises:
-        FileError: it cannot be written; what was there before is unchanged.
+        FileError: it cannot be written; an existing file is unchanged.
     """
     data = content.encode() if isinstance(content, str) else content
     try:
@@ -59,14 +59,14 @@ def write_file(path: Path, content: bytes | str) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """See whether :func:`write_file` will be able to write ``path``, by trying; nothing of that is left.
+    """Check by trial that :func:`write_file` can write ``path``; leaves nothing behind.
 
     Raises:
-        FileError: it will not.
+        FileError: it cannot.
     """
     try:
         if is_stream(path):
-            # Not opened: whoever reads a pipe would take the closing for the end.
+            # Not opened: a pipe's reader would take the close for the end.
             if stat.S_ISSOCK(path.stat().st_mode) or not os.access(path, os.W_OK):
                 raise PermissionError(13, "not a file that can be written to")
             return
@@ -77,17 +77,17 @@ def check_writable(path: Path) -> None:
             _scratch(target, bytes(_TRIAL_BYTES)).unlink()
         finally:
             for folder in missing:
-                with contextlib.suppress(OSError):  # somebody else may have begun to use it
+                with contextlib.suppress(OSError):  # someone else may have started to use it
                     folder.rmdir()
     except OSError as error:
         raise FileError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
 def rescue_file(path: Path, content: bytes | str) -> Path:
-    """Write what could not be written to ``path`` into the temporary or the home folder; return where it is.
+    """Write what could not be written to ``path`` to the temporary or home folder instead; returns its path.
 
     Raises:
-        FileError: nor can it be written there.
+        FileError: it cannot be written there either.
     """
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     name = f"{path.stem[:100]}-{stamp}-{secrets.token_hex(8)}{path.suffix}"
@@ -111,7 +111,7 @@ def _replace(target: Path, data: bytes) -> None:
     except OSError:
         scratch.unlink()
         raise
-    with contextlib.suppress(OSError):  # the file is whole; a file system that cannot sync a folder is not our concern
+    with contextlib.suppress(OSError):  # the file is complete; some file systems cannot sync a folder
         folder = os.open(target.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -120,7 +120,7 @@ def _replace(target: Path, data: bytes) -> None:
 
 
 def _scratch(target: Path, data: bytes) -> Path:
-    """A new file beside ``target`` that holds ``data``, on disk, with the permissions of a ``target`` that is there."""
+    """A new file next to ``target`` with ``data``, synced, and with the permissions of an existing ``target``."""
     name = os.fsdecode(os.fsencode(target.name)[:_NAME_BYTES])
     scratch = target.with_name(f".{name}.{secrets.token_hex(4)}.part")
     descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)

@@ -1,4 +1,4 @@
-"""HTTP through the standard library; what stays on this machine goes through no proxy, whatever is configured."""
+"""HTTP with the standard library; requests to this machine bypass any configured proxy."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
-#: Answers larger than this are not read: a metrics page has some 100 kB.
+#: Larger responses are not read; a metrics page has about 100 kB.
 LARGEST_ANSWER: Final = 64 << 20
 _DIRECT = build_opener(ProxyHandler({}))
 _AS_CONFIGURED = build_opener()
 
 
 class HttpError(Exception):
-    """A request without a usable answer; the text says why."""
+    """There was no usable response; the message says why."""
 
 
 def is_loopback(host: str) -> bool:
-    """Whether ``host``, a name or an address without brackets, is this machine itself."""
+    """Whether ``host`` (a name, or an address without brackets) is this machine."""
     if host.lower().rstrip(".") in {"localhost", "ip6-localhost", "ip6-loopback"}:
         return True
     try:
@@ -32,7 +32,7 @@ def is_loopback(host: str) -> bool:
 
 
 def open_url(url: str | Request, timeout: float) -> HTTPResponse:
-    """Open ``url``, past any proxy when it is on this machine; otherwise as ``urllib.request.urlopen``."""
+    """Open ``url`` as ``urllib.request.urlopen`` does, but without a proxy if it is on this machine."""
     address = url.full_url if isinstance(url, Request) else url
     opener = _DIRECT if is_loopback(urlsplit(address).hostname or "") else _AS_CONFIGURED
     answer: HTTPResponse = opener.open(url, timeout=timeout)
@@ -40,10 +40,10 @@ def open_url(url: str | Request, timeout: float) -> HTTPResponse:
 
 
 def read_url(url: str | Request, seconds: float) -> bytes:
-    """The body of the answer to a GET, read within ``seconds``.
+    """The body of the response to a GET, read within ``seconds``.
 
     Raises:
-        HttpError: nobody answers in time, what answers does not speak HTTP, or it is an error or too large.
+        HttpError: no response in time, not an HTTP response, an error status, or too large.
     """
     end, body = monotonic() + seconds, bytearray()
     try:
@@ -61,6 +61,6 @@ def read_url(url: str | Request, seconds: float) -> bytes:
         shown = f": {said!r}" if said.isprintable() and said else ""
         raise HttpError(f"not an HTTP answer: {type(error).__name__}{shown}") from None
     except (OSError, ValueError) as error:
-        # What urllib wraps says more plainly what is wrong than its wrapper does.
+        # The error that urllib wraps is clearer than its wrapper.
         raise HttpError(str(error.reason if type(error) is URLError else error)) from None
     return bytes(body)

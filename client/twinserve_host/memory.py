@@ -1,4 +1,4 @@
-"""How much memory this process may use: the machine's, and the limits of the cgroups it is in."""
+"""How much memory this process may use: the machine's, and the limits of its cgroups."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from twinserve_host.cgroups import cgroup_folders
 
 
 def usable_bytes(root: Path = Path("/")) -> int:
-    """The machine's memory, or less where a cgroup limits it.
+    """The machine's memory in bytes, or less if a cgroup limits it.
 
     Args:
-        root: where ``proc`` and ``sys`` lie.
+        root: the folder that contains ``proc`` and ``sys``.
     """
     limits = [
         limit
@@ -24,7 +24,7 @@ def usable_bytes(root: Path = Path("/")) -> int:
 
 
 def _limit(path: Path) -> int:
-    """The bytes that ``path`` allows; 0: it sets no limit."""
+    """The limit in ``path``, in bytes; 0 for no limit."""
     try:
         return int(path.read_text("ascii"))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""How a program of ours starts another one of ours."""
+"""How our programs start one another."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import sys
 
 
 def python(*arguments: str) -> list[str]:
-    """This interpreter with ``arguments``, isolated from the working directory.
+    """The command line for this interpreter with ``arguments``, isolated from the working directory.
 
-    Without ``-P`` a ``random.py`` that lies there would be imported, and executed, in place of Python's own.
+    Without ``-P``, a ``random.py`` there would be imported, and executed, in place of Python's own.
     """
     return [sys.executable, "-P", *arguments]
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The environment of this process for a program of ours.
+    """The environment of this process for another of our programs.
 
-    Warnings are for who develops: turned into errors by a user's ``PYTHONWARNINGS``, they would end a sound program.
+    Warnings are for developers: turned into errors by a user's ``PYTHONWARNINGS``, they would end a working program.
     """
     return {name: value for name, value in os.environ.items() if name != "PYTHONWARNINGS"} | more

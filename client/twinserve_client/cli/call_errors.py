@@ -1,4 +1,4 @@
-"""How a command that calls a server ends when that fails: one line and an exit code."""
+"""How a command ends when its call to a server fails: a one-line message and an exit code."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from twinserve_client.cli.main import USAGE
 
 
 def fail(command: str, message: str, code: int) -> NoReturn:
-    """Say on one line why ``twinserve command`` did not work, and leave."""
+    """Print on one line why ``twinserve command`` failed, and exit with ``code``."""
     typer.echo(f"twinserve {command}: {message}", err=True)
     raise typer.Exit(code)
 
 
 @contextmanager
 def failures_told(command: str, target: str, hint: str) -> Iterator[None]:
-    """Leave by :func:`fail` on an error of the SDK: 2 where what was asked for is wrong, 1 where the server failed.
+    """Turn an SDK error into a call of :func:`fail`: exit code 2 for a wrong request, 1 for a failed server.
 
     Args:
-        command: whose words they are.
-        target: of the server.
-        hint: what to try when nobody answers.
+        command: named in the message.
+        target: the server's address.
+        hint: what to try if the server does not answer.
     """
     from twinserve_client import CallError, InvalidInputError, NotFoundError, TwinserveError, UnavailableError
 

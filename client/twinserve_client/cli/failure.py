@@ -1,4 +1,4 @@
-"""What a user is told when a command ends as it never should: one line, and where the details are."""
+"""What the user sees when a command fails unexpectedly: one line, and where the details are."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from twinserve_host.files import FileError, rescue_file
 
 
 def explain(command: str | None, error: BaseException) -> str:
-    """One line about ``error``; its traceback is kept in a file that the line names."""
+    """Describe ``error`` on one line, which names the file that its traceback was saved to."""
     what = " ".join(str(error).split())
-    kind = type(error).__name__ if not isinstance(error, OSError) else "the system says"
+    kind = type(error).__name__ if not isinstance(error, OSError) else "system error"
     details = "".join(
         [
             f"twinserve {version()}, command {command}, Python {platform.python_version()}, {platform.platform()}\n",
@@ -25,12 +25,12 @@ def explain(command: str | None, error: BaseException) -> str:
     try:
         where = f"details are in {rescue_file(Path('twinserve-error.txt'), details)}"
     except FileError as unwritten:
-        where = f"the details could not be kept ({unwritten})"
-    return f"twinserve {command or ''}: unexpected end: {kind}: {what[:300] or 'no message'}; {where}"
+        where = f"the details could not be saved ({unwritten})"
+    return f"twinserve {command or ''}: unexpected failure: {kind}: {what[:300] or 'no message'}; {where}"
 
 
 def release_output() -> None:
-    """Let go of a standard output that takes no more, or the interpreter stumbles over it at its end."""
+    """Detach a broken standard output, or the interpreter fails on it at exit."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()

@@ -25,7 +25,7 @@ Examples:
 
 @app.command(epilog=EXAMPLES)
 def health(
-    service: Annotated[str, typer.Argument(help="What to ask for: MODEL/VARIANT, or 'live'. (default: all)")] = "",
+    service: Annotated[str, typer.Argument(help="What to check: MODEL/VARIANT, or 'live'. (default: everything)")] = "",
     target: Annotated[str, typer.Option(envvar="TWINSERVE_TARGET", help="host:port of the server.")] = "127.0.0.1:8500",
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the answer.", min=0.001)] = 2.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
@@ -54,7 +54,7 @@ def health(
     what = service or "the server"
 
     def tell(status: str, line: str, *, good: bool = False) -> NoReturn:
-        """On standard output as JSON; in words, what is wrong with the question goes to standard error."""
+        """Print the answer to standard output; without JSON, errors go to standard error."""
         if as_json:
             typer.echo(json.dumps({"target": target, "service": service, "status": status}))
         if not as_json or not good:

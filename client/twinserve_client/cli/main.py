@@ -1,4 +1,4 @@
-"""The root of the ``twinserve`` command: the least that must load before anything can be said."""
+"""The entry point of the ``twinserve`` command: the minimum that must load to print a message."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import codecs
 import io
 import sys
 
-#: Exit codes of every sub-command: 0 done; 1 the thing asked for failed; 2 usage or environment; 3 it ended as it never
-#: should, of a fault in the program or of an output that takes no more; 130 Ctrl-C.
+#: Exit codes of every sub-command: 0 success; 1 the requested operation failed; 2 usage or environment; 3 unexpected
+#: failure: a bug, or a broken output; 130 Ctrl-C.
 USAGE = 2
 UNEXPECTED = 3
 INTERRUPTED = 130
 
-#: What an output in ASCII or Latin-1 shows for what it cannot: readable, where "?" would not be.
+#: Readable replacements (instead of "?") for characters that an ASCII or Latin-1 output cannot show.
 _PLAIN = {
     **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-"),
     **dict.fromkeys("\u2018\u2019", "'"),
@@ -27,7 +27,7 @@ _PLAIN = {
 
 
 def main() -> None:
-    """Run the command line of ``sys.argv``; always leaves by SystemExit."""
+    """Run the command line in ``sys.argv``; always raises SystemExit."""
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         codecs.register_error("twinserve-plain", _plainly)
         sys.stdout.reconfigure(errors="twinserve-plain")
@@ -45,7 +45,7 @@ def main() -> None:
         raise SystemExit(usage_code(sys.argv[1] if sys.argv[1:] else None)) from None
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
-    except OSError as error:  # the root's own help, on an output that takes no more
+    except OSError as error:  # the root's own help, on a broken output
         from twinserve_client.cli.failure import explain, release_output
 
         release_output()
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def usage_code(command: str | None) -> int:
-    """The exit code of a command that cannot begin; with ``compare`` 2 is a verdict, NOT ENOUGH EVIDENCE."""
+    """The exit code of a command that cannot start. Not 2 for ``compare``, where 2 means NOT ENOUGH EVIDENCE."""
     return UNEXPECTED if command == "compare" else USAGE
 
 

@@ -1,4 +1,4 @@
-"""``twinserve predict``: what a served model says about picture files."""
+"""``twinserve predict``: classify picture files with a served model."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def predict(
     from twinserve_client import Client
 
     if compare and variant is not None:
-        fail("predict", "--compare asks every variant: leave --variant out", USAGE)
+        fail("predict", "--compare asks every variant; leave out --variant", USAGE)
     use_token(token_file, token)
     tls = tls_of(tls_ca, tls_cert, tls_key)
     hint = f"; start a server with `twinserve serve`, or name another with --target{'' if tls else PLAIN_TEXT_HINT}"
@@ -78,10 +78,10 @@ def predict(
 def answer(
     client: Client, files: list[str], variant: str | None, *, compare: bool, top: int, show: bool, as_json: bool
 ) -> None:
-    """Read the pictures, ask, print.
+    """Read the pictures, call the server and print the answers.
 
     Raises:
-        TwinserveError: a picture is not usable, or the call failed.
+        TwinserveError: a picture is unusable, or the call failed.
     """
     import time
 
@@ -120,10 +120,10 @@ def answer(
 
 
 def answer_tensors(client: Client, files: list[str], variant: str | None, *, compare: bool, as_json: bool) -> None:
-    """Read one file of named tensors, ask, print.
+    """Read one file of named tensors, call the server and print the answers.
 
     Raises:
-        TwinserveError: the file is not usable, or the call failed.
+        TwinserveError: the file is unusable, or the call failed.
     """
     import json
     import time
@@ -131,7 +131,7 @@ def answer_tensors(client: Client, files: list[str], variant: str | None, *, com
     from twinserve_client.cli.predict_tensors import print_tensors, read_tensors, tensors_document
 
     if len(files) > 1:
-        fail("predict", f"{len(files)} files are given; of named tensors one is taken, with all its items", USAGE)
+        fail("predict", f"{len(files)} files are given; put all items of named tensors into one file", USAGE)
     inputs = read_tensors(Path(files[0]), client.describe_model())
     started = time.perf_counter()
     answers = client.compare(inputs) if compare else {"": client.predict(inputs=inputs, variant=variant)}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from twinserve_client import ModelInfo, Prediction
 
 SUFFIXES: Final = (".npz", ".json")
-#: Of each output, so many numbers are shown.
+#: How many numbers of each output are shown.
 _SHOWN: Final = 6
 
 
@@ -30,7 +30,7 @@ def is_tensors(file: str) -> bool:
 
 
 def read_tensors(file: Path, info: ModelInfo) -> dict[str, npt.NDArray[Any]]:
-    """The model's inputs by name; what else the file holds, such as labels, is left out.
+    """The model's inputs by name; anything else in the file, such as labels, is ignored.
 
     Raises:
         InvalidInputError: the file cannot be read, or an input is missing.
@@ -39,7 +39,7 @@ def read_tensors(file: Path, info: ModelInfo) -> dict[str, npt.NDArray[Any]]:
         if file.suffix.lower() == ".json":
             found = json.loads(file.read_text("utf-8"))
             if not isinstance(found, dict):
-                raise InvalidInputError.of(str(file), 'holds no object; give {"name": [numbers]}')
+                raise InvalidInputError.of(str(file), 'is not a JSON object; give {"name": [numbers]}')
             arrays = {name: np.asarray(value) for name, value in found.items()}
         else:
             with np.load(file, allow_pickle=False) as archive:
@@ -47,7 +47,7 @@ def read_tensors(file: Path, info: ModelInfo) -> dict[str, npt.NDArray[Any]]:
     except OSError as error:
         raise InvalidInputError.of(str(file), f"cannot be read ({error.strerror or error})") from None
     except (ValueError, zipfile.BadZipFile) as error:
-        raise InvalidInputError.of(str(file), f"holds no tensors ({error})") from None
+        raise InvalidInputError.of(str(file), f"contains no tensors ({error})") from None
     if len(info.inputs) == 1 and info.inputs[0].name not in arrays and "images" in arrays:
         return {info.inputs[0].name: arrays["images"]}
     if missing := [tensor.name for tensor in info.inputs if tensor.name not in arrays]:
@@ -57,7 +57,7 @@ def read_tensors(file: Path, info: ModelInfo) -> dict[str, npt.NDArray[Any]]:
 
 
 def tensors_document(predictions: list[Prediction]) -> dict[str, Any]:
-    """Every answer with all its numbers; times in seconds."""
+    """Every answer with all its numbers, as JSON-ready objects; times in seconds."""
     return {
         "answers": [
             {
@@ -76,7 +76,7 @@ def tensors_document(predictions: list[Prediction]) -> dict[str, Any]:
 
 
 def print_tensors(predictions: list[Prediction], seconds: float) -> None:
-    """A table: each output of each variant, its shape, and the first numbers."""
+    """Print a table: each output of each variant with its shape and first numbers."""
     from rich.console import Console
     from rich.table import Table
 
@@ -89,9 +89,9 @@ def print_tensors(predictions: list[Prediction], seconds: float) -> None:
     console = Console(highlight=False, markup=False)
     console.print(table)
     origin = predictions[0]
-    console.print(f"{origin.model} version {origin.version} · {1e3 * seconds:.1f} ms from call to answer", style="dim")
+    console.print(f"{origin.model} version {origin.version} · {1e3 * seconds:.1f} ms round trip", style="dim")
 
 
 def _outputs(prediction: Prediction) -> Mapping[str, npt.NDArray[Any]]:
-    """Of a classifier, its classes and probabilities."""
+    """The named outputs, or the classes and probabilities of a classifier."""
     return prediction.outputs or {"classes": prediction.classes, "probabilities": prediction.probabilities}

@@ -16,12 +16,12 @@ from rich.text import Text
 from twinserve_client.types import Prediction, Timing
 
 BAR_WIDTH: Final = 16
-#: From black to white in a terminal, two characters a pixel.
+#: From black to white in a terminal, two characters per pixel.
 SHADES: Final = " ░▒▓█"
 
 
 def as_document(files: list[str], predictions: list[Prediction], labels: tuple[str, ...]) -> dict[str, Any]:
-    """Every answer with all its probabilities; times in seconds."""
+    """Every answer with all its probabilities, as JSON-ready objects; times in seconds."""
     return {
         "answers": [
             {
@@ -51,7 +51,7 @@ def as_document(files: list[str], predictions: list[Prediction], labels: tuple[s
 def print_answers(
     files: list[str], predictions: list[Prediction], labels: tuple[str, ...], *, top: int, seconds: float
 ) -> None:
-    """One panel a file, the variants in it side by side, then where the time went."""
+    """Print one panel per file with the variants side by side, then where the time went."""
     console = Console(highlight=False)
     for row, file in enumerate(files):
         columns = Table.grid(padding=(0, 3))
@@ -66,11 +66,11 @@ def print_answers(
         console.print(_agreement(predictions))
     for prediction in predictions:
         console.print(_origin(prediction))
-    console.print(Text(f"{1e3 * seconds:.1f} ms from call to answer", "dim"))
+    console.print(Text(f"{1e3 * seconds:.1f} ms round trip", "dim"))
 
 
 def print_items(files: list[str], items: npt.NDArray[np.uint8]) -> None:
-    """Each item in shades of grey, as the model sees it."""
+    """Print each item in shades of grey, as the model sees it."""
     console = Console(highlight=False)
     for file, item in zip(files, items, strict=True):
         grey = item if item.ndim == 2 else item.mean(axis=int(np.argmin(item.shape)))
@@ -101,14 +101,14 @@ def _agreement(predictions: list[Prediction]) -> Text:
         flips = int(np.count_nonzero(first.classes != other.classes))
         largest = float(np.abs(first.probabilities - other.probabilities).max())
         parts.append(
-            f"{other.variant} against {first.variant}: {flips} of {len(first)} answers differ, "
+            f"{other.variant} vs {first.variant}: {flips} of {len(first)} answers differ, "
             f"probabilities by at most {100 * largest:.2f} points"
         )
     return Text("\n".join(parts))
 
 
 def _origin(prediction: Prediction) -> Text:
-    chosen = {"named": "named", "split": "drawn by the router", "unspecified": "route unknown"}[prediction.route]
+    chosen = {"named": "named", "split": "chosen by the router", "unspecified": "route unknown"}[prediction.route]
     return Text.assemble(
         (prediction.variant, "cyan"),
         f" ({chosen}) · {prediction.model} version {prediction.version} · sha256 {prediction.sha256[:12]} · ",

@@ -1,6 +1,6 @@
-"""``twinserve``: finds the sub-commands that the installed packages bring, and loads none before it is asked for.
+"""``twinserve``: finds the sub-commands of the installed packages, and loads each only when it is needed.
 
-A package brings a command by an entry point of the group ``twinserve.commands`` that names a ``typer.Typer``.
+A package provides a command with an entry point in the group ``twinserve.commands`` that names a ``typer.Typer``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from twinserve_client.cli.main import INTERRUPTED, UNEXPECTED, usage_code
 
 GROUP: Final = "twinserve.commands"
 
-#: The order of a user's way; what is not named here comes after.
+#: The order in which a user meets them; others follow.
 ORDER: Final = (
     "demo",
     "doctor",
@@ -37,7 +37,7 @@ ORDER: Final = (
     "top",
 )
 
-#: Which extra brings what a package needs.
+#: The extra that installs a package's dependencies.
 EXTRAS: Final = {
     "twinserve_client": "cli",
     "twinserve_server": "server",
@@ -47,15 +47,15 @@ EXTRAS: Final = {
     "twinserve_doctor": "cli",
 }
 
-#: How a command ends of its own accord: an exit code, or click's errors of wrong use.
+#: How a command ends deliberately: an exit code, or one of click's usage errors.
 _EXPECTED: Final[Any] = (typer.Exit, typer.BadParameter.__mro__[2])
 
-#: Added by typer to every application; only the root needs them.
+#: Options that typer adds to every application; only the root needs them.
 _COMPLETION: Final = ("install_completion", "show_completion")
 
 
 class Commands(MutableMapping[str, Any]):
-    """The sub-commands by name; one is loaded when it is looked up."""
+    """The sub-commands by name; each is loaded when it is looked up."""
 
     def __init__(self) -> None:
         self._points = {point.name: point for point in metadata.entry_points(group=GROUP)}
@@ -81,20 +81,20 @@ class Commands(MutableMapping[str, Any]):
 
 
 class LazyGroup(TyperGroup):
-    """A group over :class:`Commands`; what a command lacks is said with the way to get it."""
+    """A group over :class:`Commands`; when a dependency is missing, it says how to install it."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         self.commands = Commands()
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the sub-command. However it fails, the exit code is none that means a result: 1 would be DO NOT SHIP."""
+        """Run the sub-command. An unexpected failure never exits with a code that means a result (1: DO NOT SHIP)."""
         try:
             try:
                 return super().invoke(ctx)
             finally:
                 if sys.stdout is not None:
-                    sys.stdout.flush()  # a full disk or a closed pipe shows here, not when the interpreter ends
+                    sys.stdout.flush()  # a full disk or a closed pipe must show here, not at interpreter exit
         except _EXPECTED:
             raise
         except ModuleNotFoundError as missing:
@@ -107,17 +107,17 @@ class LazyGroup(TyperGroup):
             raise typer.Exit(usage_code(name)) from None
         except (EOFError, typer.Abort):
             raise typer.Exit(INTERRUPTED) from None
-        except (BrokenPipeError, SystemExit):  # rich turns the first into the second
+        except (BrokenPipeError, SystemExit):  # rich turns the former into the latter
             release_output()
             raise typer.Exit(UNEXPECTED) from None
-        except Exception as error:  # noqa: BLE001  # the one place where what nobody expected is said
+        except Exception as error:  # noqa: BLE001  # the one place that reports unexpected failures
             release_output()
             typer.echo(explain(ctx.invoked_subcommand, error), err=True)
             raise typer.Exit(UNEXPECTED) from None
 
 
 def load(point: metadata.EntryPoint) -> Any:
-    """The command of an entry point, or one that says what is missing."""
+    """The command of an entry point, or a stub that says what is missing."""
     try:
         command = typer.main.get_command(point.load())
     except ModuleNotFoundError as missing:
@@ -132,7 +132,7 @@ def load(point: metadata.EntryPoint) -> Any:
 
 
 def stub(point: metadata.EntryPoint, what: str) -> Any:
-    """A command that only says what it needs."""
+    """A command that only says what has to be installed."""
     app = typer.Typer(add_completion=False)
 
     @app.command(
@@ -148,7 +148,7 @@ def stub(point: metadata.EntryPoint, what: str) -> Any:
 
 
 def extra_of(point: metadata.EntryPoint) -> str | None:
-    """The extra of this distribution that the command needs; None: it comes from elsewhere."""
+    """The extra of this distribution that the command needs; None for another distribution's command."""
     return EXTRAS.get(point.module.partition(".")[0])
 
 
@@ -161,7 +161,7 @@ def remedy(point: metadata.EntryPoint, missing: str) -> str:
 
 
 def absent_requirements(extra: str | None) -> list[str]:
-    """The distributions that ``twinserve[extra]`` asks for, by way of other extras too, and that are not installed."""
+    """The requirements of ``twinserve[extra]``, including those of nested extras, that are not installed."""
     if extra is None:
         return []
     wanted = re.compile(rf"""^([\w.-]+)(?:\[([\w,-]+)\])?.*;.*extra\s*==\s*["']{extra}["']""")
@@ -201,7 +201,7 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def root(
     _version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and leave.")
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Serve a model and its quantised twin behind one gRPC service, and learn which of them to ship."""
+    """Serve a model and its quantised twin behind one gRPC service, and find out which one to ship."""

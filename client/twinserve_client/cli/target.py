@@ -1,4 +1,4 @@
-"""Which server, and which of its models: the options of the commands that change a running server."""
+"""Options of the commands that change a running server: which server, and which of its models."""
 
 from __future__ import annotations
 

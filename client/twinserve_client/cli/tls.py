@@ -1,4 +1,4 @@
-"""TLS on the command line: the options of every command that has a ``--target``."""
+"""The TLS options of every command with a ``--target``."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ TlsCert = Annotated[
 ]
 TlsKey = Annotated[Path | None, typer.Option("--tls-key", help="Private key of the client certificate (PEM).")]
 
-#: For the message of a command that reached nobody in plain text.
+#: Appended when a command got no answer in plain text.
 PLAIN_TEXT_HINT = "; a server that speaks TLS wants --tls-ca"
 
 
 def tls_of(ca: Path | None, cert: Path | None, key: Path | None) -> TLS | None:
-    """What the options say; None: plain text."""
+    """TLS settings from the options; None for plain text."""
     from twinserve_client import TLS
 
     return None if ca is cert is key is None else TLS(ca=ca, cert=cert, key=key)

@@ -1,4 +1,4 @@
-"""The bearer token on the command line: out of a file or the environment, never out of the command itself."""
+"""The bearer token of a command: read from a file or the environment, not from the command line."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ MAX_BYTES = 4096
 TokenFile = Annotated[
     Path | None, typer.Option("--token-file", help=f"File with the bearer token. (default: the variable {VARIABLE})")
 ]
-#: The former way, kept for scripts.
+#: Deprecated; kept for existing scripts.
 Token = Annotated[str | None, typer.Option("--token", hidden=True)]
 
 
 def use_token(file: Path | None, token: str | None = None, *, exit_code: int = USAGE) -> None:
-    """Let the clients of this process, and of those that it starts, show this token.
+    """Set the token for the clients of this process and of the processes it starts.
 
-    It goes into the environment, which ``ps`` shows to nobody else.
+    It is put into the environment, which other users cannot see with ``ps``.
 
     Args:
-        file: holds it, on a line of its own.
+        file: contains the token, and nothing else.
         token: from the command line, which every user of the machine can read.
-        exit_code: to leave with when the file holds no token.
+        exit_code: used if the file does not contain a token.
     """
     if token is not None:
         typer.echo(
@@ -41,7 +41,7 @@ def use_token(file: Path | None, token: str | None = None, *, exit_code: int = U
 
 
 def read_token(file: Path, exit_code: int) -> str:
-    """The token that a file holds; leaves with ``exit_code`` when it holds none."""
+    """Read the token from a file; exits with ``exit_code`` if there is none."""
     try:
         with file.open("rb") as opened:
             mode = os.fstat(opened.fileno()).st_mode
@@ -50,10 +50,10 @@ def read_token(file: Path, exit_code: int) -> str:
         typer.echo(f"--token-file: {file} cannot be read ({error.strerror})", err=True)
         raise typer.Exit(exit_code) from None
     token = content.decode("ascii", "replace").strip()
-    # The message does not repeat what it found: it may be a secret.
+    # The message does not repeat the content: it may be a secret.
     if not token or len(token.split()) > 1 or len(content) > MAX_BYTES or not (token.isascii() and token.isprintable()):
         typer.echo(
-            f"--token-file: {file} must hold one token, printable and without blanks, and nothing else", err=True
+            f"--token-file: {file} must contain one token, printable and without spaces, and nothing else", err=True
         )
         raise typer.Exit(exit_code)
     if mode & (stat.S_IRGRP | stat.S_IROTH):

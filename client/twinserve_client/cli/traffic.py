@@ -1,4 +1,4 @@
-"""``twinserve traffic``: how a running server shares its requests among variants; read it, change it."""
+"""``twinserve traffic``: show or change how a running server distributes requests among variants."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ Examples:
 
   twinserve traffic                                  the policy in force
 
-  twinserve traffic --split int8=0.1                 a tenth of the unnamed requests, the rest stays with the baseline
+  twinserve traffic --split int8=0.1                 int8 gets a tenth of the requests that name no variant
 
-  twinserve traffic --shadow int8=0.5                half of the requests also run on int8, after their answer
+  twinserve traffic --shadow int8=0.5                half of the requests also run on int8, once answered
 
   twinserve traffic --split int8=1 --shadow int8=0   int8 answers everything, no shadow
 """
@@ -38,13 +38,13 @@ def traffic(
     split: Annotated[
         list[str] | None,
         typer.Option(
-            help="Share of the requests that name no variant; the rest goes to the first variant not named.",
+            help="Share of the requests that name no variant; the first variant not listed gets the rest.",
             metavar="V=SHARE",
         ),
     ] = None,
     shadow: Annotated[
         list[str] | None,
-        typer.Option(help="Share of the requests that also run on a variant; 0 ends it.", metavar="V=SHARE"),
+        typer.Option(help="Share of the requests that also run on a variant; 0 stops it.", metavar="V=SHARE"),
     ] = None,
     target: Target = "127.0.0.1:8500",
     model: Model = None,
@@ -56,13 +56,13 @@ def traffic(
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
 ) -> None:
-    """Show how requests are shared among variants, or change it in every gateway at once.
+    """Show how requests are distributed among variants, or change it in every gateway at once.
 
-    What is not given stays as it is. With a routing key a caller keeps its
-    variant; a larger share moves only the keys that must move.
+    What you do not give stays as it is. A caller with a routing key keeps its
+    variant; a larger share moves no more keys than necessary.
 
-    Exit code 1: the server failed, or somebody else changed the policy
-    meanwhile; 2: an option is wrong.
+    Exit code 1: the server failed, or someone else changed the policy in the
+    meantime; 2: an option is wrong.
     """
     from twinserve_client import Client
 
@@ -83,10 +83,10 @@ def traffic(
 
 
 def change(client: Client, policy: Traffic, shares: dict[str, float], shadows: dict[str, float]) -> Traffic:
-    """Put new shares in force beside what stays of ``policy``.
+    """Apply new shares on top of ``policy``.
 
     Raises:
-        TwinserveError: the server refuses them, or has another policy by now.
+        TwinserveError: the server rejects them, or its policy has changed.
     """
     weights = dict(policy.weights)
     if shares:
@@ -103,17 +103,17 @@ def change(client: Client, policy: Traffic, shares: dict[str, float], shadows: d
 
 
 def show(policy: Traffic) -> None:
-    """One line a variant that answers or shadows."""
+    """Print one line per variant that answers or shadows."""
     total = sum(policy.weights.values())
     typer.echo(f"{policy.model}: requests that name no variant (policy {policy.generation})")
     for name, weight in sorted(policy.weights.items(), key=lambda pair: -pair[1]):
         typer.echo(f"  {name:16} {weight / total:7.1%}")
     for name, share in sorted(policy.shadows.items()):
-        typer.echo(f"  {name:16} {share:7.1%}  as a shadow, after the answer")
+        typer.echo(f"  {name:16} {share:7.1%}  as a shadow, once answered")
 
 
 def shares_of(option: str, texts: list[str] | None) -> dict[str, float]:
-    """``["int8=0.1"]`` as numbers; leaves with exit code 2 when it is not that."""
+    """Parse ``["int8=0.1"]``; exits with code 2 if malformed."""
     found = {}
     for text in texts or []:
         name, _, number = text.partition("=")
@@ -122,6 +122,6 @@ def shares_of(option: str, texts: list[str] | None) -> dict[str, float]:
         except ValueError:
             share = -1.0
         if not name or not 0 <= share <= 1:
-            fail("traffic", f"{option} {text!r}: give a variant and a share of 0 to 1, as in {option} int8=0.1", USAGE)
+            fail("traffic", f"{option} {text!r}: give a variant and a share from 0 to 1, as {option} int8=0.1", USAGE)
         found[name] = share
     return found

@@ -1,4 +1,4 @@
-"""``twinserve versions``: which versions a running server has; load, activate, roll back and unload them."""
+"""``twinserve versions``: list, load, activate, roll back and unload the versions on a running server."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ Examples:
 
   twinserve versions                       every version on disk or loaded, and which one is active
 
-  twinserve versions activate 2            load version 2, give it the traffic, unload the one before
+  twinserve versions activate 2            load version 2, send it the traffic, unload the previous one
 
-  twinserve versions activate 2 --keep     the same, and leave the one before loaded
+  twinserve versions activate 2 --keep     the same, but keep the previous one loaded
 
-  twinserve versions rollback              back to the version that was active before
+  twinserve versions rollback              back to the previously active version
 
-  twinserve versions load 2                beside the active one; requests name it: --variant int8@2
+  twinserve versions load 2                alongside the active one; for requests with --variant int8@2
 
   twinserve versions unload 2
 """
@@ -54,10 +54,10 @@ def versions(
     action: Annotated[Action, typer.Argument(help="What to do.")] = Action.LIST,
     version: Annotated[
         str | None,
-        typer.Argument(metavar="VERSION", help="Which one. (default: of load and activate, the greatest on disk)"),
+        typer.Argument(metavar="VERSION", help="Which version. (default for load and activate: the highest on disk)"),
     ] = None,
     keep: Annotated[
-        bool, typer.Option("--keep", help="activate, rollback: leave the version that was active loaded.")
+        bool, typer.Option("--keep", help="activate, rollback: keep the previously active version loaded.")
     ] = False,
     target: Target = "127.0.0.1:8500",
     model: Model = None,
@@ -71,11 +71,11 @@ def versions(
 ) -> None:
     """Show the versions of a model in a running server, or change which of them it serves, without a restart.
 
-    A new version is verified, loaded and warm before it gets a request. One
-    that is broken changes nothing: the version before serves on.
+    A new version is verified, loaded and warm before it gets a request. A
+    broken one changes nothing: the previous version keeps serving.
 
-    Exit code 1: the server failed or refused (a broken version, an active one
-    to unload); 2: an option is wrong, or there is no such version.
+    Exit code 1: the server failed or refused (a broken version, unloading the
+    active one); 2: an option is wrong, or there is no such version.
     """
     from twinserve_client import Client
 
@@ -95,7 +95,7 @@ def versions(
 
 
 def check(action: Action, version: str | None, keep: bool) -> None:
-    """Leave with exit code 2 where the words do not fit together."""
+    """Exit with code 2 if the arguments do not go together."""
     if version is not None and action in (Action.LIST, Action.ROLLBACK):
         fail("versions", f"{action} takes no version, but {version!r} is given", USAGE)
     if version is None and action is Action.UNLOAD:
@@ -105,10 +105,10 @@ def check(action: Action, version: str | None, keep: bool) -> None:
 
 
 def perform(client: Client, action: Action, version: str | None, keep: bool) -> Sequence[ModelVersions]:
-    """Do it; the versions as they are then.
+    """Perform the action and return the resulting versions.
 
     Raises:
-        TwinserveError: the server refuses, or does not answer.
+        TwinserveError: the server refuses or does not answer.
     """
     match action:
         case Action.LOAD:
@@ -124,7 +124,7 @@ def perform(client: Client, action: Action, version: str | None, keep: bool) -> 
 
 
 def roll_back(client: Client, keep: bool) -> ModelVersions:
-    """Activate the version that was active before, unless somebody else changed it meanwhile."""
+    """Activate the previously active version, unless someone else changed it in the meantime."""
     model = client.describe_model().model
     (now,) = [found for found in client.versions.list() if found.model == model]
     if not now.previous:
@@ -137,8 +137,8 @@ def roll_back(client: Client, keep: bool) -> ModelVersions:
 
 
 def show(model: ModelVersions) -> None:
-    """One line a version, the active one marked."""
-    before = f" (before: {model.previous})" if model.previous else ""
+    """Print one line per version, with the active one marked."""
+    before = f" (previously: {model.previous})" if model.previous else ""
     typer.echo(f"{model.model}: version {model.active or 'none'} is active{before}")
     for entry in model.versions:
         mark = "*" if entry.version == model.active else " "

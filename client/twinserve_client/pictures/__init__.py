@@ -1,6 +1,6 @@
-"""Pictures, as files or as PIL images, where the SDK takes images: they become items as the model's manifest says.
+"""Pictures (files or PIL images) as SDK input: converted to items as the model's manifest says.
 
-Pillow is needed for these only (``pip install 'twinserve[cli]'``), and is not imported before one comes.
+Only these need Pillow (``pip install 'twinserve[cli]'``), which is imported on first use.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ def holds_pictures(images: object) -> bool:
     """Whether ``images`` is a path (text, too) or a PIL image, or a list that begins with one."""
     if isinstance(images, list | tuple) and images:
         images = images[0]
-    # Who has a PIL image has imported PIL.
+    # Whoever has a PIL image has imported PIL.
     module: Any = sys.modules.get("PIL.Image")
     return isinstance(images, str | os.PathLike) or (module is not None and isinstance(images, module.Image))
 
 
 def items_of(images: Any, info: ModelInfo) -> npt.NDArray[Any]:
-    """One item, or N of them for a list, in the datatype and the range that the model takes.
+    """One item, or N for a list, in the model's datatype and range.
 
     Raises:
-        InvalidInputError: a file cannot be read or is not a picture, or the model takes none; names it.
+        InvalidInputError: a file cannot be read or is not a picture (names it), or the model takes no pictures.
         ConfigurationError: Pillow is not installed.
     """
     try:

@@ -1,4 +1,4 @@
-"""Pictures of more than 8 bits a pixel, as 8 bits: where white is, and what cannot be told."""
+"""Convert pictures with more than 8 bits per channel to 8 bits: which value is white, and what cannot be known."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-#: White of integer pictures: 8, 10, 12, 14 and 16 bits. Cameras and scanners put the odd ones into 16.
+#: White in integer pictures of 8, 10, 12, 14 and 16 bits. Cameras and scanners store the odd depths in 16 bits.
 _WHITES: Final = (255, 1023, 4095, 16383, 65535)
-#: Tag of a TIFF that says where white is.
+#: TIFF tag with the white level.
 _MAX_SAMPLE_VALUE: Final = 281
 
 
 class DepthError(ValueError):
-    """The values of a picture have no meaning as grey levels."""
+    """The picture's values cannot be interpreted as grey levels."""
 
 
 def eight_bits(image: Image.Image) -> Image.Image:
-    """``image`` with 8 bits a channel; one that has them already is returned as it is.
+    """``image`` with 8 bits per channel; returned unchanged if it has them already.
 
-    Integers count up to the smallest usual depth that holds the brightest pixel, or what the file says; floating point
-    up to 1, 255 or 65535.
+    White is what the file says, or else, for integers, the smallest common depth that holds the brightest pixel, and
+    for floating point 1, 255 or 65535.
 
     Raises:
-        DepthError: a value is not finite or negative, or beyond 16 bits.
+        DepthError: a value is not finite, negative, or beyond 16 bits.
     """
     if image.mode[0] not in "IF":
         _refuse_lost_bits(image)
@@ -55,7 +55,7 @@ def _white(image: Image.Image, high: float) -> float:
 
 
 def _refuse_lost_bits(image: Image.Image) -> None:
-    """Pillow keeps the upper 8 of a colour channel's 16 bits: of 12 bits in 16 nearly nothing is left."""
+    """Reject 12 bits stored in 16: Pillow keeps the upper 8 bits of a colour channel, so almost nothing is left."""
     if not image.info.get("sixteen_bits"):
         return
     levels: npt.NDArray[Any] = np.asarray(image)

@@ -1,4 +1,4 @@
-"""Ink: what is drawn in a grey picture, light on black, and its place in an item."""
+"""Ink: the strokes in a grey picture, made light on black and placed in an item."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from PIL import Image, ImageFilter
 Pixels = npt.NDArray[np.uint8]
 Levels = npt.NDArray[np.float64]
 
-#: Grey levels by which something must differ from the ground to be ink at all.
+#: Grey levels by which ink must differ from the background.
 LEAST_CONTRAST: Final = 20
-#: The ground is looked for in this size, where no stroke is wider than ``STROKE`` pixels (a third of the side).
+#: The background is estimated at this size, where no stroke is wider than ``STROKE`` pixels (a third of the side).
 GROUND_SIDE: Final = 64
 STROKE: Final = 21
 #: MNIST fits the ink into 20 of 28 pixels.
@@ -25,16 +25,17 @@ class NoInkError(ValueError):
 
 
 def ink_on_black(grey: Pixels, *, clean: bool) -> Pixels:
-    """``grey`` with what is drawn light and the ground dark, whichever way round it was.
+    """``grey`` with light ink on a dark background, whichever way round it was.
 
-    The ground is what the border shows (its median); ink is what differs most from it.
+    The background is the median of the border; ink is what differs most from it.
 
     Args:
         grey: levels 0..255, height x width.
-        clean: also make the ground exactly 0 and stretch the ink to 255, as for a photograph; False: invert at most.
+        clean: also set the background to exactly 0 and stretch the ink to 255, as for a photograph; False: invert at
+            most.
 
     Raises:
-        NoInkError: nothing differs from the ground by ``LEAST_CONTRAST`` levels.
+        NoInkError: nothing differs from the background by ``LEAST_CONTRAST`` levels.
     """
     ground = float(np.median(_border(grey)))
     low, high = np.percentile(grey, (0.1, 99.9))
@@ -42,7 +43,7 @@ def ink_on_black(grey: Pixels, *, clean: bool) -> Pixels:
         low, high = float(grey.min()), float(grey.max())
     if max(high - ground, ground - low) < LEAST_CONTRAST:
         raise NoInkError(
-            f"shows nothing: no pixel differs from the ground by {LEAST_CONTRAST} of 255 grey levels; "
+            f"shows nothing: no pixel differs from the background by {LEAST_CONTRAST} of 255 grey levels; "
             "is the picture empty, or the ink too faint?"
         )
     dark_ink = ground - low > high - ground
@@ -55,7 +56,7 @@ def ink_on_black(grey: Pixels, *, clean: bool) -> Pixels:
 
 
 def place_by_mass(ink: Pixels, size: tuple[int, int]) -> Pixels:
-    """The ink fitted into 20/28 of an item, its centre of mass in the middle.
+    """Fit the ink into 20/28 of an item, with its centre of mass in the middle.
 
     Args:
         ink: light on black.
@@ -76,7 +77,7 @@ def place_by_mass(ink: Pixels, size: tuple[int, int]) -> Pixels:
 
 
 def _ground(light: Pixels) -> Levels:
-    """What lies under light ink, shadows included: a morphological opening wider than any stroke, then smoothed."""
+    """The background under light ink, shadows included: a morphological opening wider than any stroke, smoothed."""
     image = Image.fromarray(light)
     small = image.copy()
     small.thumbnail((GROUND_SIDE, GROUND_SIDE), Image.Resampling.BOX)
@@ -90,7 +91,7 @@ def _ground(light: Pixels) -> Levels:
 
 
 def _offset(mass: Levels, room: int) -> int:
-    """Where the ink begins so that its centre of mass is the pixel in the middle of ``room``, all of it inside.
+    """Where the ink must start for its centre of mass to be the middle pixel of ``room``, with all of it inside.
 
     In MNIST that is pixel 14, counted from 0: the mean over its 10,000 test images is 13.99 and 14.01.
     """
@@ -107,13 +108,13 @@ def _border(grey: Pixels) -> Pixels:
 
 
 def _stretched(ink: Levels) -> Pixels:
-    """0..255; the lightest thousandth may saturate."""
+    """Stretched to 0..255; the lightest thousandth may saturate."""
     top = np.percentile(ink[ink > 0], 99)
     return np.rint(np.clip(ink * (255 / top), 0, 255)).astype(np.uint8)
 
 
 def _otsu(ink: Levels) -> float:
-    """The level that parts ink from ground: the greatest variance between the two (N. Otsu, 1979)."""
+    """The threshold between ink and background with the largest between-class variance (N. Otsu, 1979)."""
     counts, edges = np.histogram(ink, 64)
     levels = (edges[:-1] + edges[1:]) / 2
     below = np.cumsum(counts)

@@ -1,8 +1,8 @@
-"""An ordinary picture file as one item of a model, the way the model's manifest says.
+"""Convert an ordinary picture file into one item of a model, as the model's manifest says.
 
-For a model of MNIST's kind (``centre_of_mass``) that is how MNIST itself was made (LeCun, Cortes, Burges: "the images
-were centered in a 28x28 image by computing the center of mass of the pixels"): grey, the ink fitted into 20/28 of the
-side with its aspect ratio kept, then moved so that its centre of mass is the centre of the item.
+For a model like MNIST (``centre_of_mass``) this follows the way MNIST itself was made (LeCun, Cortes, Burges: "the
+images were centered in a 28x28 image by computing the center of mass of the pixels"): grey, the ink fitted into 20/28
+of the side with its aspect ratio kept, then moved so that its centre of mass is the centre of the item.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ FORMATS: Final = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
 TRANSPARENT_MODES: Final = ("LA", "PA", "RGBA", "RGBa")
 MAX_FILE_BYTES: Final = 32 * 1024 * 1024
 MAX_PIXELS: Final = 64_000_000
-#: Larger pictures are reduced to this before anything else: a digit needs no more.
+#: Larger pictures are first scaled down to this; a digit needs no more.
 WORKING_SIDE: Final = 1024
 
 
 class PictureError(TwinserveError, ValueError):
-    """A file cannot become an item; the message names the file, the cause and the limit."""
+    """A file cannot be converted; the message names the file, the cause and the limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,8 @@ class PictureRules:
     Attributes:
         shape: of one item.
         mode: "L" (grey) or "RGB".
-        light_on_dark: the foreground must be lighter than the background; a picture that is not so is inverted.
-        centre_of_mass: fit and centre the ink as MNIST was made.
+        light_on_dark: the foreground must be lighter than the background; otherwise the picture is inverted.
+        centre_of_mass: fit and centre the ink as in MNIST.
     """
 
     shape: tuple[int, ...]
@@ -59,7 +59,7 @@ class PictureRules:
         """The rules of a served model.
 
         Raises:
-            PictureError: its manifest does not say how a picture becomes an item, or its items are not pictures.
+            PictureError: its manifest does not say how to convert pictures, or its items are not pictures.
         """
         try:
             image = info.first_input["image"]
@@ -71,7 +71,7 @@ class PictureRules:
             )
         except (KeyError, TypeError, AttributeError, ValueError):
             raise PictureError(
-                f"model {info.model}: its manifest has no inputs.0.image, so a picture has no meaning to it; "
+                f"model {info.model}: its manifest has no inputs.0.image, so it takes no pictures; "
                 "send arrays with twinserve_client.Client"
             ) from None
         rules.size  # noqa: B018  (checks the shape)
@@ -88,21 +88,21 @@ class PictureRules:
             return shape[1], shape[0]
         if len(shape) == 3 and shape[0] == channels:
             return shape[2], shape[1]
-        raise PictureError(f"items of shape {list(shape)} are no {self.mode} pictures")
+        raise PictureError(f"items of shape {list(shape)} are not {self.mode} pictures")
 
 
 def read_picture(source: Path | bytes | Image.Image, rules: PictureRules, name: str = "") -> Pixels:
-    """One item, uint8, of the item shape.
+    """Read one item, as uint8 of the item shape.
 
-    A picture that already has the item's size is taken as it is, inverted if need be.
+    A picture that already has the item's size is used unchanged, except for inversion.
 
     Args:
         source: a file, its content, or a PIL image.
         rules: what the manifest says.
-        name: what errors call the picture; the file's name when empty.
+        name: the picture's name in errors; the file's name if empty.
 
     Raises:
-        PictureError: the file is missing, too large, no picture, damaged, or empty of content.
+        PictureError: the file is missing, too large, not a picture, damaged, or shows nothing.
     """
     name = name or (str(source) if isinstance(source, Path) else "picture")
     image = _plain(_opened(source, name), name)
@@ -121,10 +121,10 @@ def read_picture(source: Path | bytes | Image.Image, rules: PictureRules, name: 
 
 
 def read_all(sources: Sequence[object], rules: PictureRules) -> Pixels:
-    """N items of what may be paths (text, too) and PIL images.
+    """Read N items from paths (strings, too) and PIL images.
 
     Raises:
-        PictureError: as for ``read_picture``, or one is neither.
+        PictureError: as for ``read_picture``, or one is of another type.
     """
     items = []
     for place, source in enumerate(sources):
@@ -138,7 +138,7 @@ def read_all(sources: Sequence[object], rules: PictureRules) -> Pixels:
 
 
 def in_the_models_range(items: Pixels, info: ModelInfo) -> npt.NDArray[Any]:
-    """uint8 items as they are, or as FP32 in the manifest's range for a model that takes no uint8."""
+    """uint8 items unchanged, or as FP32 in the manifest's range for a model that does not take uint8."""
     if "UINT8" in info.datatypes:
         return items
     low, high = info.value_range or (0.0, 1.0)
@@ -164,7 +164,7 @@ def _opened(source: Path | bytes | Image.Image, name: str) -> Image.Image:
     except Image.DecompressionBombError:
         raise PictureError(f"{name}: far more than {MAX_PIXELS:,} pixels, the limit; make it smaller first") from None
     except UnidentifiedImageError:
-        raise PictureError(f"{name}: is not a picture that can be read; known are {', '.join(FORMATS)}") from None
+        raise PictureError(f"{name}: is not a readable picture; supported formats: {', '.join(FORMATS)}") from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         if isinstance(error, PictureError):
             raise
@@ -177,7 +177,7 @@ def _decoder(source: Path | bytes, name: str) -> Image.Image:
     if len(content) > MAX_FILE_BYTES:
         raise PictureError(_too_large(name, len(content)))
     with warnings.catch_warnings():
-        # Pillow warns of large pictures, and refuses the largest; the limit of pixels says it better.
+        # Pillow warns about large pictures and rejects the largest; our pixel limit says it better.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         return Image.open(io.BytesIO(content), formats=FORMATS)
 
@@ -190,7 +190,7 @@ def _read(path: Path, name: str) -> bytes:
     except OSError as error:
         raise PictureError(f"{name}: cannot be read ({error.strerror})") from None
     except ValueError as error:
-        raise PictureError(f"{name!r:.80}: is not the name of a file ({error})") from None
+        raise PictureError(f"{name!r:.80}: is not a file name ({error})") from None
     if len(content) > MAX_FILE_BYTES:
         raise PictureError(_too_large(name, max(size, len(content))))
     return content
@@ -201,25 +201,25 @@ def _too_large(name: str, size: int) -> str:
 
 
 def _plain(image: Image.Image, name: str) -> Image.Image:
-    """8 bits a channel, grey or RGB, without transparency."""
+    """8 bits per channel, grey or RGB, without transparency."""
     try:
         plain = _flatten(eight_bits(image))
         return plain if plain.mode in ("L", "RGB") else plain.convert("L" if plain.mode == "1" else "RGB")
     except DepthError as error:
         raise PictureError(f"{name}: {error}") from None
     except ValueError:
-        raise PictureError(f"{name}: pictures of mode {image.mode} are not understood; save it as RGB") from None
+        raise PictureError(f"{name}: mode {image.mode} is not supported; save it as RGB") from None
 
 
 def _grey(image: Image.Image) -> Pixels:
-    """Grey levels 0..255, at most ``WORKING_SIDE`` a side."""
+    """Grey levels 0..255, at most ``WORKING_SIDE`` per side."""
     grey = image.convert("L")
     grey.thumbnail((WORKING_SIDE, WORKING_SIDE))
     return np.asarray(grey)
 
 
 def _flatten(image: Image.Image) -> Image.Image:
-    """Without transparency: on white when what is drawn is dark, on black when it is light."""
+    """Without transparency: on white if the drawing is dark, on black if it is light."""
     if image.mode not in TRANSPARENT_MODES and "transparency" not in image.info:
         return image
     drawn = image.convert("RGBA")

@@ -56,7 +56,7 @@ def test_several_files_are_one_request(server: Server, pictures: list[str]) -> N
 def test_compare_shows_every_variant(server: Server, pictures: list[str]) -> None:
     result = run(server, *pictures, "--compare")
     assert result.exit_code == 0, result.output
-    assert "int8 against fp32: 0 of 3 answers differ, probabilities by at most 0.00 points" in result.output
+    assert "int8 vs fp32: 0 of 3 answers differ, probabilities by at most 0.00 points" in result.output
     assert server.behaviour.calls == ["DescribeModel", "Compare"]
 
 
@@ -91,7 +91,7 @@ def test_a_file_that_is_no_picture_is_exit_code_2(server: Server, tmp_path: Path
     result = run(server, str(tmp_path / "notes.txt"))
     assert result.exit_code == 2
     assert result.stderr.startswith("twinserve predict: ")
-    assert "notes.txt: is not a picture that can be read" in result.stderr
+    assert "notes.txt: is not a readable picture" in result.stderr
     assert result.stderr.count("\n") == 1
 
 
@@ -123,7 +123,7 @@ def test_nobody_there_says_how_to_start_a_server(pictures: list[str]) -> None:
 def test_compare_and_variant_exclude_each_other(server: Server, pictures: list[str]) -> None:
     result = run(server, pictures[0], "--compare", "--variant", "int8")
     assert result.exit_code == 2
-    assert "leave --variant out" in result.stderr
+    assert "leave out --variant" in result.stderr
 
 
 def test_a_missing_authority_file_is_exit_code_2(server: Server, pictures: list[str], tmp_path: Path) -> None:

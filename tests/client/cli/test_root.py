@@ -190,8 +190,8 @@ def failing(what: str, **options: Any) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("what", "said"),
     [
-        ("bug", "twinserve fail: unexpected end: KeyError: 'a key that is [/not] there'; details are in "),
-        ("disk", "twinserve fail: unexpected end: the system says: [Errno 28] No space left on device: '/data/x'; "),
+        ("bug", "twinserve fail: unexpected failure: KeyError: 'a key that is [/not] there'; details are in "),
+        ("disk", "twinserve fail: unexpected failure: system error: [Errno 28] No space left on device: '/data/x'; "),
     ],
 )
 def test_what_nobody_expected_is_one_line_and_no_verdict(tmp_path: Path, what: str, said: str) -> None:

@@ -79,7 +79,7 @@ def test_a_file_that_holds_no_token_is_named_and_its_content_is_not(
         use_token(file, exit_code=3)
     assert caught.value.exit_code == 3
     assert capsys.readouterr().err == (
-        f"--token-file: {file} must hold one token, printable and without blanks, and nothing else\n"
+        f"--token-file: {file} must contain one token, printable and without spaces, and nothing else\n"
     )
 
 

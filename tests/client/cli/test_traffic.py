@@ -48,7 +48,7 @@ def test_shares_are_shown_changed_and_in_force(running: ServerProcess) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--split", "int8"], "--split 'int8': give a variant and a share of 0 to 1"),
+        (["--split", "int8"], "--split 'int8': give a variant and a share from 0 to 1"),
         (["--split", "int8=2"], "--split 'int8=2'"),
         (["--shadow", "=0.1"], "--shadow '=0.1'"),
         (["--split", "int8=0.7", "--split", "fp32=0.7"], "the shares sum to 1.4, more than 1"),

@@ -43,7 +43,7 @@ def test_a_version_is_activated_rolled_back_and_unloaded(running: ServerProcess)
 
     activated = run(running, "activate", "1", "--keep")
     assert activated.exit_code == 0, activated.output
-    assert activated.stdout.splitlines()[0] == "tiny: version 1 is active (before: 2)"
+    assert activated.stdout.splitlines()[0] == "tiny: version 1 is active (previously: 2)"
     assert "*    1  loaded     fp32, int8" in activated.stdout
     assert "     2  loaded     fp32, int8" in activated.stdout
 

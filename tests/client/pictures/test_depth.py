@@ -84,7 +84,7 @@ def test_modes_that_are_understood(mode: str, rules: PictureRules) -> None:
 
 @pytest.mark.parametrize("rules", [GREY, RGB], ids=["grey", "rgb"])
 def test_a_mode_that_is_not_understood_is_named(rules: PictureRules) -> None:
-    with pytest.raises(PictureError, match="pictures of mode La are not understood; save it as RGB"):
+    with pytest.raises(PictureError, match="mode La is not supported; save it as RGB"):
         read_picture(Image.new("La", (8, 8)), rules)
 
 

@@ -55,7 +55,7 @@ def test_a_large_picture_becomes_what_the_manifest_asks_for(face: Face, client: 
         (Path("nowhere.png"), r"input: nowhere\.png: cannot be read \(No such file"),
         ("nowhere.png", r"input: nowhere\.png: cannot be read"),
         (Path("/"), "input: /: cannot be read"),
-        ("a\0b", "is not the name of a file"),
+        ("a\0b", "is not a file name"),
         ([Image.fromarray(PIXELS), 5], "input: picture 1: is of type int; give paths or PIL images"),
         (Image.new("L", (28, 28)), "input: picture 0: shows nothing"),
         (Image.new("F", (28, 28), float("inf")), "input: picture 0: holds NaN or infinite pixels"),

@@ -175,7 +175,7 @@ def test_the_rules_come_from_the_manifest() -> None:
 def test_a_model_that_takes_no_pictures_says_so() -> None:
     with pytest.raises(PictureError, match=r"model m: its manifest has no inputs.0\.image"):
         PictureRules.of(info((28, 28), '{"input": {}}'))
-    with pytest.raises(PictureError, match=r"items of shape \[7\] are no L pictures"):
+    with pytest.raises(PictureError, match=r"items of shape \[7\] are not L pictures"):
         PictureRules.of(info((7,), '{"input": {"image": {"mode": "L", "foreground": "any"}}}'))
 
 
@@ -198,8 +198,8 @@ def png() -> bytes:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "is not a picture that can be read; known are PNG, JPEG"),
-        (b"just text", "is not a picture that can be read"),
+        (b"", "is not a readable picture; supported formats: PNG, JPEG"),
+        (b"just text", "is not a readable picture"),
         (png()[:300], "is damaged"),
         (claiming(20_000, 20_000), "far more than 64,000,000 pixels, the limit"),
         (claiming(9_000, 9_000), "9000 x 9000 pixels; the limit is 64,000,000 pixels"),

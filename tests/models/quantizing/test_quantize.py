@@ -108,7 +108,7 @@ def test_a_module_of_the_users_becomes_torchscript(folder: Path, how: str, kerne
         (["--dynamic", "--variant", "fp32"], "variant 'fp32': is there already"),
         (["--calibration", "items.npz", "--from", "own_nets:frozen"], "TorchScript, which cannot be quantised again"),
         (["--calibration", "items.npz", "--from", "own_nets:fails"], "the function failed (ZeroDivisionError"),
-        (["--calibration", "items.npz", "--from", "own_nets:no"], "the module holds no no"),
+        (["--calibration", "items.npz", "--from", "own_nets:no"], "module does not define no"),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_is_added(folder: Path, options: list[str], words: str) -> None:
