@@ -15,10 +15,11 @@ from twinserve_client import _stream
 from twinserve_client._calls import Call, Calls, DescribeFirst, bind
 from twinserve_client._channel import Connection, Metadata
 from twinserve_client._fleet import in_turn, settled
+from twinserve_client._retry import pause_when_refused
 from twinserve_client._status import error_of_rpc
 from twinserve_client._tracing import Tracing
 from twinserve_client._waiting import Deadline
-from twinserve_client.errors import CallError, ClientClosedError, ConfigurationError, InvalidInputError
+from twinserve_client.errors import CallError, ClientClosedError, ConfigurationError, InvalidInputError, OverloadedError
 from twinserve_client.types import Prediction
 
 T = TypeVar("T")
@@ -43,6 +44,18 @@ class AsyncSession:
 
     async def run(self, call: Call[T], seconds: float | None, *, wait_for_ready: bool | None = None) -> T:
         """Send one call and return its decoded response; see :meth:`Session.run`."""
+        if not self._connection.retry_exhausted:
+            return await self._attempt(call, seconds, wait_for_ready)
+        deadline = Deadline(seconds)
+        while True:
+            try:
+                return await self._attempt(call, deadline.left(), wait_for_ready)
+            except OverloadedError as error:
+                if (pause := pause_when_refused(call.method, error, deadline.left())) is None:
+                    raise
+            await asyncio.sleep(pause)
+
+    async def _attempt(self, call: Call[T], seconds: float | None, wait_for_ready: bool | None) -> T:
         if self._tracing is None:
             return await self._send(call, seconds, self._metadata, wait_for_ready)
         with self._traced(call.method) as metadata:

@@ -84,6 +84,8 @@ class Connection:
     target: Target
     options: tuple[Option, ...]
     credentials: grpc.ChannelCredentials | None
+    #: Whether a call that the server refuses for overload is sent again.
+    retry_exhausted: bool
     #: May hold the token, so it is left out of the repr.
     metadata: Metadata | None = field(repr=False)
 
@@ -93,6 +95,7 @@ class Connection:
         target: str | None,
         *,
         retries: RetryPolicy | int | None,
+        retry_exhausted: bool = False,
         tls: TLS | None,
         token: str | None,
         metadata: Mapping[str, str] | None,
@@ -114,6 +117,7 @@ class Connection:
                 f"the token goes to {parsed.text} unencrypted; give tls=TLS(...) unless the network is trusted",
                 stacklevel=3,
             )
+        _flag("retry_exhausted", retry_exhausted)
         headers = _headers(metadata)
         if token:
             headers["authorization"] = f"Bearer {token}"
@@ -121,6 +125,7 @@ class Connection:
             parsed,
             _options(parsed, retry_policy(retries), tls, isolated, channel_options),
             tls.credentials() if tls is not None else None,
+            retry_exhausted,
             tuple(headers.items()) or None,
         )
 
@@ -192,6 +197,11 @@ def _headers(metadata: Mapping[str, str] | None) -> dict[str, str]:
     return headers
 
 
+def _flag(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"{name}: is {_arguments.shown(value)}; give True or False")
+
+
 def _printable(value: object) -> bool:
     return isinstance(value, str) and value.isascii() and value.isprintable()
 
@@ -199,8 +209,7 @@ def _printable(value: object) -> bool:
 def _options(
     target: Target, policy: RetryPolicy | None, tls: TLS | None, isolated: bool, extra: Sequence[Option]
 ) -> tuple[Option, ...]:
-    if not isinstance(isolated, bool):
-        raise ConfigurationError(f"isolated: is {_arguments.shown(isolated)}; give True or False")
+    _flag("isolated", isolated)
     options: dict[str, Any] = dict(_DEFAULTS)
     if target.loopback or len(target.hosts) > 1:
         # A proxy (https_proxy, grpc_proxy, …) can neither reach our loopback interface nor take a list of addresses.

@@ -5,11 +5,15 @@ token bucket stops retries when the server fails most calls. UNAVAILABLE is retr
 server, which is how gRPC ends calls that arrive while a server shuts down. Only idempotent methods are retried, as
 declared in the proto (``idempotency_level``). SendFeedback and SetTraffic change state: they are sent again only when
 gRPC knows that the server never saw them.
+
+Calls that an overloaded server refuses are retried only on request, by the SDK itself: until the call's deadline, where
+gRPC gives up after five attempts, and never sooner than the server says.
 """
 
 from __future__ import annotations
 
 import json
+import random
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,7 +21,7 @@ from google.protobuf.descriptor_pb2 import MethodOptions
 
 from twinserve.v1 import admin_pb2, predict_pb2
 from twinserve_client._arguments import number, shown
-from twinserve_client.errors import ConfigurationError
+from twinserve_client.errors import ConfigurationError, OverloadedError
 
 #: Idempotent methods, by service.
 SAFE_METHODS: Final[dict[str, tuple[str, ...]]] = {
@@ -38,6 +42,10 @@ MOST_ATTEMPTS: Final = 5
 
 #: Below about 2 ms, gRPC 1.72 and later lose retries: the call hangs until its deadline (grpc/grpc issue 41036).
 LEAST_BACKOFF: Final = 0.01
+
+#: Jitter: clients that were refused together retry up to this share of the wait later, and so not together.
+SPREAD: Final = 0.25
+_SAFE: Final = frozenset(method for methods in SAFE_METHODS.values() for method in methods)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +89,20 @@ def retry_policy(retries: RetryPolicy | int | None) -> RetryPolicy | None:
         return retries
     _within("retries", retries, 0, MOST_ATTEMPTS - 1, whole=True)
     return RetryPolicy(max_attempts=int(retries) + 1) if retries else None
+
+
+def pause_when_refused(method: str, error: OverloadedError, left: float | None) -> float | None:
+    """Seconds to wait before a refused call is retried; None: it is not.
+
+    Args:
+        method: only those of ``SAFE_METHODS`` are retried.
+        error: the refusal. One that does not say when to retry is final: a message that is too large never fits.
+        left: seconds until the call's deadline; None: it has none.
+    """
+    if method not in _SAFE or error.retry_after is None or error.retry_after < 0:
+        return None
+    pause = max(LEAST_BACKOFF, error.retry_after) * random.uniform(1, 1 + SPREAD)  # noqa: S311
+    return None if left is not None and pause >= left else pause
 
 
 def service_config(policy: RetryPolicy | None, *, balanced: bool = False) -> str:

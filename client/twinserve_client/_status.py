@@ -11,6 +11,9 @@ from twinserve_client.errors import ERROR_OF_STATUS, CallError, FieldViolation, 
 #: Trailing metadata key under which the server returns the request id.
 REQUEST_ID_KEY: Final = "x-request-id"
 
+#: Trailing metadata key under which gRPC servers say after how many milliseconds to retry (gRFC A6).
+PUSHBACK_KEY: Final = "grpc-retry-pushback-ms"
+
 #: gRPC's messages for a call cancelled, or a channel closed, on this side.
 _CANCELLED_HERE: Final = ("Locally cancelled", "Channel closed", "Channel deallocated")
 
@@ -45,13 +48,20 @@ def error_of_rpc(error: grpc.RpcError, request_id: str = "") -> CallError:
         code, message = grpc.StatusCode.UNAVAILABLE, "the server ended the call without an answer"
     trailing = call.trailing_metadata() or ()
     answered_id = next((str(value) for key, value in trailing if key == REQUEST_ID_KEY), request_id)
-    return ERROR_OF_STATUS.get(code, InternalError)(message, code=code, request_id=answered_id, **_details(call))
+    details = {"retry_after": _pushback(trailing), **_details(call)}
+    return ERROR_OF_STATUS.get(code, InternalError)(message, code=code, request_id=answered_id, **details)
 
 
 def error_of_code(number: int, message: str, request_id: str = "") -> CallError:
     """The exception for the error of one request on a stream; ``number`` is a ``google.rpc.Code``."""
     code = _CODES.get(number, grpc.StatusCode.UNKNOWN)
     return ERROR_OF_STATUS.get(code, InternalError)(message, code=code, request_id=request_id)
+
+
+def _pushback(trailing: Any) -> float | None:
+    """Seconds; None: the server does not say, or says not to retry."""
+    found = next((str(value) for key, value in trailing if key == PUSHBACK_KEY), "")
+    return int(found) / 1e3 if found.isascii() and found.isdigit() else None
 
 
 def _details(call: FailedCall) -> dict[str, Any]:

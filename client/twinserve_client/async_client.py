@@ -40,6 +40,7 @@ class AsyncClient:
         model: str | None = None,
         timeout: float | None = 5.0,
         retries: RetryPolicy | int | None = RetryPolicy(),
+        retry_exhausted: bool = False,
         tls: TLS | None = None,
         token: str | None = None,
         metadata: Mapping[str, str] | None = None,
@@ -50,6 +51,7 @@ class AsyncClient:
         connect = partial(
             Connection.of,
             retries=retries,
+            retry_exhausted=retry_exhausted,
             tls=tls,
             token=token,
             metadata=metadata,

@@ -33,6 +33,8 @@ class Client:
         model: the model to use; None for the server's default.
         timeout: seconds per call, including retries; None for no limit.
         retries: a policy, the number of attempts after the first, or 0/None for none. See :class:`RetryPolicy`.
+        retry_exhausted: retry calls that the overloaded server refuses (RESOURCE_EXHAUSTED) when it says when to retry,
+            after that time, until the timeout.
         tls: TLS settings; None for plain text, unless the target's URL says otherwise.
         token: sent as ``authorization: Bearer …``. None uses the environment variable ``TWINSERVE_TOKEN``; "" sends
             none.
@@ -52,6 +54,7 @@ class Client:
         model: str | None = None,
         timeout: float | None = 5.0,
         retries: RetryPolicy | int | None = RetryPolicy(),
+        retry_exhausted: bool = False,
         tls: TLS | None = None,
         token: str | None = None,
         metadata: Mapping[str, str] | None = None,
@@ -62,6 +65,7 @@ class Client:
         connect = partial(
             Connection.of,
             retries=retries,
+            retry_exhausted=retry_exhausted,
             tls=tls,
             token=token,
             metadata=metadata,

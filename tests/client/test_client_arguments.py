@@ -168,7 +168,18 @@ def test_a_stream_over_anything(shared: tuple[Face, Any], images: Any) -> None:
             assert isinstance(outcome, Prediction | TwinserveError)
 
 
-OPTIONS = ("target", "model", "timeout", "retries", "tls", "token", "metadata", "isolated", "channel_options")
+OPTIONS = (
+    "target",
+    "model",
+    "timeout",
+    "retries",
+    "retry_exhausted",
+    "tls",
+    "token",
+    "metadata",
+    "isolated",
+    "channel_options",
+)
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import grpc
@@ -92,6 +93,58 @@ def test_other_failures_are_not_retried(
     with pytest.raises(expected):
         face.run(patient.predict(digits))
     assert server.behaviour.calls == ["Predict"]
+
+
+BUSY = Fault(grpc.StatusCode.RESOURCE_EXHAUSTED, "busy", retry_after=0.01)
+
+
+def test_refusals_are_retried_for_those_who_ask_for_it(face: Face, server: Server, digits: Images) -> None:
+    """As often as it takes, not only as often as gRPC would."""
+    server.behaviour.faults.extend([BUSY] * 9)
+    client = face.open(server.target, retry_exhausted=True)
+    assert face.run(client.predict(digits)).classes.tolist() == [0, 1, 2, 3, 4]
+    assert server.behaviour.calls[:10] == ["Predict"] * 10
+
+
+def test_a_refused_call_does_not_come_back_sooner_than_told(face: Face, server: Server, digits: Images) -> None:
+    told = Fault(grpc.StatusCode.RESOURCE_EXHAUSTED, "busy", retry_after=0.3)
+    server.behaviour.faults.append(told)
+    client = face.open(server.target, retry_exhausted=True)
+    started = time.monotonic()
+    face.run(client.predict(digits))
+    assert time.monotonic() - started >= 0.3
+
+
+def test_push_back_counts_where_a_server_sends_no_retry_info(face: Face, server: Server, digits: Images) -> None:
+    pushed = Fault(grpc.StatusCode.RESOURCE_EXHAUSTED, metadata=(("grpc-retry-pushback-ms", "20"),))
+    server.behaviour.faults.append(pushed)
+    face.run(face.open(server.target, retry_exhausted=True).predict(digits))
+    assert server.behaviour.calls[:2] == ["Predict"] * 2
+
+
+@pytest.mark.parametrize(
+    "final",
+    [
+        Fault(grpc.StatusCode.RESOURCE_EXHAUSTED, "the message is too large"),
+        Fault(grpc.StatusCode.RESOURCE_EXHAUSTED, metadata=(("grpc-retry-pushback-ms", "-1"),)),
+        Fault(grpc.StatusCode.RESOURCE_EXHAUSTED, "busy for an hour", retry_after=3600),
+    ],
+    ids=["says no time", "says not to retry", "later than the deadline"],
+)
+def test_refusals_that_cannot_be_met_in_time_are_told_at_once(
+    face: Face, server: Server, digits: Images, final: Fault
+) -> None:
+    server.behaviour.faults.append(final)
+    with pytest.raises(OverloadedError):
+        face.run(face.open(server.target, retry_exhausted=True).predict(digits, timeout=30))
+    assert server.behaviour.calls == ["Predict"]
+
+
+def test_a_refused_change_of_state_is_not_sent_again(face: Face, server: Server) -> None:
+    server.behaviour.faults.append(BUSY)
+    with pytest.raises(OverloadedError):
+        face.run(face.open(server.target, retry_exhausted=True).set_traffic({"int8": 1.0}))
+    assert server.behaviour.calls == ["SetTraffic"]
 
 
 def test_what_changes_state_is_not_retried(face: Face, patient: Any, server: Server) -> None:

@@ -31,6 +31,7 @@ def synchronous(images: npt.NDArray[np.uint8]) -> None:
         model="mnist",
         timeout=None,
         retries=RetryPolicy(max_attempts=2),
+        retry_exhausted=True,
         tls=TLS(ca="ca.pem"),
         token="t",
         channel_options=[("grpc.keepalive_time_ms", 1)],

@@ -50,6 +50,9 @@ def predict(
     show: Annotated[bool, typer.Option("--show", help="Draw each item as the model sees it.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds that the answer may take.")] = 5.0,
+    retry_exhausted: Annotated[
+        bool, typer.Option("--retry-exhausted", help="Retry within --timeout when the server is overloaded.")
+    ] = False,
     token_file: TokenFile = None,
     token: Token = None,
     tls_ca: TlsCa = None,
@@ -71,7 +74,10 @@ def predict(
     use_token(token_file, token)
     tls = tls_of(tls_ca, tls_cert, tls_key)
     hint = f"; start a server with `twinserve serve`, or name another with --target{'' if tls else PLAIN_TEXT_HINT}"
-    with failures_told("predict", target, hint), Client(target, model=model, timeout=timeout, tls=tls) as client:
+    with (
+        failures_told("predict", target, hint),
+        Client(target, model=model, timeout=timeout, retry_exhausted=retry_exhausted, tls=tls) as client,
+    ):
         answer(client, files, variant, compare=compare, top=top, show=show, as_json=as_json)
 
 

@@ -130,3 +130,13 @@ def test_a_missing_authority_file_is_exit_code_2(server: Server, pictures: list[
     result = run(server, pictures[0], "--tls-ca", str(tmp_path / "nowhere.pem"))
     assert result.exit_code == 2
     assert "nowhere.pem cannot be read" in result.stderr
+
+
+def test_a_refusal_is_retried_for_those_who_ask_for_it(server: Server, pictures: list[str]) -> None:
+    busy = Fault(grpc.StatusCode.RESOURCE_EXHAUSTED, "busy", retry_after=0.01)
+    server.behaviour.faults.append(busy)
+    result = run(server, pictures[0])
+    assert result.exit_code == 1
+    assert "busy" in result.output
+    server.behaviour.faults.append(busy)
+    assert run(server, pictures[0], "--retry-exhausted").exit_code == 0

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,12 @@ from grpc_status import rpc_status
 from support.server_process import TRANSPORTS, ServerProcess, request, wait_until
 from support.tiny_model import items
 from twinserve.v1 import predict_pb2
+from twinserve_client import AsyncClient, Client, OverloadedError
 
 BOUNDS = ("--max-queue-requests", "20", "--max-queue-images", "20000", "--max-queue-mib", "1")
 MANY = 1024
+#: Seconds. With less the server may expect the deadline to pass in the queue, since the model has stood still before.
+PATIENCE = 900
 
 
 def floats(count: int) -> predict_pb2.PredictRequest:
@@ -37,16 +41,32 @@ FULL = [
 ]
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
-def test_each_bound_refuses_at_once_and_says_which_it_is(
-    tiny_models: Path, serve: Callable[..., ServerProcess], transport: str
-) -> None:
-    server = serve(tiny_models, "--gateways", "1", "--transport", transport, "--hang-seconds", "0", *BOUNDS)
-    call = server.predict.Predict
-    # The model process stands still, with one request: all others wait.
-    pid = server.stop_process("tiny-fp32-0")
-    held = call.future(request(items(1), variant="fp32"), timeout=120)
-    wait_until(lambda: server.metric("twinserve_in_flight_bytes", variant="fp32") == 16, 30)
+@pytest.fixture(scope="module", params=TRANSPORTS)
+def bounded(
+    request: pytest.FixtureRequest, tiny_models: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServerProcess]:
+    """A server with small queues."""
+    flags = ("--gateways", "1", "--transport", request.param, "--hang-seconds", "0", *BOUNDS)
+    with ServerProcess(tiny_models, tmp_path_factory.mktemp("server"), *flags) as process:
+        yield process
+
+
+@pytest.fixture
+def server(bounded: ServerProcess) -> Iterator[ServerProcess]:
+    """The same while the model process of fp32 stands still, with one request: all others wait."""
+    pid = bounded.stop_process("tiny-fp32-0")
+    try:
+        held = bounded.predict.Predict.future(request(items(1), variant="fp32"), timeout=120)
+        wait_until(lambda: bounded.metric("twinserve_in_flight_bytes", variant="fp32") == 16, 30)
+        yield bounded
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    held.result()
+    wait_until(lambda: bounded.metric("twinserve_in_flight_bytes") == 0, 30)
+
+
+def test_each_bound_refuses_at_once_and_says_which_it_is(server: ServerProcess) -> None:
+    call, before = server.predict.Predict, refusals(server)
     for message, count, images, size, told in FULL:
         waiting = [call.future(message, timeout=120) for _ in range(count)]
         wait_until(lambda: waits(server) == (count, count * images, count * size), 30)  # noqa: B023
@@ -58,10 +78,33 @@ def test_each_bound_refuses_at_once_and_says_which_it_is(
         for each in waiting:
             each.cancel()
         wait_until(lambda: waits(server) == (0, 0, 0), 30)
-    os.kill(pid, signal.SIGCONT)
-    held.result()
-    assert server.metric("twinserve_refused_total", reason="QUEUE_FULL") == len(FULL)
-    wait_until(lambda: server.metric("twinserve_in_flight_bytes") == 0, 30)
+    assert refusals(server) - before == len(FULL)
+
+
+async def test_both_clients_come_again_until_there_is_room_if_they_are_told_to(server: ServerProcess) -> None:
+    waiting = [server.predict.Predict.future(request(items(1), variant="fp32"), timeout=120) for _ in range(20)]
+    wait_until(lambda: waits(server)[0] == 20, 30)
+    with Client(server.target) as hasty, pytest.raises(OverloadedError, match="its limit of 20 requests") as caught:
+        hasty.predict(items(1), variant="fp32", timeout=PATIENCE)
+    assert caught.value.retry_after is not None
+    before = refusals(server)
+    with Client(server.target, retry_exhausted=True) as client:
+        threaded = asyncio.ensure_future(asyncio.to_thread(client.predict, items(1), variant="fp32", timeout=PATIENCE))
+        async with AsyncClient(server.target, retry_exhausted=True) as other:
+            awaited = asyncio.ensure_future(other.predict(items(1), variant="fp32", timeout=PATIENCE))
+            # More refusals than there are clients: they have come again.
+            await asyncio.to_thread(wait_until, lambda: refusals(server) - before >= 5, 60)
+            for each in waiting:
+                each.cancel()
+            await asyncio.to_thread(wait_until, lambda: waits(server)[0] == 2, 30)
+            (pid,) = [process.pid for process in server.processes() if process.name == "tiny-fp32-0"]
+            os.kill(pid, signal.SIGCONT)
+            assert (await threaded).variant == (await awaited).variant == "fp32"
+
+
+def refusals(server: ServerProcess) -> float:
+    """So far, because a queue was full."""
+    return server.metric("twinserve_refused_total", reason="QUEUE_FULL")
 
 
 def waits(server: ServerProcess) -> tuple[float, ...]:
