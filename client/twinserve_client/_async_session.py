@@ -120,9 +120,12 @@ class AsyncSession:
         if not self._calls.lacks_names(prediction):
             return
         async with self._naming:
-            if self._calls.lacks_names(prediction) and (left := deadline.left()) != 0:
+            # What the active version's description does not tell, that of the version that answered does.
+            for version in (None, prediction.version):
+                if not self._calls.lacks_names(prediction) or (left := deadline.left()) == 0:
+                    return
                 try:
-                    await self.run(self._calls.describe_model(), left)
+                    await self.run(self._calls.describe_model(version), left)
                 except CallError as error:
                     self._calls.keeps_names_secret(prediction, error)
 

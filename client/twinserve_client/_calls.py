@@ -27,6 +27,7 @@ from twinserve_client.errors import (
     DeadlineExceededError,
     InternalError,
     InvalidInputError,
+    NotFoundError,
     OverloadedError,
     UnavailableError,
 )
@@ -136,9 +137,12 @@ class Calls:
         request = predict_pb2.SendFeedbackRequest(request_id=name, labels=encode_labels(labels))
         return Call("SendFeedback", request, _answers.feedback, name)
 
-    def describe_model(self) -> Call[types.ModelInfo]:
-        """What is served."""
-        return Call("DescribeModel", predict_pb2.DescribeModelRequest(model=self._model), self._model_info)
+    def describe_model(self, version: str | int | None = None) -> Call[types.ModelInfo]:
+        """What is served, of one version; None: of the active one. Raises InvalidInputError when it is none."""
+        request = predict_pb2.DescribeModelRequest(model=self._model, version=version_number(version))
+        if not request.version:
+            return Call("DescribeModel", request, self._active_info)
+        return Call("DescribeModel", request, partial(self._version_info, request.version))
 
     def get_traffic(self) -> Call[types.Traffic]:
         """The traffic policy in force."""
@@ -258,8 +262,21 @@ class Calls:
             )
         return {name: self.prediction(answer) for name, answer in zip(names, answers, strict=True)}
 
+    def _active_info(self, response: predict_pb2.DescribeModelResponse) -> types.ModelInfo:
+        info = self._model_info(response)
+        self._info, self._range = info, info.value_range
+        return info
+
+    def _version_info(self, version: str, response: predict_pb2.DescribeModelResponse) -> types.ModelInfo:
+        if response.version != version:
+            raise NotFoundError(
+                f"version: the server describes its active version, {response.version}, in the place of {version}; "
+                "it is older than this client: update it",
+                code=grpc.StatusCode.NOT_FOUND,
+            )
+        return self._model_info(response)
+
     def _model_info(self, response: predict_pb2.DescribeModelResponse) -> types.ModelInfo:
         info = _answers.model_info(response)
         self._names[info.model, info.version, response.manifest_digest] = info.labels
-        self._info, self._range = info, info.value_range
         return info

@@ -132,9 +132,12 @@ class Session:
         if not self._calls.lacks_names(prediction):
             return
         with self._naming:
-            if self._calls.lacks_names(prediction) and (left := deadline.left()) != 0:
+            # What the active version's description does not tell, that of the version that answered does.
+            for version in (None, prediction.version):
+                if not self._calls.lacks_names(prediction) or (left := deadline.left()) == 0:
+                    return
                 try:
-                    self.run(self._calls.describe_model(), left)
+                    self.run(self._calls.describe_model(version), left)
                 except CallError as error:
                     self._calls.keeps_names_secret(prediction, error)
 

@@ -156,9 +156,9 @@ class AsyncClient:
             return await self._call(call, timeout)
         return _fleet.only_answer(await self._session.each(lambda _: call, self._deadline(timeout), request_id))
 
-    async def describe_model(self, *, timeout: float | None = None) -> ModelInfo:
+    async def describe_model(self, *, version: str | int | None = None, timeout: float | None = None) -> ModelInfo:
         """Describe the served model; see :meth:`Client.describe_model`."""
-        return await self._call(self._calls.describe_model(), timeout)
+        return await self._call(self._calls.describe_model(version), timeout)
 
     async def wait_until_ready(self, timeout: float = 60.0) -> ModelInfo:
         """Wait until every variant is warm; see :meth:`Client.wait_until_ready`."""

@@ -210,14 +210,18 @@ class Client:
             return self._call(call, timeout)
         return _fleet.only_answer(self._session.each(lambda _: call, self._deadline(timeout), request_id))
 
-    def describe_model(self, *, timeout: float | None = None) -> ModelInfo:
+    def describe_model(self, *, version: str | int | None = None, timeout: float | None = None) -> ModelInfo:
         """Describe the served model: signature, class names, variants, manifest.
 
+        Args:
+            version: one that is loaded; None: the active one.
+            timeout: seconds; None: the client's own.
+
         Raises:
-            NotFoundError: no such model.
+            NotFoundError: no such model, or that version of it is not loaded.
             CallError: any other failure; see the table in ``errors``.
         """
-        return self._call(self._calls.describe_model(), timeout)
+        return self._call(self._calls.describe_model(version), timeout)
 
     def wait_until_ready(self, timeout: float = 60.0) -> ModelInfo:
         """Wait until the server answers and every variant of the model is warm.

@@ -159,6 +159,10 @@ def test_describe_model_tells_the_signature(face: Face, client: Any) -> None:
     assert info.variant("int8").max_batch_size == 64
     with pytest.raises(NotFoundError, match="'int4' is not served here; served are: fp32, int8"):
         info.variant("int4")
+    # This server tells of its active version only, whatever it is asked for.
+    assert face.run(client.describe_model(version=3)).version == "3"
+    with pytest.raises(NotFoundError, match="active version, 3, in the place of 2; it is older than this client"):
+        face.run(client.describe_model(version=2))
 
 
 def test_traffic_is_read_changed_and_guarded(face: Face, client: Any) -> None:

@@ -52,6 +52,7 @@ def synchronous(images: npt.NDArray[np.uint8]) -> None:
         assert_type(client.compare(images, ["fp32", "int8"]), dict[str, Prediction])
         assert_type(client.send_feedback("r", [7]), Feedback)
         assert_type(client.describe_model(), ModelInfo)
+        assert_type(client.describe_model(version=2), ModelInfo)
         assert_type(client.wait_until_ready(5), ModelInfo)
         assert_type(client.get_traffic(), Traffic)
         assert_type(client.set_traffic({"int8": 0.5}, shadows={"int8": 0.1}, if_generation=3), Traffic)

@@ -31,6 +31,8 @@ Examples:
 
   twinserve compare fp32 int8 --target 127.0.0.1:8500 --metrics-url http://127.0.0.1:8502
 
+  twinserve compare int8@1 int8@2                      two versions of one variant
+
   twinserve compare fp32 int8 --reuse reports/compare-fp32-int8.json    an earlier verdict, if it holds here
 """
 
@@ -62,8 +64,8 @@ class CompareCommand(TyperCommand):
 
 @app.command(cls=CompareCommand, epilog=EXAMPLES, help=HELP)
 def compare(
-    baseline: Annotated[str, typer.Argument(help="Variant A, for example fp32.", metavar="A")],
-    candidate: Annotated[str, typer.Argument(help="Variant B, for example int8.", metavar="B")],
+    baseline: Annotated[str, typer.Argument(help="Variant A, for example fp32, or int8@1: of version 1.", metavar="A")],
+    candidate: Annotated[str, typer.Argument(help="Variant B, for example int8, or int8@2.", metavar="B")],
     quick: Annotated[bool, typer.Option("--quick", help="About a minute; not decision-grade.")] = False,
     precision: Annotated[float, typer.Option(help="Stop when the intervals are this narrow: +/- percent.")] = 2.0,
     time: Annotated[float | None, typer.Option(help="Time budget in seconds. (default: 600; quick: 60)")] = None,

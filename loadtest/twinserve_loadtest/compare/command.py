@@ -109,7 +109,7 @@ def _compare(order: CompareOrder, stack: ExitStack, err: Console) -> Record:
         metrics_urls = metrics_of(servers, order.metrics_urls)
     else:
         err.print(f"Starting a server with {' and '.join(names)} from {order.models}", highlight=False, markup=False)
-        server = stack.enter_context(LocalServer(order.models, names, batching=order.batching))
+        server = stack.enter_context(LocalServer(order.models, names, model=order.model, batching=order.batching))
         servers, metrics_urls = [Server(server.address.target)], (server.address.metrics_url,)
     model, most_images = describe_target(servers, order.model, names)
     check_versions(metrics_urls)
@@ -125,7 +125,7 @@ def _compare(order: CompareOrder, stack: ExitStack, err: Console) -> Record:
     settings = replace(order.settings, images=len(test_set))
     same_machine = any(server.on_this_machine for server in servers)
     processes = count_processes(servers, model, metrics_urls)
-    clock = cpu_clock(servers, model.name, metrics_urls)
+    clock = cpu_clock(servers, model, metrics_urls)
     energy = stack.enter_context(energy_meter(here=all(server.on_this_machine for server in servers)))
     runner = stack.enter_context(
         LiveBlocks(
@@ -208,7 +208,9 @@ def _survey_threads(
     def extra(measure: Measure, found: Measurements, seconds: float) -> None:
         with ExitStack() as stack:
             try:
-                server = stack.enter_context(LocalServer(order.models, names, threads=cores, batching=order.batching))
+                server = stack.enter_context(
+                    LocalServer(order.models, names, model=model, threads=cores, batching=order.batching)
+                )
             except ServerStartError as error:
                 text = f"There is no crossover map with {cores} threads: {error}."
                 found.missing.append(Remark("crossover_threads", text, "crossover"))

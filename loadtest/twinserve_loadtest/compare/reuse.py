@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from twinserve_loadtest.record.files import read_record
@@ -68,10 +69,11 @@ def reuse(record: Record, isa: str, artefacts: Mapping[str, str]) -> Verdict:
 
 
 def _artefacts(models: Path, record: Record) -> dict[str, str]:
-    """SHA-256 by variant as the manifest in ``models`` says; empty when there is none."""
-    manifest = models / record.model.name / record.model.version / "manifest.json"
-    try:
-        variants = json.loads(manifest.read_text("utf-8"))["variants"]
-        return {name: str(entry["sha256"]) for name, entry in variants.items()}
-    except (OSError, ValueError, KeyError, AttributeError, TypeError):
-        return {}
+    """SHA-256 by variant as the manifests in ``models`` say; those without are left out."""
+    found = {}
+    for name, variant in record.model.variants.items():
+        manifest = models / record.model.name / (variant.version or record.model.version) / "manifest.json"
+        with suppress(OSError, ValueError, KeyError, AttributeError, TypeError):
+            entry = json.loads(manifest.read_text("utf-8"))["variants"][variant.served_as]
+            found[name] = str(entry["sha256"])
+    return found

@@ -21,6 +21,7 @@ from twinserve_loadtest.generate.recorder import Tally
 from twinserve_loadtest.generate.schedule import Share, indices_of, poisson_arrivals, shuffled
 from twinserve_loadtest.generate.spec import ROUTED, BlockSpec
 from twinserve_loadtest.generate.watch import GeneratorWatch
+from twinserve_loadtest.record.measurement import AT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -181,9 +182,15 @@ class BlockRun:
         labels = self._test_set.labels[request.indices].tolist() if len(self._test_set.labels) else []
         if self._kept is not None:
             self._kept.put(request.indices, prediction.outputs)
-        tally = self._tally(prediction.variant)
+        tally = self._tally(self.name_of(prediction))
         tally.answered(request.indices, labels, prediction, latency_us, self._servers[request.server])
         return latency_us
+
+    def name_of(self, prediction: Prediction) -> str:
+        """Whom an answer is counted for: who was asked, else who answered."""
+        if self.spec.variant is not None:
+            return self.spec.variant
+        return f"{prediction.variant}{AT}{prediction.version}" if self.spec.by_version else prediction.variant
 
     def failed(self, request: Request, since: float, code: str) -> int:
         """Count a failure; returns the time it took in µs. Gives the block up when a server answers nothing."""

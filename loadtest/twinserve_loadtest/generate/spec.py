@@ -44,6 +44,8 @@ class BlockSpec:
     """Return the last answer's probabilities for each image of the test set."""
     keep_outputs: str = ""
     """Of a model without classes: the folder where the last answer's tensors for each item go; empty: nowhere."""
+    by_version: bool = False
+    """Where the router decides: tell the versions of a variant apart, as ``int8@1`` and ``int8@2``."""
 
     def __post_init__(self) -> None:
         for name in ("users", "batch"):
@@ -86,10 +88,10 @@ class BlockSpec:
         return cls("offline", variant, users, batch, seconds=seconds, seed=seed, warm_up=10, timeout=30.0)
 
     @classmethod
-    def mixed(cls, rate: float, *, seconds: float, seed: int = 0) -> BlockSpec:
+    def mixed(cls, rate: float, *, seconds: float, seed: int = 0, by_version: bool = False) -> BlockSpec:
         """As the open loop, but the router decides which variant answers."""
         users = open_loop_users(rate)
-        return cls("mixed", None, users, seconds=seconds, rate=rate, seed=seed, warm_up=3)
+        return cls("mixed", None, users, seconds=seconds, rate=rate, seed=seed, warm_up=3, by_version=by_version)
 
 
 def open_loop_users(rate: float) -> int:

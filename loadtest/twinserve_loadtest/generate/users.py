@@ -95,7 +95,7 @@ class TwinUser(User):
             error = failure
             latency_us = run.failed(request, since, failure.code.name)
         else:
-            name = prediction.variant
+            name = run.name_of(prediction)
             latency_us = run.answered(request, since, prediction)
         self.environment.events.request.fire(
             request_type=spec.mode,

@@ -96,7 +96,7 @@ def run_load_test(order: Order, err: Console) -> Record:
             quality = QualityTest.of(model.metric, test_set.targets) if model.metric and test_set.targets else None
             check = None if quality is None else QualityCheck(quality, Path(scratch))
             processes = count_processes(servers, model, metrics_urls)
-            clock = cpu_clock(servers, model.name, metrics_urls)
+            clock = cpu_clock(servers, model, metrics_urls)
             test = _run(order, servers, model, test_set, check, clock, err)
         except FunctionError as error:
             raise LoadTestError(f"the manifest's metric: {error}", 2) from None

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from twinserve_loadtest.generate.spec import BlockSpec
+from twinserve_loadtest.record.measurement import AT
 from twinserve_loadtest.record.terms import Scenario
 
 LoadMode = Literal["standard"] | Scenario
@@ -84,7 +85,9 @@ def plan_blocks(settings: LoadSettings, variants: list[str], images: int) -> lis
         for turn in range(TURNS):
             seed = settings.seed + turn
             if mode == "mixed":
-                blocks.append(BlockSpec.mixed(settings.rate, seconds=settings.block_seconds, seed=seed))
+                by_version = any(AT in name for name in variants)
+                seconds = settings.block_seconds
+                blocks.append(BlockSpec.mixed(settings.rate, seconds=seconds, seed=seed, by_version=by_version))
             elif mode != "step":
                 order = variants if turn % 2 == 0 else variants[::-1]
                 blocks += [_block(mode, variant, settings, seed) for variant in order]

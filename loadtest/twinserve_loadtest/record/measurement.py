@@ -16,6 +16,8 @@ from twinserve_loadtest.record.stamp import Stamp
 from twinserve_loadtest.record.terms import Scenario
 
 SCHEMA_VERSION = 2
+AT = "@"
+"""Between a variant and its version, where one is named: ``int8@2``."""
 NOT_ANSWERED = 65535
 """Stands in ``predictions`` for an image that the variant did not answer."""
 
@@ -63,6 +65,13 @@ class Variant:
     memory: Memory | None = None
     #: The variant's entry of the manifest: quantization, engine, offline accuracy, ...
     manifest: dict[str, Any] = field(default_factory=dict)
+    #: Of the model; empty in files of before versions were told apart: the model's.
+    version: str = ""
+
+    @property
+    def served_as(self) -> str:
+        """Its name in its version's manifest and in the server's metrics: ``int8`` of ``int8@2``."""
+        return self.name.partition(AT)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +79,7 @@ class Model:
     """The model that was measured."""
 
     name: str
+    #: Several, divided by commas, where variants of several are measured.
     version: str
     item_shape: list[int]
     labels: list[str]

@@ -10,6 +10,8 @@ from twinserve_loadtest.target.metrics import MetricsError, read_metrics
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from twinserve_loadtest.record.measurement import Model
+
 
 #: Stands for the gateways where a variant is named.
 GATEWAYS = ""
@@ -24,7 +26,7 @@ class CpuClock:
         model: whose variants these are.
     """
 
-    def __init__(self, processes: Mapping[str, Sequence[int]], metrics_urls: Sequence[str], model: str) -> None:
+    def __init__(self, processes: Mapping[str, Sequence[int]], metrics_urls: Sequence[str], model: Model) -> None:
         self._processes = dict(processes)
         self._metrics_urls = tuple(metrics_urls)
         self._model = model
@@ -44,9 +46,10 @@ class CpuClock:
             pages = [read_metrics(url) for url in self._metrics_urls]
             if variant == GATEWAYS:
                 return sum(sum(page.gateway_cpu_seconds().values()) for page in pages)
-            return sum(page.cpu_seconds(self._model)[variant] for page in pages)
+            told = [page.cpu_seconds(self._model.name, self._model.variants[variant]) for page in pages]
         except (MetricsError, KeyError):
             return None
+        return sum(seconds for seconds in told if seconds is not None) if None not in told else None
 
 
 def spent(before: float | None, after: float | None) -> float | None:

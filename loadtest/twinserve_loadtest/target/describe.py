@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from twinserve_client import CallError, Client, ConfigurationError
 from twinserve_client.cli.tls import PLAIN_TEXT_HINT
-from twinserve_loadtest.record.measurement import Memory, Model, Variant
+from twinserve_loadtest.record.measurement import AT, Memory, Model, Variant
 from twinserve_loadtest.target.error import TargetError
 from twinserve_loadtest.target.metrics import MetricsError, read_metrics
 
@@ -28,7 +28,7 @@ def describe_target(servers: Servers, model: str | None, wanted: list[str] | Non
     Args:
         servers: all of those under test.
         model: None: the first server's default model.
-        wanted: Variants to test; None: all.
+        wanted: Variants to test, ``int8@2`` being that of version 2; None: all of the active version.
 
     Returns:
         The model with the wanted variants in the wanted order, and the most images one request may carry.
@@ -39,19 +39,30 @@ def describe_target(servers: Servers, model: str | None, wanted: list[str] | Non
     """
     if not servers:
         raise TargetError("there is no server to test; give host:port")
-    described: dict[str, Described] = {}
+    if unfinished := next((name for name in wanted or [] if name.endswith(AT)), None):
+        raise TargetError(f"variant {unfinished!r}: a version is missing after {AT}, as in {unfinished}2")
+    versions = dict.fromkeys(name.partition(AT)[2] for name in wanted or [""])
+    described: dict[str, dict[str, Described]] = {version: {} for version in versions}
     for server in servers:
-        described[server.address] = _describe(server, model)
-        model = described[server.address].model
-    for address, told in described.items():
-        served = [variant.name for variant in told.variants]
-        for name in wanted or []:
-            if name not in served:
-                raise TargetError(f"variant {name!r} is not served at {address}; served are: {', '.join(served)}")
-    first = next(iter(described.values()))
-    names = wanted or [variant.name for variant in first.variants]
-    _same(described)
-    return _model_info(first, names), min(told.max_request_images for told in described.values())
+        found = _describe(server, model, versions)
+        model = next(iter(found.values())).model
+        for version, told in found.items():
+            described[version][server.address] = told
+    for name in wanted or []:
+        base, _, version = name.partition(AT)
+        for address, told in described[version].items():
+            served = [variant.name for variant in told.variants]
+            if base not in served:
+                raise TargetError(
+                    f"variant {name!r} is not served at {address}; version {told.version} has: {', '.join(served)}"
+                )
+    for by_server in described.values():
+        _same(by_server)
+    firsts = {version: next(iter(by_server.values())) for version, by_server in described.items()}
+    _alike(list(firsts.values()))
+    names = wanted or [variant.name for variant in firsts[""].variants]
+    most_images = min(told.max_request_images for by_server in described.values() for told in by_server.values())
+    return _model_info(firsts, names), most_images
 
 
 def with_memory(model: Model, metrics_urls: Sequence[str]) -> tuple[Model, str | None]:
@@ -65,7 +76,7 @@ def with_memory(model: Model, metrics_urls: Sequence[str]) -> tuple[Model, str |
     except MetricsError as error:
         return model, f"no memory or CPU time by variant, and nothing on the server itself: {error}"
     variants = {
-        name: replace(variant, memory=_all_memory([page.memory(model.name, name) for page in pages]))
+        name: replace(variant, memory=_all_memory([page.memory(model.name, variant) for page in pages]))
         for name, variant in model.variants.items()
     }
     return replace(model, variants=variants), None
@@ -86,11 +97,12 @@ def check_versions(metrics_urls: Sequence[str]) -> None:
         raise TargetError(f"the servers run different versions of twinserve ({told}); a measurement needs equal ones")
 
 
-def _describe(server: Server, model: str | None) -> Described:
+def _describe(server: Server, model: str | None, versions: Iterable[str]) -> dict[str, Described]:
+    """The versions of a model, "" being the one that is active."""
     try:
         with Client(server.address, model=model, timeout=READY_SECONDS, tls=server.tls) as client:
             client.wait_until_ready(READY_SECONDS)
-            return client.describe_model()
+            return {version: client.describe_model(version=version) for version in versions}
     except ConfigurationError as error:
         raise TargetError(str(error)) from None
     except CallError as error:
@@ -114,6 +126,32 @@ def _same(described: Mapping[str, Described]) -> None:
                     f"{first} and {address} serve {model.model} with different {what}{shown}; "
                     "one measurement needs the same model everywhere: roll the servers out first, or name one of them"
                 )
+
+
+def _alike(versions: Sequence[Described]) -> None:
+    """Refuse versions that cannot be sent the same and held against each other."""
+    first, *others = versions
+    for other in others:
+        for what, one, two in (
+            ("inputs", _signature(first), _signature(other)),
+            ("classes", first.labels, other.labels),
+            ("outputs", (first.outputs, _output(first)), (other.outputs, _output(other))),
+        ):
+            if one != two:
+                raise TargetError(
+                    f"versions {first.version} and {other.version} of {first.model} have different {what}: "
+                    "their answers to the same requests cannot be held against each other"
+                )
+
+
+def _signature(model: Described) -> tuple[object, ...]:
+    return model.item_shape, model.datatypes, model.inputs
+
+
+def _output(model: Described) -> tuple[str, str]:
+    """Whether the answers are classes, and the metric that judges them otherwise."""
+    output = (model.manifest if model.manifest_json else {}).get("output", {})
+    return ("tensors", str(output.get("metric"))) if output.get("kind") == "tensors" else ("classes", "")
 
 
 def _artefacts(model: Described) -> str:
@@ -141,25 +179,27 @@ def _sum(values: Iterable[float | None]) -> float | None:
     return sum(value for value in known if value is not None) if None not in known else None
 
 
-def _model_info(described: Described, names: list[str]) -> Model:
-    manifest = described.manifest if described.manifest_json else {}
-    entries = manifest.get("variants", {})
+def _model_info(described: Mapping[str, Described], names: list[str]) -> Model:
+    manifests = {version: told.manifest if told.manifest_json else {} for version, told in described.items()}
     variants = {}
     for name in names:
-        variant = described.variant(name)
+        base, _, version = name.partition(AT)
+        variant = described[version].variant(base)
         variants[name] = Variant(
             name=name,
             sha256=variant.sha256,
             artefact_bytes=variant.artefact_bytes,
             max_batch_size=variant.max_batch_size,
             weight=variant.weight,
-            manifest=entries.get(name, {}),
+            manifest=manifests[version].get("variants", {}).get(base, {}),
+            version=described[version].version,
         )
+    first = next(iter(described))
     return Model(
-        name=described.model,
-        version=described.version,
-        item_shape=list(described.item_shape),
-        labels=list(described.labels),
+        name=described[first].model,
+        version=", ".join(dict.fromkeys(variant.version for variant in variants.values())),
+        item_shape=list(described[first].item_shape),
+        labels=list(described[first].labels),
         variants=variants,
-        manifest=manifest,
+        manifest=manifests[first],
     )

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from prometheus_client.samples import Sample
 
+    from twinserve_loadtest.record.measurement import Variant
+
 TIMEOUT_SECONDS = 5.0
 
 
@@ -49,9 +51,9 @@ class MetricsPage:
         """The value of a label of the first sample ``name``; empty when there is none."""
         return next((sample.labels.get(label, "") for sample in self._find(name, {})), "")
 
-    def memory(self, model: str, variant: str) -> Memory:
+    def memory(self, model: str, variant: Variant) -> Memory:
         """What ``variant`` weighs, in bytes."""
-        named = {"model": model, "variant": variant}
+        named = _labels(model, variant)
         return Memory(
             added_by_stage=self.by_label("twinserve_model_added_bytes", "stage", **named),
             resident_pss=self.sum("twinserve_model_resident_bytes", kind="pss", **named),
@@ -59,21 +61,25 @@ class MetricsPage:
             parameter_bytes=self.sum("twinserve_model_parameter_bytes", **named),
         )
 
-    def cpu_seconds(self, model: str) -> dict[str, float]:
-        """CPU seconds of the model processes so far, by variant."""
-        return self.by_label("twinserve_model_cpu_seconds_total", "variant", model=model)
+    def cpu_seconds(self, model: str, variant: Variant) -> float | None:
+        """CPU seconds of the model processes of ``variant`` so far; None: the server does not tell."""
+        return self.sum("twinserve_model_cpu_seconds_total", **_labels(model, variant))
 
     def gateway_cpu_seconds(self) -> dict[str, float]:
         """CPU seconds of the gateways so far, by gateway."""
         return self.by_label("twinserve_gateway_cpu_seconds_total", "gateway")
 
-    def replicas(self, model: str, variant: str) -> int:
+    def replicas(self, model: str, variant: Variant) -> int:
         """The model processes of ``variant``."""
-        return len(self.by_label("twinserve_model_resident_bytes", "replica", model=model, variant=variant, kind="pss"))
+        return len(self.by_label("twinserve_model_resident_bytes", "replica", kind="pss", **_labels(model, variant)))
 
     def _find(self, name: str, labels: dict[str, str]) -> Iterator[Sample]:
         wanted = labels.items()
         return (sample for sample in self.samples if sample.name == name and wanted <= sample.labels.items())
+
+
+def _labels(model: str, variant: Variant) -> dict[str, str]:
+    return {"model": model, "variant": variant.served_as, "version": variant.version}
 
 
 def read_metrics(url: str) -> MetricsPage:

@@ -17,15 +17,16 @@ if TYPE_CHECKING:
     from twinserve_loadtest.target.servers import Servers
 
 
-def cpu_clock(servers: Servers, model: str, metrics_urls: Sequence[str]) -> CpuClock:
+def cpu_clock(servers: Servers, model: Model, metrics_urls: Sequence[str]) -> CpuClock:
     """Where CPU seconds are read: here, when all servers are here."""
+    statuses = _statuses(servers, model.name) if all(server.on_this_machine for server in servers) else []
     ids: dict[str, list[int]] = {}
-    if all(server.on_this_machine for server in servers):
-        for process in _statuses(servers, model):
-            ids.setdefault(process.variant or GATEWAYS, []).append(process.pid)
-    listed = [pid for pids in ids.values() for pid in pids]
+    for process in statuses:
+        for name in _names(process, model):
+            ids.setdefault(name or GATEWAYS, []).append(process.pid)
     # One process for everything (the edge profile) does not tell whose time it spends.
-    return CpuClock(ids if len(set(listed)) == len(listed) else {}, metrics_urls, model)
+    apart = len({process.pid for process in statuses}) == len(statuses)
+    return CpuClock(ids if apart else {}, metrics_urls, model)
 
 
 def count_processes(servers: Servers, model: Model, metrics_urls: Sequence[str]) -> dict[str, int]:
@@ -33,7 +34,10 @@ def count_processes(servers: Servers, model: Model, metrics_urls: Sequence[str])
 
     Of several servers, those of the one with fewest.
     """
-    told = [Counter(process.variant or "gateway" for process in _statuses([server], model.name)) for server in servers]
+    told = [
+        Counter(name or "gateway" for process in _statuses([server], model.name) for name in _names(process, model))
+        for server in servers
+    ]
     if not all(told):
         try:
             pages = [read_metrics(url) for url in metrics_urls]
@@ -42,12 +46,28 @@ def count_processes(servers: Servers, model: Model, metrics_urls: Sequence[str])
         told = [
             Counter(
                 {"gateway": len(page.gateway_cpu_seconds())}
-                | {name: page.replicas(model.name, name) for name in model.variants}
+                | {name: page.replicas(model.name, variant) for name, variant in model.variants.items()}
             )
             for page in pages
         ]
     names = ("gateway", *model.variants)
     return {name: count for name in names if (count := min((counts[name] for counts in told), default=0))}
+
+
+def _names(process: ProcessStatus, model: Model) -> list[str]:
+    """What its variant is called among those of ``model`` that are measured; a gateway's is "".
+
+    A server of before versions could be told apart says none.
+    """
+    if not process.variant:
+        return [""]
+    if process.model not in {"", model.name}:
+        return []
+    return [
+        name
+        for name, variant in model.variants.items()
+        if variant.served_as == process.variant and process.version in {"", variant.version}
+    ]
 
 
 def _statuses(servers: Servers, model: str) -> list[ProcessStatus]:

@@ -93,6 +93,21 @@ class Engine:
             return found[0]
         return served
 
+    def find_version(self, model: str, version: str) -> ServedModel:
+        """A loaded version of a model; the active one if ``version`` is empty.
+
+        Raises:
+            UnknownModelError: the model is not served here, or that version of it is not loaded.
+        """
+        active = self.find(model)
+        name = active.version.model
+        served = self.loaded[name].get(version) if version else active
+        if served is None:
+            raise UnknownModelError(
+                f"version: {shown(version)} of {name} is not loaded; loaded are: {', '.join(sorted(self.loaded[name]))}"
+            )
+        return served
+
     def versions(self) -> Iterator[ServedModel]:
         """Every version that still has model processes."""
         for loaded in self.loaded.values():

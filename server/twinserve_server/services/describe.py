@@ -7,19 +7,19 @@ from twinserve_server.artefact.manifest import manifest_digest
 from twinserve_server.artefact.platforms import PLATFORMS
 from twinserve_server.artefact.signature import TensorSpec
 from twinserve_server.engine.engine import Engine
+from twinserve_server.engine.served import ServedModel
 from twinserve_server.services.decode import Limits
 from twinserve_server.services.tensors import NUMBERS
 
 
-def describe_model(engine: Engine, model: str, limits: Limits) -> predict_pb2.DescribeModelResponse:
-    """Describe one model.
+def describe_model(engine: Engine, model: str, number: str, limits: Limits) -> predict_pb2.DescribeModelResponse:
+    """Describe one version of a model, by ``number``; the active one if that is empty.
 
     Raises:
         UnknownModelError: it is not served here.
     """
-    served = engine.find(model)
+    served = engine.find_version(model, number)
     version = served.version
-    shares = served.router.policy.shares
     return predict_pb2.DescribeModelResponse(
         model=version.model,
         version=version.version,
@@ -33,7 +33,7 @@ def describe_model(engine: Engine, model: str, limits: Limits) -> predict_pb2.De
                 sha256=version.variants[name].sha256,
                 artefact_bytes=version.variants[name].bytes,
                 ready=channel.ready,
-                weight=shares.get(name, 0.0),
+                weight=_share(served, name),
                 max_batch_size=channel.queue.policy.max_batch_size,
                 platform=PLATFORMS[version.variants[name].format].name,
             )
@@ -45,6 +45,12 @@ def describe_model(engine: Engine, model: str, limits: Limits) -> predict_pb2.De
         inputs=map(_described, version.inputs),
         outputs=map(_described, version.outputs),
     )
+
+
+def _share(served: ServedModel, variant: str) -> float:
+    """Of the requests that name no variant, under whichever name the policy has it: ``int8`` or ``int8@2``."""
+    shares = served.router.policy.shares.items()
+    return sum(share for name, share in shares if served.addresses.get(name) == (served, variant))
 
 
 def _described(spec: TensorSpec) -> predict_pb2.TensorDescription:

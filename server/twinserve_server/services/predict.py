@@ -102,4 +102,4 @@ class PredictService:
         self, request: predict_pb2.DescribeModelRequest, context: RpcContext
     ) -> predict_pb2.DescribeModelResponse:
         """What is served, from the manifest."""
-        return describe_model(self._engine, request.model, self._limits)
+        return describe_model(self._engine, request.model, request.version, self._limits)

@@ -16,10 +16,11 @@ from twinserve_loadtest.compare.live_blocks import LiveBlocks, block_spec
 from twinserve_loadtest.compare.runner import ArmUnavailableError
 from twinserve_loadtest.compare.scenario_results import arm_of
 from twinserve_loadtest.record.blocks import BlockPlan
-from twinserve_loadtest.record.measurement import Dataset
+from twinserve_loadtest.record.measurement import Dataset, Model
 from twinserve_loadtest.record.terms import Phase, Scenario
 from twinserve_loadtest.record.testset import TestSet
 from twinserve_loadtest.target.cpu_clock import CpuClock
+from twinserve_loadtest.target.describe import describe_target
 from twinserve_loadtest.target.energy import energy_meter
 from twinserve_loadtest.target.processes import cpu_clock
 from twinserve_loadtest.target.servers import servers_of
@@ -34,10 +35,15 @@ def plan(
     return BlockPlan(traffic, traffic, phase, "baseline", 0, 7, requests, batch, rate, seed=5)
 
 
+def described(server: ServerProcess) -> Model:
+    """What a server serves."""
+    return describe_target(servers_of(server.target), None, None)[0]
+
+
 @pytest.fixture(scope="module")
 def live(shared_server: ServerProcess) -> Iterator[LiveBlocks]:
     metrics = f"http://127.0.0.1:{shared_server.metrics_port}"
-    clock = cpu_clock(servers_of(shared_server.target), "tiny", [metrics])
+    clock = cpu_clock(servers_of(shared_server.target), described(shared_server), [metrics])
     with LiveBlocks(servers_of(shared_server.target), TEST_SET, model="tiny", cpu=clock, same_machine=True) as runner:
         yield runner
 
@@ -91,8 +97,9 @@ def test_a_server_that_goes_away_ends_the_measurement(tiny_models: Path, tmp_pat
 
 def test_cpu_seconds_come_from_the_metrics_when_the_processes_are_elsewhere(shared_server: ServerProcess) -> None:
     metrics = f"http://127.0.0.1:{shared_server.metrics_port}"
-    assert (CpuClock({"fp32": [2**22 + 1]}, [metrics], "tiny").seconds("fp32") or 0) > 0
-    assert CpuClock({}, (), "tiny").seconds("fp32") is None
+    model = described(shared_server)
+    assert (CpuClock({"fp32": [2**22 + 1]}, [metrics], model).seconds("fp32") or 0) > 0
+    assert CpuClock({}, (), model).seconds("fp32") is None
 
 
 def test_energy_is_read_around_every_block(shared_server: ServerProcess, tmp_path: Path) -> None:

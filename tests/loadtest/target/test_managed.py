@@ -6,6 +6,7 @@ import subprocess
 import sys
 import sysconfig
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -14,8 +15,10 @@ import pytest
 
 from support.server_process import ServerProcess, wait_until
 from twinserve_client import Client
+from twinserve_loadtest.target.describe import describe_target
 from twinserve_loadtest.target.managed import ManagedServer, ServerStartError
 from twinserve_loadtest.target.metrics import MetricsError, read_metrics
+from twinserve_loadtest.target.servers import servers_of
 
 TWINSERVE = Path(sysconfig.get_path("scripts")) / "twinserve"
 SERVE = [sys.executable, "-m", "twinserve_server", "--models"]
@@ -29,10 +32,12 @@ def test_it_serves_inside_the_block_and_is_gone_after_an_error_in_it(tiny_models
         with server:
             with Client(server.address.target) as client:
                 pids.extend(process.pid for process in client.get_status().processes)
+            model, _ = describe_target(servers_of(server.address.target), None, None)
             page = read_metrics(server.address.metrics_url)
             assert page.sum("twinserve_model_ready", variant="int8") == 1
             assert page.sum("twinserve_model_ready", variant="int4") is None
-            assert page.cpu_seconds("tiny").keys() == {"fp32", "int8"}
+            assert all(page.cpu_seconds("tiny", variant) is not None for variant in model.variants.values())
+            assert page.cpu_seconds("tiny", replace(model.variants["int8"], version="2")) is None
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
