@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import stat
 import tempfile
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -17,10 +19,29 @@ _OPEN_FILES: Final = ("/dev/", "/proc/")
 _TRIAL_BYTES: Final = 1 << 16
 #: Bytes that the scratch file adds to the name, which must not exceed the file system's 255.
 _NAME_BYTES: Final = 200
+#: Errors of a disk, or a share of it, that takes no more.
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+#: What helps beside another place, by error.
+_HELP: Final = {
+    errno.ENOSPC: "make room, or ",
+    errno.EDQUOT: "make room, or ",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f), or ",
+    errno.EACCES: "get permission to write there, or ",
+    errno.EPERM: "get permission to write there, or ",
+}
 
 
 class FileError(Exception):
-    """A file cannot be written; the message names the file and the reason."""
+    """A file cannot be written; the message names the file, the reason and what to do.
+
+    It ends in "name another place", to which a command may add its option.
+    """
+
+    @classmethod
+    def of(cls, path: Path, error: OSError) -> FileError:
+        """What the system says of ``path``."""
+        said = error.strerror or str(error)
+        return cls(f"{path}: cannot be written ({said}); {_HELP.get(error.errno or 0, '')}name another place")
 
 
 def is_stream(path: Path) -> bool:
@@ -55,7 +76,7 @@ def write_file(path: Path, content: bytes | str) -> None:
         else:
             _replace(Path(os.path.realpath(path)), data)
     except OSError as error:
-        raise FileError(f"{path}: cannot be written ({error.strerror or error})") from None
+        raise FileError.of(path, error) from None
 
 
 def check_writable(path: Path) -> None:
@@ -80,7 +101,28 @@ def check_writable(path: Path) -> None:
                 with contextlib.suppress(OSError):  # someone else may have started to use it
                     folder.rmdir()
     except OSError as error:
-        raise FileError(f"{path}: cannot be written ({error.strerror or error})") from None
+        raise FileError.of(path, error) from None
+
+
+@contextlib.contextmanager
+def scratch_folder(prefix: str) -> Iterator[Path]:
+    """A temporary folder, which vanishes with all that is in it.
+
+    Raises:
+        FileError: none can be made, or it is full.
+    """
+    how = "make room there, or name another folder with TMPDIR"
+    try:
+        made = tempfile.TemporaryDirectory(prefix=prefix)
+    except OSError as error:
+        raise FileError(f"no temporary folder can be made ({error.strerror or error}); {how}") from None
+    with made as folder:
+        try:
+            yield Path(folder)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            raise FileError(f"temporary folder {folder}: is full ({error.strerror}); {how}") from None
 
 
 def rescue_file(path: Path, content: bytes | str) -> Path:

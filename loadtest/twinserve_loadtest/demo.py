@@ -77,7 +77,7 @@ class Demo:
             try:
                 check_writable(path)
             except FileError as error:
-                raise LoadTestError(f"{error}; name another folder with --reports", 2) from None
+                raise LoadTestError(f"{error} with --reports", 2) from None
         _begin(console, 1, "models")
         began = time.monotonic()
         built = self._manifests()

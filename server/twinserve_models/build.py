@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from twinserve_host.files import check_writable
+from twinserve_host.files import FileError, check_writable
 from twinserve_models.artefacts import make_artefacts
 from twinserve_models.budget import fit, seconds_a_step
 from twinserve_models.data import Dataset, DatasetInfo, load_dataset
@@ -149,8 +149,16 @@ def _train(dataset: Dataset, seed: int, recipe: Recipe, console: Console) -> Tra
 
 @contextmanager
 def _lock(folder: Path) -> Iterator[None]:
-    """One build in a model folder at a time; the lock goes with the process that holds it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK_NAME).open("w") as file:
+    """One build in a model folder at a time; the lock goes with the process that holds it.
+
+    Raises:
+        FileError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / LOCK_NAME).open("w")
+    except OSError as error:
+        raise FileError.of(folder, error) from None
+    with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

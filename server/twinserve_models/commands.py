@@ -49,12 +49,8 @@ def build(
             model=model,
             classes=[label.strip() for label in labels.split(",")] if labels else None,
         )
-    except DataError as error:
+    except (DataError, FileError) as error:
         return fail(str(error))
-    except FileError as error:
-        return fail(f"model folder {models}: {error}")
-    except OSError as error:
-        return fail(f"model folder {models}: cannot be written to ({error.strerror}: {error.filename})")
     if as_json:
         print(json.dumps({"folder": str(folder)}))
     errors.print(f"{folder} is ready; `twinserve models show` tells what it holds.", highlight=False)

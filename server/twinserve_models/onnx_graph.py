@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -20,6 +18,7 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
+from twinserve_host.files import scratch_folder
 from twinserve_models.net import Net
 from twinserve_models.serving_net import folded_layers
 
@@ -83,8 +82,8 @@ def quantize_graph(data: bytes, calibration: npt.NDArray[np.uint8], *, reduce_ra
         calibration: training images, uint8, N x 28 x 28.
         reduce_range: weights of 7 bits, for processors whose 8-bit products overflow (x86 without VNNI).
     """
-    with tempfile.TemporaryDirectory(prefix="twinserve-") as folder:
-        source, target = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
+    with scratch_folder("twinserve-") as folder:
+        source, target = folder / "fp32.onnx", folder / "int8.onnx"
         source.write_bytes(data)
         quantize_static(
             source,

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from twinserve_host.files import FileError
+
 #: What the file of a variant ends with, by runtime.
 SUFFIXES = {"torchscript": ".pt", "onnx": ".onnx"}
 BUILDING = ".building-"
@@ -20,15 +22,17 @@ def new_version(model_folder: Path, version: str) -> Iterator[Path]:
     """A scratch folder that becomes ``model_folder/version`` when the block ends well, and vanishes when it does not.
 
     A version that is there already is replaced at that moment, not before.
+
+    Raises:
+        FileError: a file or folder cannot be written.
     """
-    model_folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=model_folder, prefix=BUILDING) as scratch:
-        folder = Path(scratch) / version
+    with scratch_in(model_folder, BUILDING) as scratch:
+        folder = scratch / version
         folder.mkdir()
         yield folder
         target = model_folder / version
         if target.exists():
-            target.rename(Path(scratch) / f"{REPLACED}{version}")
+            target.rename(scratch / f"{REPLACED}{version}")
         folder.rename(target)
 
 
@@ -39,18 +43,35 @@ def next_version(models: Path, model: str) -> Iterator[Path]:
     The place that it takes is its name under ``models/<model>``; nothing that is there is touched.
 
     Raises:
-        OSError: a folder cannot be made, or somebody else added that version meanwhile.
+        FileError: a file or folder cannot be written, or somebody else added that version meanwhile.
     """
-    models.mkdir(parents=True, exist_ok=True)
     taken = [
         int(folder.name) for folder in (models / model).glob("*") if folder.name.isascii() and folder.name.isdigit()
     ]
-    with tempfile.TemporaryDirectory(dir=models, prefix=ADDING) as scratch:
-        folder = Path(scratch) / model / str(max(taken, default=0) + 1)
+    with scratch_in(models, ADDING) as scratch:
+        folder = scratch / model / str(max(taken, default=0) + 1)
         folder.mkdir(parents=True)
         yield folder
         (models / model).mkdir(exist_ok=True)
         folder.rename(models / model / folder.name)
+
+
+@contextmanager
+def scratch_in(folder: Path, prefix: str) -> Iterator[Path]:
+    """A folder inside ``folder``, which is made if it is missing, that vanishes in the end.
+
+    Raises:
+        FileError: something cannot be written; it is named as if it lay in ``folder``, where it was to go.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=prefix) as scratch:
+            try:
+                yield Path(scratch)
+            except FileError as error:
+                raise FileError(str(error).replace(scratch, str(folder))) from None
+    except OSError as error:
+        raise FileError.of(folder, error) from None
 
 
 def remove_leftovers(model_folder: Path) -> None:

@@ -71,7 +71,7 @@ def test_a_build_that_fails_ends_the_start_with_its_words_and_code(tmp_path: Pat
     with first_start(tmp_path / "models", "-m", "twinserve_server") as server:
         said, _ = server.communicate(timeout=60)
     assert server.returncode == 1
-    assert "model folder models: cannot be written to (" in " ".join(said.split())
+    assert "error: models: cannot be written (" in " ".join(said.split())
     assert "Traceback" not in said
 
 

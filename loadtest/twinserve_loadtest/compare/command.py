@@ -86,11 +86,12 @@ def compare(order: CompareOrder, err: Console) -> Record:
     try:
         check_writable(order.output)
     except FileError as error:
-        raise CompareError(f"{error}; name another place with --output") from None
+        raise CompareError(f"{error} with --output") from None
     try:
         with ExitStack() as stack:
             return _compare(order, stack, err)
     except (
+        FileError,
         TargetError,
         TestSetError,
         ServerStartError,

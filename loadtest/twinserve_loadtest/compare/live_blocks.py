@@ -11,9 +11,9 @@ from collections import defaultdict
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Self
 
+from twinserve_host.files import scratch_folder
 from twinserve_loadtest.compare.runner import ArmUnavailableError
 from twinserve_loadtest.generate.generator import GeneratorError, LoadGenerator
 from twinserve_loadtest.generate.record import BlockRecord, merged
@@ -144,7 +144,7 @@ class LiveBlocks:
             numbers = (int(self._test_set.labels.max()) + 1) * len(self._test_set)
             return replace(spec, keep_probabilities=numbers <= _MOST_PROBABILITIES)
         if self._scratch is None:
-            self._scratch = Path(self._stack.enter_context(TemporaryDirectory(prefix="twinserve-answers-")))
+            self._scratch = self._stack.enter_context(scratch_folder("twinserve-answers-"))
         self._kept += 1
         return replace(spec, keep_outputs=str(self._scratch / str(self._kept)))
 

@@ -62,9 +62,16 @@ class LoadGenerator:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        self._scratch = tempfile.TemporaryDirectory(prefix="twinserve-loadtest-")
-        folder = Path(self._scratch.name)
-        save_test_set(self._test_set, folder / FILE_NAME)
+        try:
+            self._scratch = tempfile.TemporaryDirectory(prefix="twinserve-loadtest-")
+            folder = Path(self._scratch.name)
+            save_test_set(self._test_set, folder / FILE_NAME)
+        except OSError as error:
+            self.close()
+            raise GeneratorError(
+                f"the test set cannot be written to a temporary folder ({error.strerror or error}); make room there, "
+                "or name another folder with TMPDIR"
+            ) from None
         self._log = folder / "worker.log"
         # gevent's timers are one millisecond coarse with epoll and microseconds fine with select; the worker
         # watches a handful of descriptors only (gRPC polls its own).

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import psutil
@@ -12,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from twinserve_client.cli.main import INTERRUPTED
-from twinserve_host.files import FileError, check_writable
+from twinserve_host.files import FileError, check_writable, scratch_folder
 from twinserve_host.functions import FunctionError
 from twinserve_loadtest.generate.generator import GeneratorError, LoadGenerator
 from twinserve_loadtest.loadtest.quality import QualityCheck
@@ -77,7 +76,7 @@ def run_load_test(order: Order, err: Console) -> Record:
     try:
         check_writable(order.output)
     except FileError as error:
-        raise LoadTestError(f"{error}; name another place with --output", 2) from None
+        raise LoadTestError(f"{error} with --output", 2) from None
     try:
         servers = servers_of(order.target, order.tls)
         metrics_urls = metrics_of(servers, order.metrics_urls)
@@ -91,10 +90,10 @@ def run_load_test(order: Order, err: Console) -> Record:
     if unread:
         err.print(f"Caveat: {unread}", style="yellow", highlight=False, markup=False)
     err.print(f"Load test of {model.name} at {order.target}: {_about(test_set)}", highlight=False, markup=False)
-    with TemporaryDirectory(prefix="twinserve-answers-") as scratch:
+    with scratch_folder("twinserve-answers-") as scratch:
         try:
             quality = QualityTest.of(model.metric, test_set.targets) if model.metric and test_set.targets else None
-            check = None if quality is None else QualityCheck(quality, Path(scratch))
+            check = None if quality is None else QualityCheck(quality, scratch)
             processes = count_processes(servers, model, metrics_urls)
             clock = cpu_clock(servers, model, metrics_urls)
             test = _run(order, servers, model, test_set, check, clock, err)

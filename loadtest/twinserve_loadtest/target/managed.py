@@ -47,7 +47,13 @@ class ManagedServer:
     def __init__(self, command: Sequence[str], log: Path | None = None) -> None:
         self._command = list(command)
         self._process: subprocess.Popen[bytes] | None = None
-        self._scratch = tempfile.TemporaryDirectory(prefix="twinserve-server-")
+        try:
+            self._scratch = tempfile.TemporaryDirectory(prefix="twinserve-server-")
+        except OSError as error:
+            raise ServerStartError(
+                f"no temporary folder can be made for the server ({error.strerror or error}); make room there, or name "
+                "another folder with TMPDIR"
+            ) from None
         self._log = log or Path(self._scratch.name) / "server.log"
 
     def __enter__(self) -> Self:

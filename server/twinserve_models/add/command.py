@@ -126,8 +126,6 @@ def add(asked: Asked) -> Added:
     except ArtefactError as error:
         added.findings = [Finding(asked.model, "as a server starts it", error.message)]
         return added
-    except OSError as error:
-        raise FileError(f"model folder {asked.models}: cannot be written to ({error.strerror})") from None
     added.variants = {one.candidate.name: _told(one) for one in tried}
     added.notes = list(_notes(tried, kind != "tensor"))
     return added

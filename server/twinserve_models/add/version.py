@@ -43,8 +43,7 @@ def write_version(models: Path, wanted: Wanted, tried: list[Tried]) -> Path:
 
     Raises:
         ArtefactError: one does not start, or the manifest breaks its schema.
-        FileError: a file cannot be written.
-        OSError: a folder cannot be made.
+        FileError: a file or folder cannot be written.
     """
     with next_version(models, wanted.model) as folder:
         for one in tried:

@@ -46,8 +46,6 @@ def _import(
         found = write_models(read(), models, variant)
     except (ImportModelError, FileError) as error:
         return fail(str(error))
-    except OSError as error:
-        return fail(f"model folder {models}: cannot be written to ({error.strerror}: {error.filename})")
     if as_json:
         told = [
             {"folder": str(one.folder), "model": one.model, "serve": one.serve, "left_out": one.left_out}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from twinserve_host.files import write_file
-from twinserve_models.versions import SUFFIXES
+from twinserve_models.versions import SUFFIXES, scratch_in
 from twinserve_server.artefact.files import sha256_of
 from twinserve_server.artefact.manifest import MANIFEST_NAME, read_manifest
 from twinserve_server.artefact.schema import SCHEMA_VERSION, schema, validate_manifest
@@ -97,8 +96,7 @@ def write_models(sources: list[Source], models: Path, variant: str) -> list[Impo
 
     Raises:
         ImportModelError: a name is taken or none, or the server would refuse the model.
-        FileError: a file cannot be written.
-        OSError: the model folder cannot be.
+        FileError: a file or folder cannot be written.
     """
     check_name("--variant", variant)
     for source in sources:
@@ -154,10 +152,9 @@ def _write(source: Source, folder: Path, variant: str) -> None:
 @contextmanager
 def _scratch(models: Path) -> Iterator[Path]:
     """A folder inside ``models``, where no server looks for manifests; an empty ``models`` is removed in the end."""
-    models.mkdir(parents=True, exist_ok=True)
     try:
-        with tempfile.TemporaryDirectory(dir=models, prefix=".importing-") as scratch:
-            yield Path(scratch)
+        with scratch_in(models, ".importing-") as scratch:
+            yield scratch
     finally:
         with contextlib.suppress(OSError):  # something is in it
             models.rmdir()

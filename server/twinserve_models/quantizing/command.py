@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from twinserve_host.files import FileError, write_file
+from twinserve_host.files import FileError, scratch_folder, write_file
 from twinserve_host.functions import FunctionError, import_function
 from twinserve_models.machine import cpu_flags, engine_for, reduce_range_for
 from twinserve_models.quantizing.calibration import Arrays, read_calibration
@@ -78,10 +77,25 @@ def quantize(order: Order) -> Quantized:
     manifest = json.loads(version.manifest_json)
     manifest["variants"][name] = entry
     validate_manifest(manifest, str(folder / MANIFEST_NAME))
-    write_file(folder / entry["file"], data)
-    write_file(folder / MANIFEST_NAME, json.dumps(manifest, indent=2) + "\n")
+    _add(folder / entry["file"], data, folder / MANIFEST_NAME, json.dumps(manifest, indent=2) + "\n")
     warning = "none of its kernels computes in 8-bit integers" if facts.floats_only else ""
     return Quantized(folder / entry["file"], name, len(data), source.bytes, facts.runtime.kernels, warning)
+
+
+def _add(path: Path, data: bytes, manifest: Path, text: str) -> None:
+    """Both or neither: a file that no manifest names would lie there for ever.
+
+    Raises:
+        FileError: one cannot be written.
+    """
+    was_there = path.exists()
+    write_file(path, data)
+    try:
+        write_file(manifest, text)
+    except FileError:
+        if not was_there:
+            path.unlink(missing_ok=True)
+        raise
 
 
 def _find(order: Order) -> ModelVersion:
@@ -177,8 +191,8 @@ def _entry(
 
 def _tried(version: ModelVersion, name: str, data: bytes, entry: dict[str, Any]) -> LoadFacts:
     """Start the new variant as a server would, in a folder of its own."""
-    with tempfile.TemporaryDirectory(prefix=ADDING) as scratch:
-        folder = Path(scratch) / version.model / version.version
+    with scratch_folder(ADDING) as scratch:
+        folder = scratch / version.model / version.version
         write_file(folder / entry["file"], data)
         manifest = {**json.loads(version.manifest_json), "variants": {name: entry}}
         write_file(folder / MANIFEST_NAME, json.dumps(manifest))

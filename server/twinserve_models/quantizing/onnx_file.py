@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Final
 
 from onnxruntime.quantization import (
@@ -16,6 +14,7 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
+from twinserve_host.files import scratch_folder
 from twinserve_models.quantizing.calibration import Arrays, batches
 from twinserve_server.errors import ArtefactError
 
@@ -37,9 +36,10 @@ def quantize_onnx(data: bytes, calibration: Arrays | None, *, reduce_range: bool
 
     Raises:
         ArtefactError: there is nothing in it to quantise, or ONNX Runtime cannot.
+        FileError: there is no room for it in the temporary folder.
     """
-    with tempfile.TemporaryDirectory(prefix="twinserve-") as folder:
-        source, target = Path(folder) / "floats.onnx", Path(folder) / "int8.onnx"
+    with scratch_folder("twinserve-") as folder:
+        source, target = folder / "floats.onnx", folder / "int8.onnx"
         source.write_bytes(data)
         _check_operators(data)
         try:
@@ -60,6 +60,8 @@ def quantize_onnx(data: bytes, calibration: Arrays | None, *, reduce_range: bool
                     calibrate_method=CalibrationMethod.MinMax,
                     op_types_to_quantize=OPERATORS,
                 )
+        except OSError:
+            raise  # of the temporary folder
         except Exception as error:  # noqa: BLE001  (what the quantiser raises is anybody's guess)
             said = " ".join(str(error).split())[:300]
             raise ArtefactError(f"cannot be quantised by ONNX Runtime ({type(error).__name__}: {said})") from None

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from twinserve_host.files import FileError
 from twinserve_server.access.tokens import (
     HEADER,
     MAX_TOKENS,
@@ -167,4 +168,4 @@ def _replace(path: Path, text: str) -> None:
         partial.replace(path)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise TokenError(f"{path}: cannot be written ({error.strerror})") from None
+        raise TokenError(str(FileError.of(path, error))) from None

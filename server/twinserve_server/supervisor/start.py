@@ -15,6 +15,7 @@ from typing import Final
 import structlog
 
 from twinserve_host.exposure import host_and_port, is_private
+from twinserve_host.files import FileError, write_file
 from twinserve_server.access.guard import Guard
 from twinserve_server.access.token_file import TokenFile
 from twinserve_server.access.tokens import TokenError
@@ -233,8 +234,13 @@ def reserve_port(option: str, host: str, port: int) -> socket.socket:
 
 
 def write_ready_file(path: Path, grpc_port: int, metrics_port: int, admin_port: int) -> None:
-    """Tell who waits for ``path`` that the server is ready; the file appears whole or not at all."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}")
+    """Tell who waits for ``path`` that the server is ready; the file appears whole or not at all.
+
+    Raises:
+        StartError: it cannot be written.
+    """
     ports = {"grpc_port": grpc_port, "metrics_port": metrics_port, "admin_port": admin_port}
-    partial.write_text(json.dumps({**ports, "pid": os.getpid()}), "utf-8")
-    partial.replace(path)
+    try:
+        write_file(path, json.dumps({**ports, "pid": os.getpid()}))
+    except FileError as error:
+        raise StartError(f"--ready-file: {error}") from None

@@ -155,7 +155,8 @@ def test_results_that_cannot_be_written_in_the_end_are_kept_elsewhere(
     code, _, err = run(shared_server.target, tiny_models, Path("/dev/full"), "--mode", "accuracy")
     assert code == 3
     (kept,) = tmp_path.glob("full-*")
-    assert f"/dev/full: cannot be written (No space left on device); the raw results are in {kept}" in err
+    problem = "/dev/full: cannot be written (No space left on device); make room, or name another place"
+    assert f"{problem}; the raw results are in {kept}" in err
     assert read_record(kept).complete
     assert "Traceback" not in err
 

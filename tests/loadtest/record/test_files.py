@@ -28,7 +28,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
 def test_what_a_place_does_not_take_is_kept_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     place, problem = save_record(make_record(), Path("/dev/full"))
-    assert problem == "/dev/full: cannot be written (No space left on device)"
+    assert problem == "/dev/full: cannot be written (No space left on device); make room, or name another place"
     assert to_plain(read_record(place)) == to_plain(make_record())
 
 
