@@ -9,11 +9,12 @@ import numpy.typing as npt
 import torch
 
 from twinserve_models.data import Dataset
+from twinserve_models.engines import choose_recipe
 from twinserve_models.evaluate import count_correct, onnx_forward
 from twinserve_models.export import Artefact
 from twinserve_models.net import PARAMETERS, Net
 from twinserve_models.onnx_graph import float_graph, quantize_graph
-from twinserve_models.quantize import default_recipe, quantize_dynamic, quantize_static
+from twinserve_models.quantize import CALIBRATION_IMAGES, default_recipes, quantize_dynamic, quantize_static
 from twinserve_models.serving_net import float_net
 
 LAYERS = ["conv1", "conv2", "fc1", "fc2"]
@@ -24,8 +25,8 @@ def make_artefacts(net: Net, dataset: Dataset) -> list[Artefact]:
 
     What is static was calibrated on the same training images.
     """
-    recipe = default_recipe()
-    calibration = torch.from_numpy(dataset.train_images[: recipe.calibration_images])
+    calibration = torch.from_numpy(dataset.train_images[:CALIBRATION_IMAGES])
+    recipe, tried = choose_recipe(net, calibration, default_recipes())
     static: dict[str, Any] = {
         "method": "static",
         "dtype": "qint8",
@@ -35,6 +36,7 @@ def make_artefacts(net: Net, dataset: Dataset) -> list[Artefact]:
         "reduce_range": recipe.reduce_range,
         "calibration_images": len(calibration),
         "observer": "histogram",
+        **({"tried": tried} if tried else {}),
     }
     dynamic: dict[str, Any] = {
         "method": "dynamic",

@@ -12,8 +12,9 @@ from typing import Any
 import torch
 
 from twinserve_host.files import write_file
+from twinserve_host.processor import cpu_name
 from twinserve_models.data import DIGITS, DatasetInfo
-from twinserve_models.machine import cpu_name, isa
+from twinserve_models.machine import isa
 from twinserve_models.net import MEAN, PARAMETERS, STD
 from twinserve_models.reduction import Reduction
 from twinserve_models.train import Training
@@ -109,7 +110,7 @@ def write_version(
             "torch": str(torch.__version__),
             "python": platform.python_version(),
             "isa": isa(),
-            "cpu": cpu_name(),
+            "cpu": cpu_name() or platform.machine(),
         },
         "variants": variants,
     }

@@ -12,7 +12,8 @@ from torch import nn
 from torch.ao import quantization as tq
 from torch.ao.nn.intrinsic import ConvReLU2d, LinearReLU
 
-from twinserve_models.machine import cpu_flags, engine_for, reduce_range_for
+from twinserve_host.processor import cpu_flags
+from twinserve_models.machine import engines_for, reduce_range_for
 from twinserve_models.net import Net
 from twinserve_models.packed_layers import OWN_PACK_LIMIT, QuantizedConvReLU
 from twinserve_models.serving_net import (
@@ -25,6 +26,8 @@ from twinserve_models.serving_net import (
 
 ONEDNN_ENGINES = frozenset({"x86", "onednn"})
 BATCH = 256
+#: So many training images set the ranges of the activations.
+CALIBRATION_IMAGES = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +37,18 @@ class QuantRecipe:
     Attributes:
         engine: ``torch.backends.quantized.engine``.
         reduce_range: Activations of 7 bits instead of 8 (and first-layer weights of 7, for pixels have 8).
-        calibration_images: How many training images set the ranges of the activations.
     """
 
     engine: str
     reduce_range: bool
-    calibration_images: int = 2048
 
 
-def default_recipe() -> QuantRecipe:
-    """The recipe for this machine."""
-    engine = engine_for(platform.machine())
-    return QuantRecipe(engine, reduce_range_for(engine, cpu_flags()))
+def default_recipes() -> list[QuantRecipe]:
+    """The recipes that may suit this machine, the usual one first."""
+    known = torch.backends.quantized.supported_engines
+    flags = cpu_flags()
+    engines = [engine for engine in engines_for(platform.machine()) if engine in known]
+    return [QuantRecipe(engine, reduce_range_for(engine, flags)) for engine in engines or known[:1]]
 
 
 def quantize_static(net: Net, calibration: torch.Tensor, recipe: QuantRecipe) -> QuantizedServingNet:

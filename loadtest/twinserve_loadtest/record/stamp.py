@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import sys
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
 from twinserve_host.cores import cpu_quota
+from twinserve_host.processor import cpu_flags, cpu_name
 
 #: The flags of /proc/cpuinfo that decide how fast FP32 and INT8 kernels run.
 ISA_FLAGS = (
@@ -31,7 +31,10 @@ ISA_FLAGS = (
     "asimd",
     "asimddp",
     "i8mm",
+    "bf16",
     "sve",
+    "svei8mm",
+    "sve2",
 )
 _PACKAGES = ("twinserve", "grpcio", "protobuf", "numpy", "scipy", "locust", "hdrhistogram")
 
@@ -76,9 +79,10 @@ def read_stamp(
     energy: str = "",
 ) -> Stamp:
     """Read this machine's stamp; what it does not tell stays ``None`` or "unknown"."""
-    cpu_model, flags = _cpu()
+    present = cpu_flags()
+    flags = [flag for flag in ISA_FLAGS if flag in present]
     return Stamp(
-        cpu_model=cpu_model,
+        cpu_model=cpu_name() or "unknown",
         isa=isa_of(platform.machine(), flags),
         isa_flags=flags,
         cores_by_affinity=len(os.sched_getaffinity(0)),
@@ -102,7 +106,7 @@ def isa_of(machine: str, flags: list[str]) -> str:
 
     Two machines of the same name run the same kernels; their speeds still differ.
     """
-    deciding = ("amx_int8", "avx512_vnni", "avx_vnni", "avx512f", "avx2", "i8mm", "asimddp", "asimd")
+    deciding = ("amx_int8", "avx512_vnni", "avx_vnni", "avx512f", "avx2", "sve", "i8mm", "asimddp", "asimd")
     return "+".join([machine, *(flag for flag in deciding if flag in flags)])
 
 
@@ -120,17 +124,6 @@ def steal_between(before: tuple[int, int], after: tuple[int, int]) -> float | No
     """Share of CPU time stolen by the hypervisor between two :func:`cpu_times`, 0..1."""
     elapsed = after[1] - before[1]
     return (after[0] - before[0]) / elapsed if elapsed > 0 else None
-
-
-def _cpu() -> tuple[str, list[str]]:
-    try:
-        text = Path("/proc/cpuinfo").read_text("utf-8")
-    except OSError:
-        return platform.processor() or "unknown", []
-    model = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
-    found = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", text, re.MULTILINE)
-    present = set(found.group(1).split()) if found else set()
-    return (model.group(1).strip() if model else "unknown"), [flag for flag in ISA_FLAGS if flag in present]
 
 
 def _memory_bytes() -> int | None:

@@ -11,7 +11,8 @@ from typing import Any
 
 from twinserve_host.files import FileError, scratch_folder, write_file
 from twinserve_host.functions import FunctionError, import_function
-from twinserve_models.machine import cpu_flags, engine_for, reduce_range_for
+from twinserve_host.processor import cpu_flags
+from twinserve_models.machine import engine_for, reduce_range_for
 from twinserve_models.quantizing.calibration import Arrays, read_calibration
 from twinserve_models.versions import ADDING, SUFFIXES
 from twinserve_server.artefact.datatypes import DataType

@@ -1,0 +1,63 @@
+"""Which quantised engine a build takes: where several may suit the machine, the one that runs the twin faster here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+import torch
+
+from twinserve_models.net import Net
+from twinserve_models.quantize import QuantRecipe, quantize_static
+
+#: The batch that is timed, on one thread, as a model process runs it.
+BATCH: Final = 64
+PASSES: Final = 10
+#: Another engine than the usual one must be faster by so much: less may be a mood of the machine.
+MARGIN: Final = 1.1
+
+
+def choose_recipe(
+    net: Net, calibration: torch.Tensor, recipes: Sequence[QuantRecipe]
+) -> tuple[QuantRecipe, dict[str, Any]]:
+    """The recipe to build with, and what was tried: by engine, microseconds of a batch, or how it failed.
+
+    Args:
+        net: the trained network.
+        calibration: training images, uint8, N x 28 x 28.
+        recipes: the usual one first. A single one is not tried: there is nothing to choose.
+    """
+    if len(recipes) == 1:
+        return recipes[0], {}
+    tried: dict[str, Any] = {}
+    best, best_us = recipes[0], float("inf")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for recipe in recipes:
+            try:
+                took_us = round(_least_us(net, calibration, recipe))
+            except RuntimeError as error:
+                # An engine may be there and lack the kernels of a layer.
+                tried[recipe.engine] = f"fails: {str(error).splitlines()[0][:200]}"
+                continue
+            tried[recipe.engine] = took_us
+            if took_us * MARGIN < best_us:
+                best, best_us = recipe, took_us
+    finally:
+        torch.set_num_threads(threads)
+    return best, tried
+
+
+def _least_us(net: Net, calibration: torch.Tensor, recipe: QuantRecipe) -> float:
+    """Microseconds of a batch through the static twin, scripted as it is served."""
+    twin = torch.jit.script(quantize_static(net, calibration[:BATCH], recipe).eval())
+    batch = calibration[:BATCH]
+    least = float("inf")
+    with torch.inference_mode():
+        for _ in range(PASSES):
+            started = time.perf_counter()
+            twin(batch)
+            least = min(least, time.perf_counter() - started)
+    return least * 1e6
