@@ -7,7 +7,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from twinserve_bench.reliability.chaos.ledger import CUT_OFF, Book
+from twinserve_bench.reliability.chaos.ledger import CUT_OFF, DRAINING, NOBODY, STOPPED, UNSEEN, Book, reason_of
 from twinserve_bench.reliability.chaos.run import run
 from twinserve_bench.reliability.chaos.schedule import HIDDEN, Fault, schedule
 
@@ -35,6 +35,20 @@ def test_a_refusal_is_one_only_while_the_server_is_down() -> None:
         book.failed(begun, grpc.StatusCode.UNAVAILABLE, "nobody is there")
     assert book.ledger.refused == {f"{CUT_OFF} (nobody is there)": 2}
     assert book.ledger.lost == {"UNAVAILABLE: nobody is there": 1}
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("failed to connect to all addresses; last error: Connection refused", NOBODY),
+        ("the server is shutting down; try another one", DRAINING),
+        ("the server ended the call without an answer", STOPPED),
+        ("Stream removed (GOAWAY received; Error code: 0; Debug Text: Server shutdown)", UNSEEN),
+        ("Endpoint read failed (Socket closed; GOAWAY received; Error code: 0)", f"{CUT_OFF} (Endpoint read failed "),
+    ],
+)
+def test_a_refusal_tells_whether_the_server_may_have_had_the_call(said: str, reason: str) -> None:
+    assert reason_of(said).startswith(reason)
 
 
 def test_a_call_that_hangs_through_an_outage_is_lost() -> None:

@@ -122,19 +122,25 @@ def _start_again(end: Callable[[Victim], str]) -> Callable[[Scene], str]:
 
 
 def _terminate(victim: Victim) -> str:
+    start = victim.logged()
     victim.process.send_signal(signal.SIGTERM)
-    return _ended(victim)
+    return _ended(victim, start)
 
 
 def _terminate_group(victim: Victim) -> str:
+    start = victim.logged()
     os.killpg(victim.process.pid, signal.SIGTERM)
-    return _ended(victim)
+    return _ended(victim, start)
 
 
-def _ended(victim: Victim) -> str:
+def _ended(victim: Victim, start: int) -> str:
     code = victim.process.wait(120)
+    said = victim.log(start)
     if code != 0:
-        raise RuntimeError(f"after SIGTERM the server ended with {code}:\n{victim.log()[-4000:]}")
+        raise RuntimeError(f"after SIGTERM the server ended with {code}:\n{said[-4000:]}")
+    # What callers cannot see: the server counts a call when it begins it, and again when it is over.
+    if "requests_lost" in said:
+        raise RuntimeError(f"the server ended with calls that it had begun and not answered:\n{said[-4000:]}")
     return "exit code 0"
 
 

@@ -16,8 +16,12 @@ REFUSALS: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOUR
 
 
 #: Why a call was refused: nobody was there to take it; the server said that it goes away; gRPC ended it in its place,
-#: as it came when the server had stopped; or the connection ended under a call that the server may have had.
+#: as it came when the server had stopped; it came after the last one that the server's GOAWAY says it has seen (gRPC
+#: core then ends it with the GOAWAY itself as the cause); or the connection ended under a call that the server may have
+#: had.
 NOBODY, DRAINING, STOPPED = "nobody listened", "the server was draining", "the server had stopped"
+UNSEEN: Final = "the server went away before it saw the call"
+_BY_GOAWAY: Final = ("GOAWAY received", "Stream removed (GOAWAY received")
 CUT_OFF: Final = "the connection ended"
 
 
@@ -27,6 +31,8 @@ def reason_of(said: str) -> str:
         return NOBODY
     if "ended the call" in said:
         return STOPPED
+    if said.startswith(_BY_GOAWAY):
+        return UNSEEN
     return DRAINING if "shutting down" in said else f"{CUT_OFF} ({said})"
 
 
