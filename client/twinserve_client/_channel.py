@@ -37,6 +37,8 @@ _DEFAULTS: Final[tuple[Option, ...]] = (
     # Detects a dead connection within 40 s, even when idle; the server allows a ping every 10 s.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    # gRPC core ignores a shorter keepalive timeout than this one, whose default is 60 s.
+    ("grpc.http2.ping_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     # With gRPC's default of 120 s a client would stay away from a server that has long been back.

@@ -65,6 +65,7 @@ from twinserve_server.services.health import HealthService
 from twinserve_server.services.open_inference.repository import RepositoryService
 from twinserve_server.services.open_inference.service import OpenInferenceService
 from twinserve_server.services.predict import PredictService
+from twinserve_server.settings.connections import connection_limits
 from twinserve_server.settings.exposure import tls_files
 from twinserve_server.telemetry.logs import configure_logging
 from twinserve_server.telemetry.telemetry import Telemetry
@@ -226,13 +227,9 @@ class Gateway:
         self, host: str, port: int, servicers: dict[ServiceDescriptor, object], admin_elsewhere: str = ""
     ) -> Door:
         credentials = self._certificates.credentials() if self._certificates is not None else None
-        options = ListenOptions(
-            host,
-            port,
-            reuse_port=True,
-            max_message_bytes=self._config.settings.max_message_mib << 20,
-            credentials=credentials,
-        )
+        settings = self._config.settings
+        message_bytes, limits = settings.max_message_mib << 20, connection_limits(settings)
+        options = ListenOptions(host, port, True, message_bytes, credentials, limits)
         names = [service.full_name for service in (*servicers, REFLECTION)]
         reflected = {**servicers, REFLECTION: reflection.aio.ReflectionServicer(names)}
         handlers = []

@@ -25,6 +25,7 @@ from twinserve_host.python import environment, python
 from twinserve_server.errors import ArtefactError, TwinserveError
 from twinserve_server.host.standard_error import protect_standard_error
 from twinserve_server.ipc.process_config import document, edge_variables
+from twinserve_server.settings.connections import connection_limits
 from twinserve_server.settings.exposure import listening, tls_files
 from twinserve_server.settings.read import SettingsError, read_settings
 from twinserve_server.settings.server import ServerSettings
@@ -63,6 +64,7 @@ def run(given: Mapping[str, Any]) -> int:
     configure_logging(settings.log_format, settings.log_level, process="supervisor")
     try:
         listening(settings)
+        connection_limits(settings)
         if (tls := tls_files(settings)) is not None:
             tls.check()
         if settings.models is None and settings.build and nothing_in(settings.model_folder):

@@ -27,6 +27,7 @@ MODELS = "Models"
 NETWORK = "Network"
 PROCESSES = "Processes"
 BATCHING = "Batching and limits"
+CONNECTIONS = "Connections"
 TRAFFIC = "Traffic"
 LIFE = "Start and stop"
 LOGS = "Logs, traces, metrics"
@@ -132,6 +133,21 @@ class ServerSettings:
     )
     max_request_images: int = setting(1024, "Most images per request.", ge=1, le=65536, panel=BATCHING)
     max_message_mib: int = setting(64, "Largest gRPC message, in MiB.", ge=1, le=1024, panel=BATCHING)
+
+    max_connections: int = setting(
+        10_000, "Connections that a gateway holds; further ones are closed at once.", ge=1, panel=CONNECTIONS
+    )
+    max_connection_calls: int = setting(
+        1024,
+        "Calls that one connection may have open at once; gRPC clients let further ones wait.",
+        ge=1,
+        le=1_000_000,
+        panel=CONNECTIONS,
+    )
+    max_metadata_kib: int = setting(16, "Largest metadata of a call, in KiB.", ge=1, le=1024, panel=CONNECTIONS)
+    max_idle_seconds: float = setting(
+        3600.0, "Close a connection without a call after so long; 0: never.", ge=0, le=2_000_000, panel=CONNECTIONS
+    )
 
     split: Shares = setting(
         {},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from twinserve_host.exposure import host_and_port
@@ -12,6 +12,13 @@ from twinserve_server.rpc.serve import RpcHandler
 
 #: More than any machine works off before its callers' deadlines pass.
 MAX_PENDING_CALLS: Final = 100_000
+#: Clients that ping more often are sent away: GOAWAY with ENHANCE_YOUR_CALM, "too_many_pings".
+LEAST_PING_MS: Final = 10_000
+#: A client that has said nothing for so long is asked whether it is there, and has so long to say so.
+KEEPALIVE_MS: Final = 60_000
+KEEPALIVE_TIMEOUT_MS: Final = 20_000
+#: gRPC core's word for no limit.
+NEVER_MS: Final = 2**31 - 1
 
 
 class PortError(TwinserveError):
@@ -27,6 +34,23 @@ class TransportError(TwinserveError):
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """What connections may take of a transport.
+
+    Attributes:
+        connections: on one port; further ones are closed at once.
+        calls: open at once on one connection; the client is told, and lets others wait.
+        metadata_bytes: of one call.
+        idle_seconds: a connection without a call for so long is closed, in order; 0: none is.
+    """
+
+    connections: int = 10_000
+    calls: int = 1024
+    metadata_bytes: int = 16 << 10
+    idle_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class ListenOptions:
     """Where and how a transport listens.
 
@@ -39,6 +63,7 @@ class ListenOptions:
     reuse_port: bool
     max_message_bytes: int
     credentials: Any = None
+    limits: ConnectionLimits = field(default_factory=ConnectionLimits)
 
     @property
     def address(self) -> str:
@@ -77,6 +102,7 @@ class Transport(Protocol):
 
 def channel_arguments(options: ListenOptions) -> list[tuple[str, Any]]:
     """gRPC's settings for a listening server."""
+    limits = options.limits
     return [
         ("grpc.so_reuseport", int(options.reuse_port)),
         ("grpc.max_receive_message_length", options.max_message_bytes),
@@ -85,9 +111,18 @@ def channel_arguments(options: ListenOptions) -> list[tuple[str, Any]]:
         # counts and no client tries again. The variants' queues have bounds of their own, and a status that says so.
         ("grpc.server.max_pending_requests", MAX_PENDING_CALLS),
         ("grpc.server.max_pending_requests_hard_limit", MAX_PENDING_CALLS),
-        # Clients may ping every 10 s, also without calls; the SDK does.
-        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+        ("grpc.max_allowed_incoming_connections", limits.connections),
+        # Beside the bound itself, this is what keeps streams that are opened and reset at once from piling up.
+        ("grpc.max_concurrent_streams", limits.calls),
+        # Both: between the two, gRPC core refuses at random.
+        ("grpc.max_metadata_size", limits.metadata_bytes),
+        ("grpc.absolute_max_metadata_size", limits.metadata_bytes),
+        ("grpc.max_connection_idle_ms", max(1, round(limits.idle_seconds * 1e3)) if limits.idle_seconds else NEVER_MS),
+        # Clients may ping every 10 s, also without calls; the SDK does so every 30 s.
+        ("grpc.http2.min_ping_interval_without_data_ms", LEAST_PING_MS),
         ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.keepalive_time_ms", 60_000),
-        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+        ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+        # What gRPC core really goes by; left alone it is 60 s.
+        ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIMEOUT_MS),
     ]

@@ -30,7 +30,14 @@ from twinserve_server.rpc.deadlines import gone_code, why_gone
 from twinserve_server.rpc.serve import RpcTally
 from twinserve_server.rpc.status import PUSHBACK_KEY, outcome_of
 from twinserve_server.transport.aio import AioTransport
-from twinserve_server.transport.base import Door, PortError, TransportError
+from twinserve_server.transport.base import (
+    KEEPALIVE_MS,
+    KEEPALIVE_TIMEOUT_MS,
+    MAX_PENDING_CALLS,
+    Door,
+    PortError,
+    TransportError,
+)
 
 log = structlog.get_logger()
 
@@ -177,8 +184,10 @@ class NativeTransport:
                 client_key_metadata="grpc-timeout",
                 # For the events of callers that leave.
                 call_details=True,
-                keepalive_time_ms=60_000,
-                keepalive_timeout_ms=20_000,
+                keepalive_time_ms=KEEPALIVE_MS,
+                keepalive_timeout_ms=KEEPALIVE_TIMEOUT_MS,
+                max_concurrent_streams=options.limits.calls,
+                max_metadata_size=options.limits.metadata_bytes,
                 reuse_port=options.reuse_port,
             )
         except OSError:
@@ -194,7 +203,9 @@ class NativeTransport:
         self._looks_at_metadata = any(rpc.admit is not None for rpc in self._rpcs)
         rest = [handler for handler in handlers if handler not in direct]
         self._folder, behind = private_socket()
-        inner = Door(replace(options, host=f"unix:{behind}", port=0, reuse_port=False), rest)
+        # All callers of the rest share what leads there.
+        limits = replace(options.limits, calls=MAX_PENDING_CALLS, idle_seconds=0.0)
+        inner = Door(replace(options, host=f"unix:{behind}", port=0, reuse_port=False, limits=limits), rest)
         self._rest = AioTransport([inner, *doors[1:]])
         self._front.set_fallback(behind)
         self._reader = threading.Thread(target=self._read, name="native-reader", daemon=True)

@@ -12,7 +12,7 @@ import grpc
 from twinserve_server.rpc.method import RpcMethod
 from twinserve_server.rpc.serve import serve
 from twinserve_server.transport.aio import AioTransport
-from twinserve_server.transport.base import Door, ListenOptions
+from twinserve_server.transport.base import ConnectionLimits, Door, ListenOptions
 
 CALLS = 4000
 
@@ -42,7 +42,7 @@ def outcomes(target: str) -> Counter[str]:
 
 async def test_no_call_is_cancelled_because_others_arrived_before_it(unused_tcp_port: int) -> None:
     tally = Tally()
-    options = ListenOptions("127.0.0.1", unused_tcp_port, False, 1 << 20)
+    options = ListenOptions("127.0.0.1", unused_tcp_port, False, 1 << 20, None, ConnectionLimits(calls=CALLS))
     transport = AioTransport([Door(options, [serve(RpcMethod("service", "Echo", None, echo), tally)])])
     await transport.start()
     calling = asyncio.ensure_future(asyncio.to_thread(outcomes, options.address))
