@@ -1,4 +1,4 @@
-"""Write ``docs/metrics.md`` from the server's ``families.py``; with ``--check`` only say whether it is current.
+"""Write ``docs/metrics.md`` from the server's ``families.py``; with ``--check``, only check that it is current.
 
 python deploy/prometheus/metrics_doc.py [--check]
 """
@@ -33,13 +33,14 @@ SUFFIX = {"counter": "_total", "info": "_info", "gauge": "", "histogram": ""}
 HEAD = """\
 # Metrics
 
-What a server exposes on `http://HOST:METRICS_PORT/metrics`, in Prometheus' text format, or in OpenMetrics to who asks
-for it. Generated from `server/twinserve_server/metrics/families.py` by `deploy/prometheus/metrics_doc.py`; how to read
-and use them is told in [observability.md](observability.md).
+What a server exposes on `http://HOST:METRICS_PORT/metrics`, in Prometheus' text format, or in OpenMetrics on request.
+Generated from `server/twinserve_server/metrics/families.py` by `deploy/prometheus/metrics_doc.py`.
+[observability.md](observability.md) explains how to read and use them.
 
-Every family of a variant carries `model`, `version` and `variant`. Times are in seconds, memory in bytes, and what
-counts images rather than requests says so in its name. Series of the processes of one server are summed, but for those
-that carry a `gateway` or a `process`. No counter falls while the server runs, whichever of its processes is killed.
+Every family about a variant has the labels `model`, `version` and `variant`. Times are in seconds, memory is in bytes,
+and metrics that count images rather than requests say so in their name. Series are summed over the processes of a
+server, except those with the label `gateway` or `process`. No counter decreases while the server runs, whichever of its
+processes is killed.
 """
 
 
@@ -51,9 +52,7 @@ def page() -> str:
         found = [family for family in left if family.name.startswith(prefixes)]
         left = [family for family in left if family not in found]
         rows = "\n".join(_row(family) for family in found)
-        parts.append(
-            f"## {topic}\n\n| metric | kind | labels | what it tells | used in |\n|---|---|---|---|---|\n{rows}\n"
-        )
+        parts.append(f"## {topic}\n\n| metric | kind | labels | meaning | used in |\n|---|---|---|---|---|\n{rows}\n")
     if left:
         raise ValueError(f"no topic for {', '.join(family.name for family in left)}")
     parts.append(_buckets())

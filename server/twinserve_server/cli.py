@@ -16,7 +16,7 @@ Examples:
 
   twinserve serve                                    models/ on 127.0.0.1:8500, metrics on 8502
 
-  twinserve serve --split int8=0.1                   a tenth of the unnamed requests goes to int8
+  twinserve serve --split int8=0.1                   int8 gets a tenth of the requests that name no variant
 
   twinserve serve --variants fp32,int8 --replicas int8=2 --gateways 2
 
@@ -28,7 +28,7 @@ Examples:
 
   twinserve serve --port 0 --ready-file ready.json   any free port; the file says which
 
-Every option can also be set in the environment, in the same words; several pairs are separated by blanks:
+Every option can also be set in the environment with the same syntax; separate several pairs with spaces:
 
   TWINSERVE_PORT=9000 TWINSERVE_VARIANTS=fp32,int8 TWINSERVE_REPLICAS="fp32=1 int8=2" twinserve serve
 """

@@ -1,4 +1,4 @@
-"""What can go wrong, in the core's own terms. The transports map each kind to a status, in one table."""
+"""Every error that the server raises on purpose. One table (``rpc.status``) maps them to gRPC statuses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SHORT.maxlist = 8
 
 
 def shown(value: str | list[int] | list[str]) -> str:
-    """``repr(value)`` for a message, shortened: what a caller sends may have any length."""
+    """``repr(value)``, shortened for a message: callers may send text of any length."""
     return _SHORT.repr(value)
 
 
@@ -25,7 +25,7 @@ class FieldViolation:
 
 
 class TwinserveError(Exception):
-    """The root of every error that the server raises on purpose."""
+    """The base class of every error that the server raises on purpose."""
 
     #: Names the kind in logs, metrics and the ``reason`` of the gRPC error details.
     reason = "INTERNAL"
@@ -50,13 +50,13 @@ class InvalidInputError(TwinserveError):
 
 
 class OutOfRangeError(InvalidInputError):
-    """A value lies outside the range that the model's manifest states."""
+    """A value is outside the range in the model's manifest."""
 
     reason = "OUT_OF_RANGE"
 
 
 class ForeignRequestError(InvalidInputError):
-    """A request id was changed, or signed with a key that is not known here."""
+    """A request id was altered, or signed with an unknown key."""
 
     reason = "FOREIGN_REQUEST_ID"
 
@@ -68,37 +68,37 @@ class UnknownModelError(TwinserveError):
 
 
 class UnknownRequestError(TwinserveError):
-    """Feedback names a request that was never answered here, or is forgotten by now."""
+    """Feedback names a request that was never answered here, or is no longer remembered."""
 
     reason = "UNKNOWN_REQUEST"
 
 
 class RepeatedFeedbackError(TwinserveError):
-    """Feedback for this request was already counted."""
+    """Feedback for this request has already been counted."""
 
     reason = "REPEATED_FEEDBACK"
 
 
 class ConflictError(TwinserveError):
-    """A conditional change found another state than it expected."""
+    """The state that a conditional change expects has changed."""
 
     reason = "CONFLICT"
 
 
 class FollowsFileError(TwinserveError):
-    """The server reads this from a file; a call does not change it."""
+    """The server reads this from a file; calls cannot change it."""
 
     reason = "FOLLOWS_FILE"
 
 
 class PreconditionError(TwinserveError):
-    """The server is not in the state that this needs; the message says what to do first."""
+    """The server is not in the required state; the message says what to do first."""
 
     reason = "PRECONDITION"
 
 
 class QueueFullError(TwinserveError):
-    """The variant's queue is at its bound; try again later."""
+    """The variant's queue is full; try again later."""
 
     reason = "QUEUE_FULL"
 
@@ -116,7 +116,7 @@ class ModelUnavailableError(TwinserveError):
 
 
 class DrainingError(TwinserveError):
-    """The server is going away; another one may answer."""
+    """The server is shutting down; another one may answer."""
 
     reason = "DRAINING"
 
@@ -128,7 +128,7 @@ class DeadlineError(TwinserveError):
 
 
 class CancelledError(TwinserveError):
-    """The caller went away before the request could run; it was not run."""
+    """The caller left before the request could run; it was not run."""
 
     reason = "CANCELLED"
 
@@ -140,18 +140,18 @@ class InferenceError(TwinserveError):
 
 
 class UnauthenticatedError(TwinserveError):
-    """The caller shows no token, or none that is known here."""
+    """The caller sent no token, or an unknown one."""
 
     reason = "UNAUTHENTICATED"
 
 
 class PermissionDeniedError(TwinserveError):
-    """The caller's token is known, but its role does not allow this."""
+    """The caller's token is valid, but its role does not allow this."""
 
     reason = "PERMISSION_DENIED"
 
 
 class ArtefactError(TwinserveError):
-    """A manifest or an artefact is missing, malformed or not what its hash says."""
+    """A manifest or an artefact is missing or malformed, or does not match its hash."""
 
     reason = "BAD_ARTEFACT"

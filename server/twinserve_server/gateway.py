@@ -1,4 +1,4 @@
-"""What runs in a gateway: it takes requests from the wire to the queues of their variants and back. No torch.
+"""A gateway process: takes requests from the wire to the queues of their variants and back. No torch.
 
 Started by the supervisor as ``python -m twinserve_server.gateway``; configuration and control line as in
 ``process_config.py``.
@@ -74,7 +74,7 @@ from twinserve_server.transport.certificates import Certificates
 from twinserve_server.transport.choice import start_transport
 
 TICK_SECONDS = 0.1
-#: A drain waits until no call has come for so long, and for this at most.
+#: A drain waits until no call has arrived for this long, up to this limit.
 QUIET_SECONDS = 0.05
 QUIET_LIMIT_SECONDS = 1.0
 PREDICT = predict_pb2.DESCRIPTOR.services_by_name["PredictService"]
@@ -146,14 +146,14 @@ class Gateway:
             await self._control.close()
             return 3
         ticker = asyncio.ensure_future(self._tick())
-        # What was made until now lives as long as the process: the collector need not look at it again.
+        # Everything so far lives as long as the process, so the garbage collector need not look at it again.
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
         await self._drained.wait()
         ticker.cancel()
         self._links.close()
-        # In a thread: to send the last traces may take a while, during which this process lives.
+        # In a thread: sending the last traces may take a while, and this process must stay alive meanwhile.
         await asyncio.to_thread(self._telemetry.close)
         beating.cancel()
         return 0
@@ -166,7 +166,7 @@ class Gateway:
         return transport
 
     async def drain(self, grace_seconds: float) -> None:
-        """Stop taking requests, answer those accepted, then end. To be told again changes nothing."""
+        """Stop taking requests, answer those accepted, then end. Calling it again changes nothing."""
         if self._draining:
             return
         self._draining = True
@@ -178,10 +178,10 @@ class Gateway:
         self._drained.set()
 
     async def _until_quiet(self, limit_seconds: float) -> None:
-        """Go on answering new calls (UNAVAILABLE) until none comes for a moment.
+        """Keep answering new calls with UNAVAILABLE until none arrives for a moment.
 
-        What has arrived when gRPC is told to stop, and is not taken yet, it would answer CANCELLED: nobody counts that,
-        and no client tries it again.
+        gRPC answers calls that have arrived but have not been taken when it stops with CANCELLED: nobody counts those,
+        and no client retries them.
         """
         until = time.monotonic() + limit_seconds
         before = -1.0
@@ -271,7 +271,7 @@ class Gateway:
 
     async def _tick(self) -> None:
         announced = False
-        # A probe of liveness asks whether this process answers, not whether its models do.
+        # A liveness probe asks whether this process answers, not whether its models do.
         self._health.set("live", True)
         while True:
             self._engine.tick()
@@ -279,7 +279,7 @@ class Gateway:
                 self._guard.refresh()
             if self._certificates is not None:
                 self._certificates.refresh()
-            # Once everything was there, a variant that gets no traffic of its own takes nobody else down.
+            # Once everything has been ready, a variant without traffic does not make the server unready.
             ready = self._engine.ready
             serving = ready or (announced and self._engine.routable)
             self._health.set("", serving)

@@ -1,4 +1,4 @@
-"""What `twinserve serve` does once its flags are read: settings, first build, run, and words for what goes wrong."""
+"""What `twinserve serve` does once its flags are parsed: settings, first build, run, error messages."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ from twinserve_server.telemetry.logs import configure_logging
 
 console = Console(stderr=True)
 
-#: What a first start runs to have models; the folder comes last.
+#: The command that builds models on a first start; the folder is appended.
 BUILD = (*python("-m", "twinserve_client.cli.main"), "models", "build", "--models")
-#: What a build that was interrupted may have left.
+#: What an interrupted build may leave behind.
 BUILT: Final = {"mnist"}
 #: Exit code after Ctrl-C.
 INTERRUPTED: Final = 130
@@ -49,10 +49,10 @@ INTERRUPT_SECONDS: Final = 5.0
 
 
 def run(given: Mapping[str, Any]) -> int:
-    """Serve with the settings given by flags, or only say what would run; return the exit code.
+    """Serve with the settings given by flags, or only explain what would run; return the exit code.
 
-    0: after a drain; 1: models that cannot be served; 2: wrong settings; 130: Ctrl-C would not wait for the drain; what
-    a first build ended with, if it failed.
+    0: after a drain; 1: models cannot be served; 2: wrong settings; 130: a second Ctrl-C cut the drain short; or the
+    exit code of a failed first build.
     """
     protect_standard_error()
     try:
@@ -114,7 +114,7 @@ def become_edge(settings: ServerSettings) -> NoReturn:
 
 
 class Progress:
-    """How far a start is, for people who wait."""
+    """Progress of a start, for people."""
 
     def __init__(self, status: Status) -> None:
         self._status = status
@@ -135,7 +135,7 @@ def starting() -> Iterator[Progress]:
 
 
 def failure(error: TwinserveError) -> int:
-    """Say what went wrong; the exit code."""
+    """Print what went wrong; returns the exit code."""
     say_error(error.message)
     return 1 if isinstance(error, ArtefactError) else 2
 
@@ -146,7 +146,7 @@ def say_error(message: str) -> None:
 
 
 def nothing_in(folder: Path) -> bool:
-    """Whether a build may put models there: the folder is missing, or holds nothing but what a build has left."""
+    """Whether a build may put models there: the folder is missing, or contains nothing but leftovers of a build."""
     return not folder.exists() or (folder.is_dir() and {path.name for path in folder.iterdir()} <= BUILT)
 
 
@@ -168,7 +168,7 @@ def build_models(folder: Path) -> int:
     try:
         code = build.wait()
     except KeyboardInterrupt:
-        # In a terminal Ctrl-C reaches the build as well, which then ends by itself.
+        # In a terminal, Ctrl-C reaches the build as well, which then ends by itself.
         with contextlib.suppress(subprocess.TimeoutExpired):
             build.wait(INTERRUPT_SECONDS)
         build.terminate()
@@ -191,7 +191,7 @@ def announce(runner: Runner, metrics_port: int) -> None:
                 f"[cyan]{variant.name}[/]",
                 f"{variant.bytes / 1024:,.0f} KB",
                 f"sha256 {variant.sha256[:12]}",
-                f"{shares.get(variant.name, 0):.0%} of unnamed requests",
+                f"{shares.get(variant.name, 0):.0%} of requests without a variant",
             )
     tls = "" if (files := tls_files(settings)) is None else " (mutual TLS)" if files.client_ca else " (TLS)"
     beside = listening(settings)

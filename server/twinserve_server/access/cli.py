@@ -10,7 +10,7 @@ import typer
 
 app = typer.Typer(help="Make, list and revoke the tokens that `twinserve serve --tokens FILE` asks callers for.")
 
-#: Exit code of wrong use.
+#: Exit code for usage errors.
 USAGE = 2
 
 File = Annotated[Path, typer.Option("--file", envvar="TWINSERVE_TOKENS", help="The server's token file.")]
@@ -24,8 +24,8 @@ Examples:
 
   twinserve token create prometheus --role metrics --file /etc/twinserve/tokens
 
-The file holds hashes only; the token is printed this once. To rotate, create a second token, hand it out, and revoke
-the first one: a running server reads the file when it changes.
+The file contains hashes only; the token is printed only once. To rotate, create a second token, hand it out, then
+revoke the first: a running server re-reads the file when it changes.
 """
 
 
@@ -36,7 +36,7 @@ def create(
     file: File = DEFAULT_FILE,
     as_json: Json = False,
 ) -> None:
-    """Make a token, and print it once; the file keeps its hash."""
+    """Create a token and print it once; the file keeps only its hash."""
     from twinserve_server.access.token_file import create_token
     from twinserve_server.access.tokens import TokenError
 
@@ -68,7 +68,7 @@ def list_tokens(file: File = DEFAULT_FILE, as_json: Json = False) -> None:
 def revoke(
     name: Annotated[str, typer.Argument(help="Whose token.")], file: File = DEFAULT_FILE, as_json: Json = False
 ) -> None:
-    """Make a token invalid; running servers follow within a second."""
+    """Revoke a token; running servers notice within a second."""
     from twinserve_server.access.token_file import revoke_token
     from twinserve_server.access.tokens import TokenError
 
@@ -82,6 +82,6 @@ def revoke(
 
 
 def fail(command: str, message: str) -> NoReturn:
-    """Say on one line why it did not work, and leave."""
+    """Print on one line why the command failed, and exit."""
     typer.echo(f"twinserve token {command}: {message}", err=True)
     raise typer.Exit(USAGE)

@@ -1,4 +1,4 @@
-"""Lets callers in by the token they show, or says why not."""
+"""Admits callers by their token, or says why not."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Guard:
 
     def __init__(self, file: TokenFile) -> None:
         self._file = file
-        #: Headers that were good, so that a caller pays for the hash once. What was refused is not remembered, so that
-        #: a flood of wrong tokens fills nothing.
+        #: Accepted headers, so that each token is hashed only once. Rejected ones are not kept, so that a flood
+        #: of wrong tokens cannot fill memory.
         self._known: dict[str, tuple[Token, frozenset[str]]] = {}
 
     def refresh(self) -> None:
-        """Read the file if it has changed. One that cannot be used changes nothing, and the log says why."""
+        """Re-read the file if it has changed. An unusable file changes nothing; the log says why."""
         before = self._file.tokens
         try:
             self._file.refresh()
@@ -38,11 +38,11 @@ class Guard:
 
     @property
     def tokens(self) -> tuple[Token, ...]:
-        """Those in force."""
+        """The tokens in force."""
         return self._file.tokens
 
     def refusal(self, authorization: str | None, role: str) -> TwinserveError | None:
-        """Why a caller with this ``authorization`` header may not do what needs ``role``; None: it may."""
+        """Why a caller with this ``authorization`` header does not have ``role``; None if it does."""
         if authorization is None:
             return UnauthenticatedError("a token is needed: send the metadata `authorization: Bearer TOKEN`")
         found = self._known.get(authorization)
@@ -54,7 +54,7 @@ class Guard:
                 )
             token = find_token(self._file.tokens, secret.strip())
             if token is None:
-                return UnauthenticatedError("the token is not known here; was it revoked, or is it of another server?")
+                return UnauthenticatedError("the token is not known here; was it revoked, or is it for another server?")
             found = token, token.rights
             if len(self._known) < 2 * len(self._file.tokens):
                 self._known[authorization] = found

@@ -1,4 +1,4 @@
-"""The token file on disk: read whole or not at all, again when it changes, and rewritten atomically."""
+"""The token file on disk: read completely or not at all, re-read when it changes, rewritten atomically."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from twinserve_server.access.tokens import (
     token_lines,
 )
 
-#: A file of as many tokens as possible is smaller.
+#: Larger than a file with the maximum number of tokens.
 MAX_BYTES: Final = 1 << 20
-#: Whoever may write the file may let himself in.
+#: Anyone who can write the file can grant access to themselves.
 _WRITABLE_BY_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
 
-#: What tells that a file is another one, or has changed.
+#: Identifies a file and its state: differs if the file was replaced or changed.
 Stamp = tuple[int, int, int, int]
 
 
@@ -83,8 +83,8 @@ def read_text(path: Path) -> str:
         raise TokenError(f"{path}: is not a regular file")
     if status.st_mode & _WRITABLE_BY_OTHERS:
         raise TokenError(
-            f"{path}: its group or everybody may write it ({stat.filemode(status.st_mode)}), and so let themselves "
-            f"in; chmod go-w {path}"
+            f"{path}: is writable by its group or by everyone ({stat.filemode(status.st_mode)}), who could grant "
+            f"themselves access; chmod go-w {path}"
         )
     if len(content) > MAX_BYTES:
         raise TokenError(f"{path}: holds more than {MAX_BYTES} bytes, the most for {MAX_TOKENS} tokens")

@@ -1,4 +1,4 @@
-"""Bearer tokens: how one is made, the file of their hashes, and whose token a caller shows."""
+"""Bearer tokens: creating one, the format of the token file, and finding a caller's token."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ METRICS: Final = "metrics"
 #: What a role may do; ``admin`` includes the others.
 ROLES: Final = {PREDICT: {PREDICT}, METRICS: {METRICS}, ADMIN: {PREDICT, METRICS, ADMIN}}
 
-#: Every token begins so: scanners for leaked secrets find it.
+#: The prefix of every token, so that scanners for leaked secrets find it.
 PREFIX: Final = "twinserve_"
 TOKEN_BYTES: Final = 32
 MAX_TOKENS: Final = 1024
@@ -51,7 +51,7 @@ class Token:
 
     @property
     def rights(self) -> frozenset[str]:
-        """Everything that its roles allow."""
+        """The roles it has, including implied ones."""
         return frozenset[str]().union(*(ROLES[role] for role in self.roles))
 
     def __str__(self) -> str:
@@ -64,12 +64,12 @@ def new_secret() -> str:
 
 
 def digest_of(secret: str) -> bytes:
-    """What is stored of a token. One round of SHA-256: nobody can guess 256 random bits, however fast."""
+    """The stored hash of a token. One round of SHA-256 is enough: 256 random bits cannot be guessed."""
     return hashlib.sha256(secret.encode()).digest()
 
 
 def find_token(tokens: Iterable[Token], secret: str) -> Token | None:
-    """The token that ``secret`` is, in a time that does not tell how much of it was right."""
+    """The token whose secret this is; takes constant time, so that timing reveals nothing."""
     digest = digest_of(secret)
     found = None
     for token in tokens:
@@ -82,11 +82,11 @@ def parse_tokens(text: str, where: str) -> tuple[Token, ...]:
     """The tokens of a file.
 
     Args:
-        text: its content; one token a line, ``NAME ROLE[,ROLE] sha256:HEX``; ``#`` begins a comment.
+        text: its content; one token per line, ``NAME ROLE[,ROLE] sha256:HEX``; ``#`` starts a comment.
         where: names the file in messages.
 
     Raises:
-        TokenError: it is empty, or a line is no token, or repeats one.
+        TokenError: it is empty, or a line is malformed or repeats a token.
     """
     if not text.strip():
         raise TokenError(f"{where}: is empty; make a token with `twinserve token create`")
@@ -106,7 +106,7 @@ def parse_tokens(text: str, where: str) -> tuple[Token, ...]:
 
 
 def token_lines(text: str) -> Iterator[tuple[int, str]]:
-    """The lines that hold a token, with their numbers."""
+    """The lines with a token, with their numbers."""
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip() and not line.lstrip().startswith("#"):
             yield number, line
@@ -116,7 +116,7 @@ def parse_line(line: str, where: str) -> Token:
     """One line.
 
     Raises:
-        TokenError: it is no token. The message does not repeat the third word: it may be a secret put there by mistake.
+        TokenError: it is malformed. The message never quotes the third word: it may be a secret put there by mistake.
     """
     parts = line.split()
     if len(parts) != 3:
@@ -130,20 +130,20 @@ def parse_line(line: str, where: str) -> Token:
 
 
 def check_name(name: str, where: str) -> None:
-    """See that ``name`` can name a token.
+    """Check that ``name`` is a valid token name.
 
     Raises:
-        TokenError: it cannot.
+        TokenError: it is not.
     """
     if not _NAME.fullmatch(name):
         raise TokenError(f"{where}: {shown(name)} is not a name; give 1 to 64 letters, digits, '.', '_' or '-'")
 
 
 def check_roles(roles: list[str], where: str) -> tuple[str, ...]:
-    """``roles`` without repetitions.
+    """``roles`` without duplicates.
 
     Raises:
-        TokenError: one of them is none.
+        TokenError: one of them is not a role.
     """
     for role in roles:
         if role not in ROLES:

@@ -1,4 +1,4 @@
-"""The datatypes of the Open Inference Protocol that numpy has (``dtypes``), and what each of them can hold."""
+"""The datatypes of the Open Inference Protocol that numpy supports (``dtypes``), and their ranges."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ DataType = Literal[
 ]
 DATATYPES: Final[tuple[DataType, ...]] = get_args(DataType)
 
-#: Bytes of an element.
+#: Bytes per element.
 ITEM_SIZE: Final[dict[DataType, int]] = dict(zip(DATATYPES, (1, 1, 2, 4, 8, 1, 2, 4, 8, 2, 4, 8), strict=True))
-#: What pictures come in; a model that takes one of the two can be sent the other.
+#: The datatypes of pictures; a model that takes one can be sent the other.
 PIXEL_TYPES: Final[tuple[DataType, ...]] = ("UINT8", "FP32")
-#: The greatest finite value (IEEE 754).
+#: The largest finite value (IEEE 754).
 _GREATEST: Final[dict[DataType, float]] = {
     "FP16": 65504.0,
     "FP32": float.fromhex("0x1.fffffep+127"),
@@ -23,7 +23,7 @@ _GREATEST: Final[dict[DataType, float]] = {
 
 
 def bounds(datatype: DataType) -> tuple[float, float]:
-    """The least and the greatest finite value of a datatype."""
+    """The smallest and largest finite value of a datatype."""
     if datatype == "BOOL":
         return 0, 1
     if datatype in _GREATEST:
@@ -32,7 +32,7 @@ def bounds(datatype: DataType) -> tuple[float, float]:
     return (0, 2**bits - 1) if datatype.startswith("UINT") else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
 
 
-#: The least and the greatest value of each datatype.
+#: The smallest and largest value of each datatype.
 EVERY_VALUE: Final[dict[DataType, tuple[float, float]]] = {name: bounds(name) for name in DATATYPES}
-#: Where a manifest states no range: every byte, and what pictures usually become.
+#: Default ranges if the manifest states none: every byte value, and the usual range of pictures.
 DEFAULT_RANGES: Final[dict[DataType, tuple[float, float]]] = {"UINT8": (0, 255), "FP32": (0, 1)}

@@ -1,4 +1,4 @@
-"""The datatypes as numpy has them. A module of its own: the supervisor reads manifests, and needs no numpy for that."""
+"""The datatypes as numpy dtypes. A separate module because the supervisor reads manifests without numpy."""
 
 from __future__ import annotations
 

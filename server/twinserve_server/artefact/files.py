@@ -1,4 +1,4 @@
-"""The files of a model version: in its folder and nowhere else, regular, and what their hashes say."""
+"""The files of a model version: regular files inside its folder, verified by their hashes."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _REBUILD = "build it again with `twinserve models build --force`, or correct the
 
 @contextmanager
 def open_inside(folder: Path, name: str) -> Iterator[BinaryIO]:
-    """Open ``folder/name`` for reading. A symbolic link may point to another file in ``folder``, and nowhere else.
+    """Open ``folder/name`` for reading. A symbolic link may only point to another file in ``folder``.
 
     Raises:
-        ArtefactError: it is not there, not a regular file, outside of ``folder``, or cannot be read.
+        ArtefactError: it is missing, not a regular file, outside ``folder``, or cannot be read.
     """
     path = folder / name
     try:
         real = path.resolve(strict=True)
         if not real.is_relative_to(folder.resolve()):
-            raise ArtefactError(f"{path}: is a link to {real}, outside of its folder; put the file itself there")
+            raise ArtefactError(f"{path}: is a link to {real}, outside its folder; put the file itself there")
         # A link that is put there from now on is refused, and a pipe does not block.
         with open(os.open(real, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -50,10 +50,10 @@ def size_of(file: BinaryIO) -> int:
 
 
 def read_artefact(variant: Variant) -> bytes:
-    """The bytes of an artefact, which are those that the manifest describes: what was hashed is what gets loaded.
+    """The verified bytes of an artefact: exactly what was hashed is loaded.
 
     Raises:
-        ArtefactError: size or SHA-256 differ, or the file cannot be read; says what to do.
+        ArtefactError: size or SHA-256 differ from the manifest, or the file cannot be read; says what to do.
     """
     path = Path(variant.path)
     with open_inside(path.parent, path.name) as file:

@@ -1,6 +1,6 @@
 """The artefacts of a model version and the manifest that describes them.
 
-``models/<model>/<version>/manifest.json`` lies beside the files it names. Its form is
+``models/<model>/<version>/manifest.json`` is next to the files it names. Its format is
 ``manifest.schema.json`` (JSON Schema 2020-12); everything that is specific to a model (tensors, labels,
 preprocessing) is read from it and nowhere else.
 """
@@ -24,12 +24,12 @@ from twinserve_server.errors import ArtefactError
 
 MANIFEST_NAME = "manifest.json"
 
-#: The least and the greatest value that are meant, by datatype.
+#: The smallest and largest meaningful value, by datatype.
 Ranges = dict[DataType, tuple[float, float]]
 
-#: One batch is one frame to the model process, and one allocation there.
+#: A batch is one frame to the model process, and one allocation there.
 MAX_BATCH_BYTES: Final = 1 << 30
-#: Sixty-five thousand labels fit; a wrong file in its place does not fill the memory.
+#: Enough for 65,000 labels, and small enough that a wrong file does not fill memory.
 MAX_MANIFEST_BYTES: Final = 8 << 20
 
 
@@ -38,10 +38,10 @@ class Variant:
     """One artefact: the file, its hash and how to run it.
 
     Attributes:
-        format: the manifest's ``runtime``: what runs it (``model/<format>.py``).
-        on_demand: served only where the options name it.
-        precision: what its kernels should compute in, ``int8``; empty: the manifest does not say.
-        quantized_engine: the manifest's ``engine``, torch's backend for quantised operators; ``none``: no matter which.
+        format: the manifest's ``runtime``, which runs it (``model/<format>.py``).
+        on_demand: served only if the options name it.
+        precision: what its kernels should compute in, such as ``int8``; empty if the manifest does not say.
+        quantized_engine: the manifest's ``engine``, torch's backend for quantised operators; ``none`` for any.
     """
 
     name: str
@@ -64,11 +64,11 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class ModelVersion:
-    """What a manifest says, in the form the server needs.
+    """A parsed manifest.
 
-    There are two kinds. A classifier with one input of a fixed shape, UINT8 or FP32, is described by ``item_shape``,
-    ``datatypes`` and ``ranges``, and takes the lean path. Every other model has a ``signature``, which says what it
-    takes; ``item_shape`` and ``datatypes`` are empty then, and ``labels`` too unless it is a classifier.
+    There are two kinds. A classifier with one input of fixed shape, UINT8 or FP32, is described by ``item_shape``,
+    ``datatypes`` and ``ranges``, and takes the lean path. Every other model has a ``signature`` that describes its
+    tensors; its ``item_shape`` and ``datatypes`` are empty, and so are its ``labels`` unless it is a classifier.
     """
 
     model: str
@@ -78,31 +78,31 @@ class ModelVersion:
     output_kind: Literal["probabilities", "logits", "tensors"]
     labels: tuple[str, ...]
     variants: dict[str, Variant]
-    #: The values that are meant, by datatype, least and greatest; a datatype that is missing takes every finite one.
+    #: The smallest and largest meaningful value by datatype; a datatype that is missing takes any finite value.
     ranges: Ranges = field(default_factory=dict)
     dataset: dict[str, Any] = field(default_factory=dict)
     runtime: dict[str, Any] = field(default_factory=dict)
     manifest_json: str = "{}"
-    #: What the only input of the lean path is called.
+    #: The name of the lean path's only input.
     input_name: str = "input"
     signature: Signature | None = None
 
     @property
     def item_elements(self) -> int:
-        """Elements of one item: the product of its shape."""
+        """Elements per item: the product of its shape."""
         return math.prod(self.item_shape)
 
     def item_bytes(self, datatype: DataType) -> int:
-        """Bytes of one item."""
+        """Bytes per item."""
         return self.item_elements * ITEM_SIZE[datatype]
 
     def range_of(self, datatype: DataType) -> tuple[float, float]:
-        """The least and the greatest value that is meant, stated or usual."""
+        """The smallest and largest meaningful value, as stated or by default."""
         return self.ranges.get(datatype, DEFAULT_RANGES[datatype])
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
-        """What it takes, on either path; of two datatypes the preferred one."""
+        """The inputs, on either path; of two datatypes, the preferred one."""
         if self.signature is not None:
             return self.signature.inputs
         first = self.datatypes[0]
@@ -110,14 +110,14 @@ class ModelVersion:
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
-        """What an answer holds: tensors, or the probabilities of a classifier."""
+        """The outputs: tensors, or the probabilities of a classifier."""
         if self.signature is not None and not self.classes:
             return self.signature.outputs
         return (TensorSpec("probabilities", "FP32", (self.classes,)),)
 
     @property
     def classes(self) -> int:
-        """How many classes the model tells apart."""
+        """The number of classes."""
         return len(self.labels)
 
 
@@ -125,8 +125,7 @@ def read_manifest(folder: Path) -> ModelVersion:
     """Read and validate ``folder/manifest.json``; the artefact files must be there.
 
     Raises:
-        ArtefactError: in one line, with the file and the field: the manifest is missing, malformed, or names a file
-            that cannot be used.
+        ArtefactError: the manifest is missing, malformed, or names an unusable file; one line, with file and field.
     """
     path = folder / MANIFEST_NAME
     with open_inside(folder, MANIFEST_NAME) as file:
@@ -162,12 +161,12 @@ def read_manifest(folder: Path) -> ModelVersion:
 
 
 def manifest_digest(manifest_json: str) -> bytes:
-    """What tells one manifest from another: the first 8 bytes of its SHA-256."""
+    """Identifies a manifest: the first 8 bytes of its SHA-256."""
     return hashlib.sha256(manifest_json.encode()).digest()[:8]
 
 
 def same_signature(one: ModelVersion, other: ModelVersion) -> bool:
-    """Whether two versions take the same input and their answers mean the same."""
+    """Whether two versions take the same inputs and their answers mean the same."""
     names = ("item_shape", "datatypes", "ranges", "labels", "input_name", "signature")
     return all(getattr(one, name) == getattr(other, name) for name in names)
 
@@ -198,12 +197,12 @@ def _variant(name: str, entry: dict[str, Any], folder: Path) -> Variant:
 def _signature(
     manifest: dict[str, Any], ranges: list[dict[DataType, tuple[float, float]]], path: Path
 ) -> Signature | None:
-    """The tensors of a model that does not take the lean path; None: it does."""
+    """The tensors of a model that does not take the lean path; None if it does."""
     inputs, outputs, kind = manifest["inputs"], manifest["outputs"], manifest["output"]["kind"]
     for key in ("inputs", "outputs"):
         names = [entry["name"] for entry in manifest[key]]
         if twice := next((name for name in names if names.count(name) > 1), None):
-            raise ArtefactError(f"{path}: field {key}: two of them are named {twice!r}; give each a name of its own")
+            raise ArtefactError(f"{path}: field {key}: two are named {twice!r}; give each a unique name")
     first = inputs[0]
     if (
         kind == "classifier"
@@ -230,7 +229,7 @@ def _signature(
 
 
 def _labels(manifest: dict[str, Any], path: Path) -> tuple[str, ...]:
-    """The names of a classifier's classes, their numbers where none are given; of other models there are none."""
+    """The class names of a classifier, or their numbers if it has none; empty for other models."""
     if manifest["output"]["kind"] != "classifier":
         return ()
     outputs = manifest["outputs"]

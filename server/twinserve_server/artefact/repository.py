@@ -1,4 +1,4 @@
-"""The model repository: ``<root>/<model>/<version>/``. A server starts with the greatest version of each model."""
+"""The model repository: ``<root>/<model>/<version>/``. A server starts with the highest version of each model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from twinserve_server.errors import ArtefactError, InvalidInputError, UnknownMod
 
 
 def find_versions(root: Path) -> dict[str, list[Path]]:
-    """The version folders of every model under ``root``, the greatest version first."""
+    """The version folders of every model under ``root``, highest version first."""
     found: dict[str, list[Path]] = {}
     for manifest in root.glob(f"*/*/{MANIFEST_NAME}"):
         folder = manifest.parent
@@ -20,19 +20,19 @@ def find_versions(root: Path) -> dict[str, list[Path]]:
 
 
 def is_version(name: str) -> bool:
-    """Whether a folder of that name holds a version: one to nine of the digits 0 to 9."""
+    """Whether ``name`` is a version: one to nine of the digits 0 to 9."""
     return len(name) <= 9 and name.isascii() and name.isdigit()
 
 
 def load_repository(root: Path, key: Path | None = None) -> dict[str, ModelVersion]:
-    """The greatest version of every model under ``root``.
+    """The highest version of every model under ``root``.
 
     Args:
         root: the model folder.
-        key: the public key that they must be signed with; None: signatures are not looked at.
+        key: the public key to verify signatures with; None skips the check.
 
     Raises:
-        ArtefactError: ``root`` is not a folder, holds no model, a manifest is wrong, or a signature does not hold.
+        ArtefactError: ``root`` is not a folder or contains no model, a manifest is wrong, or a signature is invalid.
     """
     build = f"`twinserve models build --models {root}`"
     if not root.exists():
@@ -54,7 +54,7 @@ def read_version(folder: Path, key: Path | None) -> ModelVersion:
     """The version in ``folder``; with a ``key`` it must be signed.
 
     Raises:
-        ArtefactError: its manifest is wrong, or its signature does not hold.
+        ArtefactError: its manifest is wrong, or its signature is invalid.
     """
     version = read_manifest(folder)
     if key is not None:
@@ -63,7 +63,7 @@ def read_version(folder: Path, key: Path | None) -> ModelVersion:
 
 
 def version_folders(root: Path) -> dict[str, list[Path]]:
-    """The folders under ``root`` that could hold versions, complete or not, by model; the greatest version first."""
+    """The version folders under ``root``, complete or not, by model; highest version first."""
     found: dict[str, list[Path]] = {}
     for folder in root.glob("*/*"):
         if is_version(folder.name) and folder.is_dir():
@@ -72,12 +72,12 @@ def version_folders(root: Path) -> dict[str, list[Path]]:
 
 
 def find_version(root: Path, model: str, version: str, key: Path | None = None) -> ModelVersion:
-    """A version, the greatest if ``version`` is empty; with a ``key`` it must be signed.
+    """A version, or the highest if ``version`` is empty; with a ``key`` it must be signed.
 
     Raises:
-        InvalidInputError: ``version`` is no version.
-        UnknownModelError: there is no such model, or no such version of it.
-        ArtefactError: its folder is not complete, the manifest is wrong, or its signature does not hold.
+        InvalidInputError: ``version`` is not a version number.
+        UnknownModelError: no such model or version.
+        ArtefactError: its folder is incomplete, the manifest is wrong, or its signature is invalid.
     """
     if version and not is_version(version):
         raise InvalidInputError.of("version", f"is {shown(version)}; give a number of up to nine digits")

@@ -1,4 +1,4 @@
-"""The form of a manifest (JSON Schema 2020-12), read strictly: one file for each version of it."""
+"""Strict validation of manifests (JSON Schema 2020-12): one schema file per version."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from twinserve_server.errors import ArtefactError, shown
 
-#: What is written; version 1 is still read.
+#: The version that is written; version 1 is still read.
 SCHEMA_VERSION = 2
 
 

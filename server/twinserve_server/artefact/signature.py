@@ -1,4 +1,4 @@
-"""What a model takes and returns, tensor by tensor."""
+"""The input and output tensors of a model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 from twinserve_server.artefact.datatypes import EVERY_VALUE, ITEM_SIZE, DataType
 
-#: In a shape: a size that each request chooses.
+#: In a shape: a size that may differ from request to request.
 FREE: Final = -1
 
 
@@ -17,8 +17,8 @@ class TensorSpec:
     """One named tensor, without its batch dimension.
 
     Attributes:
-        shape: of one item; ``FREE`` where the request chooses the size.
-        range: the least and the greatest value that is meant; None: every finite value.
+        shape: of one item; ``FREE`` for a size that may differ from request to request.
+        range: the smallest and largest meaningful value; None for any finite value.
     """
 
     name: str
@@ -28,16 +28,16 @@ class TensorSpec:
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """The least and the greatest value that is taken."""
+        """The smallest and largest accepted value."""
         return EVERY_VALUE[self.datatype] if self.range is None else self.range
 
     @property
     def item_bytes(self) -> int:
-        """Bytes of one item, each free dimension counted as 1."""
+        """Bytes per item, counting each free dimension as 1."""
         return math.prod(max(1, size) for size in self.shape) * ITEM_SIZE[self.datatype]
 
     def fits(self, shape: tuple[int, ...]) -> bool:
-        """Whether ``shape`` is one of an item."""
+        """Whether an item may have this ``shape``."""
         return len(shape) == len(self.shape) and all(
             wanted in (size, FREE) and size > 0 for wanted, size in zip(self.shape, shape, strict=True)
         )
@@ -49,10 +49,10 @@ class TensorSpec:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What a model of named tensors takes and returns, in the order of its ``forward()``.
+    """The named tensors that a model takes and returns, in the order of its ``forward()``.
 
     Attributes:
-        metric: how an answer is compared with its target; empty: a classifier, whose classes are compared.
+        metric: how an answer is compared with its target; empty for a classifier, whose classes are compared.
     """
 
     inputs: tuple[TensorSpec, ...]

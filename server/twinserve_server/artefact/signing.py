@@ -1,8 +1,8 @@
-"""Signatures of model versions by `model-signing`: whether the holder of a key vouches for what is in a folder.
+"""Verify the signature of a model version with `model-signing`.
 
-``model.sig`` beside the manifest states the SHA-256 of every file in the folder. The tool checks it in a process of its
-own, since its libraries would stay in the supervisor's memory for as long as the server lives. The manifest it vouches
-for must be the one that was read; the artefacts follow, because what is loaded is compared with the manifest's hashes.
+``model.sig``, next to the manifest, contains the SHA-256 of every file in the folder. The tool runs in a separate
+process, because its libraries would stay in the supervisor's memory for as long as the server lives. The signed
+manifest must be the one that was read; that covers the artefacts, too, which are checked against the manifest's hashes.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from twinserve_server.errors import ArtefactError
 
 SIGNATURE_NAME: Final = "model.sig"
 MAX_SIGNATURE_BYTES: Final = 8 << 20
-#: Hashing is quick; a folder on a network that hangs is not.
+#: Hashing is quick, but a network file system may hang.
 _LIMIT_SECONDS: Final = 300.0
-#: What the tool says of the files that differ; their digests help nobody.
+#: The tool's messages about files that differ, without the digests, which help nobody.
 _DIFFERENCES: Final = re.compile(r"Hash mismatch for '[^']*'|(?:Extra files found|Missing files) in model [^\"]*")
 
 
 def verify_signature(folder: Path, manifest_json: str, key: Path) -> None:
-    """See that ``folder`` is signed with the private half of ``key``, and that its manifest is ``manifest_json``.
+    """Check that ``folder`` is signed with the private key of ``key``, and that its manifest is ``manifest_json``.
 
     Args:
         folder: of a model version.
@@ -39,7 +39,7 @@ def verify_signature(folder: Path, manifest_json: str, key: Path) -> None:
         key: file with the public key (PEM, elliptic curve).
 
     Raises:
-        ArtefactError: it is not signed, not with this key, or holds other files than were signed.
+        ArtefactError: it is not signed, signed with another key, or its files differ from those signed.
     """
     path = folder / SIGNATURE_NAME
     how = (
@@ -49,7 +49,7 @@ def verify_signature(folder: Path, manifest_json: str, key: Path) -> None:
         raise ArtefactError(f"{path}: does not exist, and --model-key asks for signed models; {how}")
     with open_inside(folder, SIGNATURE_NAME) as file:
         signature = file.read(MAX_SIGNATURE_BYTES)
-    # The bytes that were read, from memory: nobody can change them between the check and their use.
+    # The bytes already read: nobody can change them between check and use.
     held = os.memfd_create("signature", 0)
     try:
         os.write(held, signature)
@@ -71,9 +71,9 @@ def verify_signature(folder: Path, manifest_json: str, key: Path) -> None:
     finally:
         os.close(held)
     if done.returncode:
-        raise ArtefactError(f"{path}: is no signature of this folder by {key}: {_why(done.stderr)}; {how}")
+        raise ArtefactError(f"{path}: is not a signature of this folder by {key}: {_why(done.stderr)}; {how}")
     if _signed_digest(signature) != hashlib.sha256(manifest_json.encode()).hexdigest():
-        raise ArtefactError(f"{path}: does not state the SHA-256 of the {MANIFEST_NAME} that was read; {how}")
+        raise ArtefactError(f"{path}: does not contain the SHA-256 of the {MANIFEST_NAME} that was read; {how}")
 
 
 def _why(said: str) -> str:
@@ -82,7 +82,7 @@ def _why(said: str) -> str:
 
 
 def _signed_digest(signature: bytes) -> str:
-    """The SHA-256 of the manifest in a signature that holds; empty: it states none."""
+    """The SHA-256 of the manifest in a valid signature; empty if it contains none."""
     try:
         statement: Any = json.loads(base64.b64decode(parse_json(signature, SIGNATURE_NAME)["dsseEnvelope"]["payload"]))
         found = [entry for entry in statement["predicate"]["resources"] if entry["name"] == MANIFEST_NAME]

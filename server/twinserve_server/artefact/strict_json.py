@@ -1,4 +1,4 @@
-"""JSON as its standard means it: UTF-8, no key twice, no NaN, and no deeper than a file that people write."""
+"""Strict JSON: UTF-8, no duplicate keys, no NaN, limited nesting."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def parse_json(data: bytes, source: str) -> Any:
     """The value in ``data``.
 
     Raises:
-        ArtefactError: in one line, with ``source`` and, where there is one, the field.
+        ArtefactError: not strict JSON; one line, with ``source`` and, if known, the field.
     """
     try:
         text = data.decode("utf-8")
@@ -47,8 +47,7 @@ def _refuse_constant(name: str) -> None:
 
 
 def _check_values(value: Any, source: str) -> None:
-    """Refuse what lies too deep or cannot be told to another process: half a surrogate pair, whole numbers of more than
-    64 bits."""
+    """Reject deep nesting, and what cannot be sent to another process: lone surrogates, integers beyond 64 bits."""
     left: list[tuple[str, int, Any]] = [("", 1, value)]
     while left:
         path, depth, found = left.pop()

@@ -1,4 +1,4 @@
-"""Manifests of version 1 as version 2: the only place that knows both."""
+"""Convert manifests of version 1 to version 2: the only place that knows both."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any
 
 
 def upgraded(manifest: dict[str, Any]) -> dict[str, Any]:
-    """A valid manifest of version 1 in the form of version 2.
+    """Convert a valid manifest of version 1 to version 2.
 
-    What version 1 knew was a classifier with one input; its tensors had no names, so they get those under which the
-    Open Inference Protocol has always served them.
+    Version 1 describes a classifier with one input and unnamed tensors; they get the names under which the Open
+    Inference Protocol has always served them.
     """
     labels = manifest["output"]["labels"]
     return {

@@ -1,4 +1,4 @@
-"""What ``twinserve serve`` becomes on a small machine; its settings come on standard input."""
+"""The process that ``twinserve serve`` becomes on a small machine; reads its settings from standard input."""
 
 import os
 
@@ -10,7 +10,7 @@ from twinserve_server.telemetry.logs import configure_logging
 
 
 def main() -> int:
-    """Serve until told to stop; the exit code of ``twinserve serve``."""
+    """Serve until told to stop; returns the exit code of ``twinserve serve``."""
     settings = read_settings_document()
     configure_logging(settings.log_format, settings.log_level, process="edge")
     return run_here(settings, Edge)

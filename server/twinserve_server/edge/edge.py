@@ -1,7 +1,7 @@
-"""Runs a plan in this process: the gateway on the loop, the models in a thread, the metrics in those of their scrapes.
+"""Runs a plan in this process: the gateway on the event loop, the models in a thread, each scrape in its own thread.
 
-The gateway is the same as everywhere, wired to a supervisor by a control line; here that supervisor is :class:`Edge`,
-at the other end of the line on the same loop.
+The gateway is the same as in the isolated profile, connected to a supervisor by a control line; here the supervisor is
+:class:`Edge`, on the same loop.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ from twinserve_server.supervisor.traffic import Traffic
 log = structlog.get_logger()
 
 GATEWAY = "gateway-0"
-#: Gateway and models are asked to end within the grace period; so long they may take on top.
+#: Seconds beyond the grace period in which the gateway and the models must end.
 END_SECONDS = 2.0
 
 
@@ -193,8 +193,8 @@ class Edge:
                 await self.traffic.change(message)
             case ListVersions() | LoadVersion() | ActivateVersion() | UnloadVersion():
                 raise PreconditionError(
-                    "versions: one process (edge profile) serves those that it started with; start the server again to "
-                    "serve others, or with --profile isolated to load them while it runs"
+                    "versions: a server in the edge profile serves those it started with; restart it to serve others, "
+                    "or use --profile isolated to load them while it runs"
                 )
             case GetStatus():
                 return await asyncio.to_thread(self._status)
@@ -224,7 +224,7 @@ class Edge:
                 variant=state.replica.variant,
                 model=state.replica.version.model,
                 version=state.replica.version.version,
-                # A warm-up may give back more than the model holds.
+                # A warm-up may free more memory than the model takes.
                 pss_bytes=max(0, state.facts["added_warm_up_bytes"]),
                 cpu_seconds=model.cpu_seconds,
             )

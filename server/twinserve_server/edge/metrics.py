@@ -1,4 +1,4 @@
-"""The metric families that are written elsewhere by the supervisor, for a server that is one process."""
+"""The supervisor's metric families, for a server that is one process."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def edge_values(edge: Edge) -> dict[str, Values]:
     """Every family with ``source="supervisor"``, by name.
 
-    A model's memory is what loading and warming it added; its CPU, that of the thread that did so and ran its batches.
-    What is left of the process's memory (PSS) and of its CPU is the gateway's, so that sums count nothing twice.
+    A model's memory is what loading and warming it added; its CPU time is what the models' thread spent on it. The rest
+    of the process's memory (PSS) and CPU time is the gateway's, so that sums count nothing twice.
     """
     sheet = Sheet(edge.transport)
     models_cpu, models_pss = 0.0, 0

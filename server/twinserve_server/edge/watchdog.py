@@ -1,4 +1,4 @@
-"""Ends a process that hangs, so that a service manager starts it again: in the edge profile nothing else does."""
+"""Ends a hung process, so that the service manager restarts it: in the edge profile nothing else does."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = structlog.get_logger()
 
 
 class Watchdog:
-    """Counts the gateway's silence and the seconds of the forward pass that runs, by the supervisor's rules."""
+    """Tracks missing heartbeats of the gateway and the duration of forward passes, by the supervisor's rules."""
 
     def __init__(self, settings: ServerSettings, models: ModelThread) -> None:
         self._pulse = Pulse(settings.hang_seconds, settings.batch_seconds)
@@ -31,7 +31,7 @@ class Watchdog:
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     def heard(self) -> None:
-        """The gateway's loop turns."""
+        """The gateway's loop is running."""
         since_ns = self._models.busy_since_ns
         busy_seconds = (time.perf_counter_ns() - since_ns) / 1e9 if since_ns else 0.0
         if self._pulse.heard(busy_seconds):

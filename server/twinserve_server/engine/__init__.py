@@ -1,1 +1,1 @@
-"""Queues, batches, routing, feedback: knows neither gRPC nor Prometheus nor torch."""
+"""Queues, batches, routing, feedback; independent of gRPC, Prometheus and torch."""

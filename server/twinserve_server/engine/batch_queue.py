@@ -1,11 +1,11 @@
-"""The queue of one variant: forms batches greedily, in Triton's terms.
+"""The queue of one variant: forms batches greedily, with Triton's terms for the options.
 
-Greedy: a batch goes as soon as a model process is free, with what has queued while it was busy; nothing waits while
-the engine idles. ``max_queue_delay_ns`` and ``preferred_batch_sizes`` hold a batch back on purpose (as Triton's
-dynamic batcher does); in every trial the greedy default was at least as fast.
+Greedy: a batch goes as soon as a model process is free, with everything that has queued while it was busy; nothing
+waits while the engine is idle. ``max_queue_delay_ns`` and ``preferred_batch_sizes`` hold a batch back on purpose (as
+Triton's dynamic batcher does); in every trial the greedy default was at least as fast.
 
-Callers take turns (``lanes``). While requests wait until their deadlines come near, the newest goes first: those that
-have waited long are the ones that cannot be met any more, and to answer in order would answer nobody in time.
+Callers take turns (``lanes``). When requests wait so long that deadlines are at risk, the newest goes first: the oldest
+can no longer be met, and answering in order would answer nobody in time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from twinserve_server.engine.job import Batch, Job
 from twinserve_server.engine.lanes import Lanes
 from twinserve_server.errors import DeadlineError, QueueFullError, TwinserveError
 
-#: A request that has waited for this part of the time it was given says that the queue is too long.
+#: A request that has waited for this fraction of its timeout means that the queue is too long.
 LONG_WAIT: Final = 0.5
 DEFAULT_BOUNDS: Final = Amount(requests=4096, images=4096, bytes=256 << 20)
 
@@ -29,10 +29,10 @@ class BatchPolicy:
 
     Attributes:
         max_batch_size: the most images in one forward pass; a larger request is split.
-        max_queue_delay_ns: how long the oldest request may wait for company; 0: not at all.
+        max_queue_delay_ns: how long the oldest request may wait for its batch to fill; 0 for not at all.
         preferred_batch_sizes: ascending; with a delay, a batch goes early only at one of these sizes.
-        bounds: what may wait; a request that would pass one of them is refused.
-        enabled: off: one request, one forward pass.
+        bounds: how much may wait; a request that would exceed one of them is refused.
+        enabled: False runs each request in its own forward pass.
     """
 
     max_batch_size: int = 64
@@ -43,7 +43,7 @@ class BatchPolicy:
 
 
 class BatchQueue:
-    """Jobs of one variant that have not started."""
+    """Jobs of one variant that have not started yet."""
 
     def __init__(self, policy: BatchPolicy) -> None:
         self.policy = policy
@@ -73,9 +73,9 @@ class BatchQueue:
         self._jobs.push(job)
 
     def take(self, now_ns: int) -> Batch | None:
-        """The next batch, or None when nothing is waiting or the policy holds it back.
+        """The next batch; None if nothing is waiting or the policy holds it back.
 
-        Jobs whose caller is gone or whose deadline has passed are ended here; what has not started of them never runs.
+        Jobs whose caller has gone or whose deadline has passed end here; the parts that have not started never run.
         """
         jobs = self._jobs
         newest = self._is_late(now_ns)
@@ -129,7 +129,7 @@ class BatchQueue:
         return batch
 
     def next_due_ns(self) -> int:
-        """When the policy lets the oldest job go at the latest; 0: nothing waits."""
+        """When the policy lets the oldest job go at the latest; 0 if nothing waits."""
         if not self._jobs or not self.policy.max_queue_delay_ns:
             return 0
         return self._oldest_ns() + self.policy.max_queue_delay_ns
@@ -141,12 +141,12 @@ class BatchQueue:
             job.fail(error)
 
     def expire(self, now_ns: int) -> None:
-        """End the waiting jobs that may no longer run, wherever they stand in the queue."""
+        """End the waiting jobs that may no longer run, wherever they are in the queue."""
         for job in self._jobs.remove(lambda job: self._is_dead(job, now_ns)):
             self._end(job, now_ns)
 
     def _limit(self, now_ns: int) -> int:
-        """How many images may go now; 0: hold the batch back."""
+        """How many images may go now; 0 holds the batch back."""
         policy = self.policy
         if not policy.enabled:
             return policy.max_batch_size
@@ -161,7 +161,7 @@ class BatchQueue:
         return min(job.enqueued_ns for job in self._jobs)
 
     def _is_late(self, now_ns: int) -> bool:
-        """Whether requests wait for so long that their deadlines will pass."""
+        """Whether requests wait so long that their deadlines will pass."""
         if self.images <= self.policy.max_batch_size:
             return False  # all of them go now
         job = self._jobs.next()
@@ -196,4 +196,4 @@ def _what_is_full(held: Amount, images: int, size: int, bounds: Amount) -> str:
         what, holds, more, limit = "images", held.images, images, bounds.images
     else:
         what, holds, more, limit = "bytes", held.bytes, size, bounds.bytes
-    return f"the queue holds {holds} {what}, {more} more would pass its limit of {limit} {what}; try again later"
+    return f"the queue holds {holds} {what}, {more} more would exceed its limit of {limit} {what}; try again later"

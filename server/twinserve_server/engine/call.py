@@ -1,4 +1,4 @@
-"""One request as the engine knows it."""
+"""A request as the engine sees it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from twinserve_server.errors import TwinserveError
 
 
 class Call:
-    """One request between decoding and encoding, or its run on a shadow: what hooks are told about.
+    """One request between decoding and encoding, or its run on a shadow; the object that hooks receive.
 
-    Every routed call ends once, answered or refused. A shadow run is a call of its own that was not routed.
+    Every routed call ends exactly once, answered or refused. A shadow run is a separate call that was not routed.
     """
 
     __slots__ = (

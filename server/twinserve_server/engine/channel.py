@@ -1,4 +1,4 @@
-"""All traffic of one variant in one gateway: its queue and its links to the variant's model processes."""
+"""All traffic of one variant in one gateway: its queue, and its links to the variant's model processes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from twinserve_server.errors import (
 
 log = logging.getLogger(__name__)
 
-#: A variant without a model process for longer than this refuses requests instead of keeping them.
+#: After this long without a model process, a variant refuses requests instead of queueing them.
 GIVE_UP_NS = 10_000_000_000
 
 
@@ -39,13 +39,13 @@ class ModelChannel:
         *,
         pipeline: int = 1,
     ) -> None:
-        """``on_transfer`` is told of each answered batch how long (ns) it was neither waiting nor being worked on."""
+        """``on_transfer`` is called per answered batch with the ns it was neither waiting nor being processed."""
         self.model = model
         self.name = name
         self.queue = BatchQueue(policy)
         self._pace = Pace(policy.max_batch_size)
         self.links: list[Link] = []
-        #: Called when the queue holds a batch back until a moment (``time.monotonic_ns``).
+        #: Called when the queue holds a batch back until a certain time (``time.monotonic_ns``).
         self.on_held_back: Callable[[int], None] | None = None
         #: Runs a callback once the requests that have arrived together are all queued; None: there is no telling.
         self.later: Callable[[Callable[[], None]], None] | None = None
@@ -63,7 +63,7 @@ class ModelChannel:
 
     @property
     def images_in_flight(self) -> int:
-        """Images in model processes now."""
+        """Images currently in model processes."""
         return sum(link.images_in_flight for link in self.links)
 
     @property
@@ -76,23 +76,23 @@ class ModelChannel:
         return form.item_bytes if isinstance(form, Layout) else self._item_bytes[form]
 
     def next_batch_id(self) -> int:
-        """Numbers the batches: an answer must name the batch it is for."""
+        """The next batch number: an answer must name its batch."""
         return next(self._batch_ids)
 
     def submit(self, job: Job) -> None:
-        """Queue ``job``; it starts at once, or with what has arrived beside it, if a model process is free.
+        """Queue ``job``; if a model process is free it starts at once, or with the jobs that arrived with it.
 
         Raises:
-            QueueFullError: the queue is at its bound.
+            QueueFullError: the queue is full.
             DeadlineUnreachableError: the deadline would pass in the queue.
-            ModelUnavailableError: no model process has been there for a while.
+            ModelUnavailableError: there has been no model process for a while.
         """
         now_ns = time.monotonic_ns()
         self._admit(job, now_ns)
         self._pump_soon(now_ns)
 
     def submit_all(self, jobs: Iterable[Job]) -> None:
-        """Queue ``jobs``, which arrived together; each that :meth:`submit` would refuse ends with that error."""
+        """Queue ``jobs``, which arrived together; any that :meth:`submit` would refuse ends with that error."""
         now_ns = time.monotonic_ns()
         for job in jobs:
             try:
@@ -142,19 +142,19 @@ class ModelChannel:
                 link.close(why)
 
     def tick(self, now_ns: int) -> None:
-        """Housekeeping, a few times a second: end jobs that may no longer run."""
+        """Housekeeping, several times a second: end jobs that may no longer run."""
         self.queue.expire(now_ns)
         self._pace.tick()
         if not self.links and now_ns - self._down_since_ns > GIVE_UP_NS:
             self.queue.fail_all(self._unavailable())
 
     def add(self, link: Link) -> None:
-        """A model process said it is ready."""
+        """A model process is ready."""
         self.links.append(link)
         self.pump(time.monotonic_ns())
 
     def remove(self, link: Link) -> None:
-        """A model process went away."""
+        """A model process has gone."""
         if link in self.links:
             self.links.remove(link)
             if not self.links:

@@ -1,4 +1,4 @@
-"""The core's front door: what every transport calls. Single-threaded by contract; knows no wire format."""
+"""The engine's entry point, called by every transport. Single-threaded by contract; knows no wire format."""
 
 from __future__ import annotations
 
@@ -30,8 +30,7 @@ from twinserve_server.errors import (
 
 log = logging.getLogger(__name__)
 
-#: Told of every call when it is routed and when it has ended, with those of the same variant to which that happened at
-#: the same time; and of every judgement.
+#: Called with the calls of one variant that were routed together or have ended together, and with every judgement.
 Hook = Callable[[Sequence[Call] | Judgement], None]
 
 
@@ -62,12 +61,12 @@ class Engine:
 
     @property
     def ready(self) -> bool:
-        """Every variant of every loaded version has a warm model process."""
+        """Whether every variant of every loaded version has a warm model process."""
         return all(served.ready for versions in self.loaded.values() for served in versions.values())
 
     @property
     def routable(self) -> bool:
-        """Every variant that a request without a variant may meet has a warm model process."""
+        """Whether every variant that requests without a variant are routed to has a warm model process."""
         return all(served.live_ready for served in self.models.values())
 
     @property
@@ -79,10 +78,10 @@ class Engine:
         return reduce(Amount.least, bounds)
 
     def find(self, model: str, variant: str = "") -> ServedModel:
-        """The version of a model that answers for ``variant``; an empty model means the default one.
+        """The version of a model that answers for ``variant``; an empty model means the default.
 
         Raises:
-            UnknownModelError: it is not served here.
+            UnknownModelError: the model is not served here.
         """
         served = self.models.get(model or self.default_model)
         if served is None:
@@ -119,7 +118,7 @@ class Engine:
 
         Raises:
             UnknownModelError: the named variant is not served.
-            DrainingError: the server is going away.
+            DrainingError: the server is shutting down.
         """
         call = self._route(served, variant, routing_key, request_id)
         self._tell((call,))
@@ -127,7 +126,7 @@ class Engine:
 
     def _route(self, served: ServedModel, variant: str, routing_key: str, request_id: str, started_ns: int = 0) -> Call:
         if self.draining:
-            raise DrainingError("the server is shutting down; try another one, or again later")
+            raise DrainingError("the server is shutting down; try another one, or try again later")
         address, reason = served.router.route(variant, routing_key)
         target, name = served.addresses[address]
         call = Call(target, name, reason, request_id or f"{self._id_prefix}{next(self._ids):x}", None, started_ns)
@@ -145,11 +144,11 @@ class Engine:
         deadline_ns: int = 0,
         peer: str = "",
     ) -> None:
-        """Queue the call; ``on_done(call)`` follows once, perhaps before this returns, with ``call.job`` complete.
+        """Queue the call; ``on_done(call)`` is called once, perhaps before this returns, with ``call.job`` complete.
 
-        ``peer`` is whoever shares the variant with the others, turn by turn.
+        ``peer`` identifies the caller: callers share the variant in turn.
 
-        If ``on_done`` raises, it is called once more, with ``call.job.error`` set: a caller hears of every request.
+        If ``on_done`` raises, it is called again with ``call.job.error`` set, so that every request gets an outcome.
         """
         call.on_done = on_done
         job = call.job = Job(data, datatype, count, self._finish, deadline_ns, call, peer)
@@ -189,7 +188,7 @@ class Engine:
             channel.submit_all([call.job for call in group if call.job is not None])
 
     def abandon(self, call: Call, error: TwinserveError) -> None:
-        """The caller is gone, ``error`` says why: what has not started of the call will not run."""
+        """The caller has gone, for the reason in ``error``: what has not started of the call will not run."""
         if call.job is not None and call.job.pending and not call.job.cancelled:
             call.job.cancel()
             # Nobody is told any more; parted, call, job and pixels go without waiting for the collector of cycles.
@@ -198,7 +197,7 @@ class Engine:
             self._tell((call,))
 
     def judge(self, request_id: str, labels: Sequence[int]) -> Judgement:
-        """Labels for an earlier answer of this gateway; errors as :meth:`FeedbackStore.judge`."""
+        """Judge an earlier answer of this gateway by its labels; raises as :meth:`FeedbackStore.judge` does."""
         judgement = self._feedback.judge(request_id, labels)
         self._tell(judgement)
         return judgement
@@ -208,13 +207,13 @@ class Engine:
         return self._feedback.knows(request_id)
 
     def receipt_of(self, request_id: str) -> Receipt | None:
-        """The answer that is signed into ``request_id``; None: none is. Errors as :meth:`Receipts.read`."""
+        """The answer signed into ``request_id``; None if there is none. Raises as :meth:`Receipts.read` does."""
         if self._receipts is None:
             return None
         return self._receipts.read(request_id, [served.version for served in self.versions()])
 
     def count(self, judgement: Judgement) -> None:
-        """Count the judgement of an answer, whichever server gave it."""
+        """Count the judgement of an answer from any server."""
         self._tell(judgement)
 
     def set_policy(self, model: str, policy: TrafficPolicy) -> None:
@@ -222,7 +221,7 @@ class Engine:
         self.find(model).router.set_policy(policy)
 
     def tick(self) -> None:
-        """Housekeeping of every channel, a few times a second."""
+        """Housekeeping of every channel, several times a second."""
         now_ns = time.monotonic_ns()
         for served in self.versions():
             for channel in served.channels.values():
@@ -238,7 +237,7 @@ class Engine:
             try:
                 self._settle(call, job, now_ns)
             except Exception as error:
-                log.exception("request %s: its answer could not be given", call.request_id)
+                log.exception("request %s: its answer could not be delivered", call.request_id)
                 self._spoil(call, error)
             (answered if call.error is None else refused).append(call)
         for calls in (answered, refused):
@@ -265,7 +264,9 @@ class Engine:
         try:
             self._tell(calls)
         except Exception as error:
-            log.exception("request %s: its answer could not be given, nor %d more", calls[0].request_id, len(calls) - 1)
+            log.exception(
+                "request %s: its answer could not be delivered, nor %d more", calls[0].request_id, len(calls) - 1
+            )
             for call in calls:
                 self._spoil(call, error)
         for call in calls:
@@ -275,7 +276,7 @@ class Engine:
             try:
                 on_done(call)
             except Exception as error:
-                log.exception("request %s: its answer could not be given", call.request_id)
+                log.exception("request %s: its answer could not be delivered", call.request_id)
                 self._spoil(call, error)
                 self._tell_again(call, on_done)
             if job.error is None and call.served.router.policy.shadows:
@@ -286,11 +287,12 @@ class Engine:
         try:
             on_done(call)
         except Exception:
-            log.exception("request %s: its end could not be told", call.request_id)
+            log.exception("request %s: its end could not be reported", call.request_id)
 
     def _spoil(self, call: Call, error: Exception) -> None:
         assert call.job is not None
-        call.error = call.job.error = TwinserveError(f"the answer could not be given ({type(error).__name__}: {error})")
+        why = f"the answer could not be delivered ({type(error).__name__}: {error})"
+        call.error = call.job.error = TwinserveError(why)
         call.state = "refused"
 
     def _maybe_shadow(self, call: Call, first: Job) -> None:

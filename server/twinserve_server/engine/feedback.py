@@ -1,4 +1,4 @@
-"""Labels that arrive later: which variant was right, in bounded memory."""
+"""Labels that arrive later: how many images a variant got right, in bounded memory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _IMAGES: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """How many images of an earlier request its variant had right."""
+    """How many images of an earlier request its variant classified correctly."""
 
     model: str
     version: str
@@ -35,7 +35,7 @@ class Judgement:
 
 
 class FeedbackStore:
-    """The last answers of one gateway, by request id, until their labels come."""
+    """The last answers of one gateway, by request id, until their labels arrive."""
 
     def __init__(self, capacity: int = 16_384, max_images: int = 1 << 20, ttl_seconds: float = 3600.0) -> None:
         """
@@ -56,11 +56,11 @@ class FeedbackStore:
 
     @property
     def images(self) -> int:
-        """Images whose labels may still come."""
+        """Images whose labels may still arrive."""
         return self._images
 
     def remember(self, request_id: str, model: str, version: str, variant: str, classes: int, answer: Buffer) -> None:
-        """Keep the answer of ``request_id``, classes as native uint32; the oldest are forgotten when it is too much."""
+        """Remember the answer to ``request_id`` (classes as native uint32); the oldest are forgotten to make room."""
         answers = self._answers
         if request_id in answers:
             # A client that names two requests alike means the later one.
@@ -72,16 +72,16 @@ class FeedbackStore:
             self._images -= answers.popitem(last=False)[1][_IMAGES]
 
     def knows(self, request_id: str) -> bool:
-        """Whether this store has the answer of ``request_id``, judged or not."""
+        """Whether this store has the answer to ``request_id``, judged or not."""
         return request_id in self._answers
 
     def judge(self, request_id: str, labels: Sequence[int]) -> Judgement:
-        """Compare ``labels`` with the answer of ``request_id``, once.
+        """Compare ``labels`` with the answer to ``request_id``, once.
 
         Raises:
             UnknownRequestError: never answered here, or forgotten.
             RepeatedFeedbackError: already judged.
-            InvalidInputError: the number of labels differs from the images, or a label is not a class.
+            InvalidInputError: the number of labels differs from the number of images, or a label is not a class.
         """
         entry = self._answers.get(request_id)
         if entry is None:
@@ -94,12 +94,12 @@ class FeedbackStore:
             del self._answers[request_id]
             self._images -= images
             raise UnknownRequestError(
-                f"request_id: {shown(request_id)} has expired: feedback is taken for {self._ttl_ns / 1e9:g} s"
+                f"request_id: {shown(request_id)} has expired: feedback is accepted for {self._ttl_ns / 1e9:g} s"
             )
         if answer is None:
             raise RepeatedFeedbackError(f"request_id: feedback for {shown(request_id)} was already counted")
         if not classes:
-            raise InvalidInputError.of("labels", f"model {model} returns tensors, no classes; feedback is of classes")
+            raise InvalidInputError.of("labels", f"model {model} returns tensors, not classes; feedback needs classes")
         correct = count_correct(array(item_format(classes), answer), labels, classes)
         self._answers[request_id] = (when_ns, model, version, variant, classes, 0, None)
         self._images -= images
@@ -107,10 +107,10 @@ class FeedbackStore:
 
 
 def count_correct(predicted: Sequence[int], labels: Sequence[int], classes: int) -> int:
-    """How many of ``labels`` are what was predicted.
+    """How many of ``labels`` match the prediction.
 
     Raises:
-        InvalidInputError: the number of labels differs from the images, or a label is not a class.
+        InvalidInputError: the number of labels differs from the number of images, or a label is not a class.
     """
     if len(labels) != len(predicted):
         raise InvalidInputError.of(

@@ -46,7 +46,7 @@ READ_SIZE: Final = 1 << 18
 
 
 class FrameError(Exception):
-    """What arrived is not what this protocol sends: the stream cannot be trusted any more."""
+    """The data violates this protocol: the stream can no longer be trusted."""
 
 
 class Request(NamedTuple):
@@ -91,7 +91,7 @@ def check_size(request: Request, item_bytes: dict[DataType, int]) -> None:
 
 
 def hello() -> bytes:
-    """The frame of a model process that is ready."""
+    """The greeting frame of a model process that is ready."""
     return _ANSWER.pack(0, HELLO, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
@@ -104,7 +104,7 @@ def answer(
     errors: dict[int, str] | None = None,
     layout: Layout | None = None,
 ) -> bytes:
-    """The frame that answers a batch; ``errors`` says what went wrong by row, ``layout`` what rows of tensors hold."""
+    """The frame that answers a batch; ``errors`` has messages by row, ``layout`` describes rows of tensors."""
     failed = json.dumps(errors).encode() if errors else b""
     packed = b"" if layout is None else layout.packed
     header = _ANSWER.pack(
@@ -149,7 +149,7 @@ Frame = TypeVar("Frame", Request, Answer)
 
 
 class FrameReader(Generic[Frame]):
-    """Cuts a byte stream into frames, whatever the pieces it arrives in."""
+    """Splits a byte stream into frames, however it is fragmented."""
 
     def __init__(self, header: struct.Struct, make: Callable[[Buffer, int, memoryview], Frame]) -> None:
         """``make``: a frame from the buffer with its header, where that begins, and its payload."""
@@ -158,7 +158,7 @@ class FrameReader(Generic[Frame]):
         self._buffer = bytearray()
 
     def feed(self, data: Buffer) -> Iterator[Frame]:
-        """Take ``data``; yield every frame that is complete now.
+        """Take ``data``; yield every frame that is now complete.
 
         Raises:
             FrameError: see :func:`read_requests` and :func:`read_answers`.
@@ -186,12 +186,12 @@ class FrameReader(Generic[Frame]):
 
 
 def read_requests() -> FrameReader[Request]:
-    """A model process's side. A request of an unknown datatype or without images is a FrameError."""
+    """Reader for a model process. A request with an unknown datatype or without images is a FrameError."""
     return FrameReader(_REQUEST, _request)
 
 
 def read_answers() -> FrameReader[Answer]:
-    """A gateway's side. An answer of an unknown status is a FrameError."""
+    """Reader for a gateway. An answer with an unknown status is a FrameError."""
     return FrameReader(_ANSWER, _answer)
 
 

@@ -1,4 +1,4 @@
-"""One request on its way through a variant's queue, and the batch it travels in."""
+"""A request in a variant's queue, and the batch it runs in."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Buffer = bytes | bytearray | memoryview
 log = logging.getLogger(__name__)
 
 
-#: Where a request's time goes, in this order; a job has each as ``<stage>_ns``.
+#: The stages of a request, in order; a job has the time of each as ``<stage>_ns``.
 STAGES: Final = ("queue", "transfer", "preprocess", "inference", "postprocess")
 
 
@@ -98,11 +98,11 @@ class Job:
         self.pending = count
 
     def cancel(self) -> None:
-        """The caller is gone: what has not started of the job will not run. ``on_done`` is not called."""
+        """The caller has gone: what has not started of the job will not run. ``on_done`` is not called."""
         self.cancelled = True
 
     def fail(self, error: TwinserveError) -> None:
-        """End the job with ``error`` (the first one stands)."""
+        """End the job with ``error``; the first error counts."""
         if self.error is None and self.pending:
             # Kept without the frames it came through: they know this job, and hold its pixels.
             self.error = error.with_traceback(None)
@@ -146,7 +146,7 @@ def end_all(jobs: Sequence[Job]) -> None:
         try:
             on_done(tuple(group))
         except Exception:
-            log.exception("a request's end could not be told")
+            log.exception("a request's end could not be reported")
 
 
 _on_done = attrgetter("on_done")
@@ -166,7 +166,7 @@ class Batch:
         self.sent_ns = 0
 
     def buffers(self, item_bytes: int) -> list[Buffer]:
-        """The pixels of all parts, in order, without copying them."""
+        """The pixels of all parts, in order, without copying."""
         return [
             job.data if count == job.count else memoryview(job.data)[start * item_bytes : (start + count) * item_bytes]
             for job, start, count in self.parts
@@ -199,7 +199,7 @@ class Batch:
             probabilities: float32, ``images`` rows, as bytes.
             errors: by row, what went wrong: a job with such a row fails.
             timing: what the model process measured.
-            now_ns: when the answer arrived; what the model process did not account for is transfer.
+            now_ns: when the answer arrived; time that the model process does not account for is transfer.
         """
         row = len(probabilities) // self.images
         spent = timing.wait_ns + timing.preprocess_ns + timing.inference_ns + timing.postprocess_ns

@@ -1,4 +1,4 @@
-"""Who is next among the requests that wait: the callers take turns, each with a lane of its own."""
+"""Which waiting request is next: callers take turns, each with its own lane."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How fast a variant answers: whether a request can be met, and when a refused one should come again."""
+"""How fast a variant answers: whether a deadline can be met, and when a refused caller should try again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _KEPT: Final = 0.9
 
 
 class Pace:
-    """The pace of one variant in one gateway."""
+    """The throughput of one variant in one gateway."""
 
     def __init__(self, max_batch_size: int) -> None:
         self._max_batch_size = max_batch_size
@@ -33,9 +33,9 @@ class Pace:
         self._answered += images
 
     def check(self, waiting: int, links: int, deadline_ns: int, now_ns: int) -> None:
-        """See that a request may be met with ``waiting`` images before it.
+        """Check that a request's deadline can be met with ``waiting`` images ahead of it.
 
-        Less than a batch never keeps a request out: so a wrong expectation is soon put right.
+        A queue shorter than a batch never refuses a request, so that a wrong estimate is soon corrected.
 
         Raises:
             DeadlineUnreachableError: its deadline would pass in the queue.
@@ -45,16 +45,16 @@ class Pace:
         wait_ns = waiting / self._max_batch_size * self._batch_ns / links
         if wait_ns > WAIT_SHARE * (deadline_ns - now_ns):
             raise DeadlineUnreachableError(
-                f"{(deadline_ns - now_ns) / 1e6:.0f} ms are left until the deadline, and {waiting} images wait "
-                f"already, which take some {wait_ns / 1e6:.0f} ms; try again later"
+                f"{(deadline_ns - now_ns) / 1e6:.0f} ms are left until the deadline, and {waiting} images are "
+                f"already waiting, which take about {wait_ns / 1e6:.0f} ms; try again later"
             )
 
     def refused(self) -> float:
-        """A request was refused; the seconds after which its caller should come again."""
+        """A request was refused; returns the seconds after which its caller should try again."""
         self._refused += 1
         return min(LONGEST_RETRY_SECONDS, RETRY_SECONDS * (1 + self._refused / max(1.0, self._answered)))
 
     def tick(self) -> None:
-        """Forget, a few times a second."""
+        """Let counts decay, several times a second."""
         self._answered *= _KEPT
         self._refused *= _KEPT

@@ -1,9 +1,9 @@
-"""Answers that are signed into their request ids, so that any server with the key takes their labels.
+"""Answers signed into their request ids, so that any server with the key accepts their labels.
 
-A receipt is what follows the name that a gateway gave a request: ``.s1.`` and, in base64, which variant answered (a
-hash of model, version, variant and artefact), when, the classes, and a MAC of all that and the name. Nobody has to
-remember such an answer. The MAC is keyed BLAKE2b (RFC 7693), which is one hash where HMAC-SHA-256 is two: every answer
-is signed, few get a label.
+A receipt follows the id that a gateway gave a request: ``.s1.`` and, in base64, which variant answered (a hash of
+model, version, variant and artefact), when, the classes, and a MAC of all this and the id. No server has to remember
+such an answer. The MAC is keyed BLAKE2b (RFC 7693), which needs one hash where HMAC-SHA-256 needs two: every answer is
+signed, but few get labels.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from twinserve_server.engine.job import Buffer
 from twinserve_server.errors import ForeignRequestError, UnknownRequestError, shown
 
 MARK: Final = ".s1."
-#: Labels are taken for so long after the answer.
+#: How long after the answer labels are accepted.
 VALID_SECONDS: Final = 7 * 24 * 3600
-#: A clock may be ahead of another server's by this much.
+#: How far the clocks of two servers may differ.
 SKEW_SECONDS: Final = 300
-#: As long as a request id may be.
+#: The longest request id.
 MAX_ID_CHARACTERS: Final = 128
 _HEAD: Final = struct.Struct("!6sI")
 _MAC_BYTES: Final = 12
@@ -42,11 +42,9 @@ class Receipt:
     """A signed answer.
 
     Attributes:
-        key: tells it from every other one.
-        model: that answered.
-        version: of it.
-        variant: of that.
-        classes: how many the model knows.
+        key: unique.
+        model, version, variant: what answered.
+        classes: the model's number of classes.
         predicted: the class of each image.
     """
 
@@ -68,10 +66,10 @@ class Receipt:
 
 
 class Receipts:
-    """Signs answers, and reads what was signed by any server with one of the keys."""
+    """Signs answers, and reads those signed by any server with one of the keys."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
-        """``keys``: the first one signs, all are known."""
+        """``keys``: the first signs, all verify."""
         # BLAKE2b takes 64 bytes of key at most.
         self._keys = tuple(blake2b(key, digest_size=32, person=b"twinserve").digest() for key in keys)
 
@@ -84,15 +82,15 @@ class Receipts:
         return MARK + _text(body + _mac(self._keys[0], request_id, body))
 
     def read(self, request_id: str, versions: Iterable[ModelVersion]) -> Receipt | None:
-        """The signed answer that ``request_id`` holds; None: it holds none.
+        """The signed answer in ``request_id``; None if there is none.
 
         Args:
             request_id: as an answer carried it.
             versions: what is served here.
 
         Raises:
-            ForeignRequestError: it was changed, or signed with another key.
-            UnknownRequestError: it is too old, or of an artefact that is not served here.
+            ForeignRequestError: it was altered, or signed with another key.
+            UnknownRequestError: it is too old, or from an artefact that is not served here.
         """
         name, mark, text = request_id.rpartition(MARK)
         if not mark:
@@ -112,7 +110,7 @@ class Receipts:
         artefact, when = _HEAD.unpack_from(body)
         if not -SKEW_SECONDS <= time.time() - when <= VALID_SECONDS:
             raise UnknownRequestError(
-                f"request_id: {shown(request_id)} has expired: feedback is taken for {VALID_SECONDS // 86400} days"
+                f"request_id: {shown(request_id)} has expired: feedback is accepted for {VALID_SECONDS // 86400} days"
             )
         for version in versions:
             for variant, facts in version.variants.items():

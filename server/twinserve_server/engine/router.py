@@ -1,8 +1,8 @@
-"""Which variant answers a request that does not name one.
+"""Chooses the variant for requests that do not name one.
 
 Weighted rendezvous hashing (Schindelhauer & Schomaker, 2005): every variant scores ``-w / ln(u)`` with ``u`` a keyed
-hash of (variant, key) in (0, 1), the highest score wins. The chance of a variant is proportional to its weight, and
-when a weight changes only the keys move that must.
+hash of (variant, key) in (0, 1), and the highest score wins. A variant's probability is proportional to its weight, and
+a change of weights moves no more keys than necessary.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROUTES: Final = {"named": "named", "key": "split", "random": "split", "shadow": 
 
 @dataclass(frozen=True, slots=True)
 class ShadowPolicy:
-    """A share (0..1) of the requests also runs on this variant, after the answer."""
+    """A share (0..1) of the requests also runs on this variant, once answered."""
 
     variant: str
     share: float
@@ -31,7 +31,7 @@ class ShadowPolicy:
 
 @dataclass(frozen=True, slots=True)
 class TrafficPolicy:
-    """Relative weights by variant, the shadows, and how often the policy was changed."""
+    """Relative weights by variant, the shadows, and how often the policy has changed."""
 
     weights: dict[str, float]
     shadows: tuple[ShadowPolicy, ...] = ()
@@ -67,7 +67,9 @@ class TrafficPolicy:
         if total <= 0:
             raise InvalidInputError.of("traffic.weights", "at least one variant needs a weight above 0")
         if not math.isfinite(total):
-            raise InvalidInputError.of("traffic.weights", f"the sum is {total}; give smaller ones, only ratios matter")
+            raise InvalidInputError.of(
+                "traffic.weights", f"the sum is {total}; give smaller ones, only their ratios matter"
+            )
         for shadow in shadows:
             if shadow.variant not in variants and shadow.variant not in aliases:
                 raise InvalidInputError.of(
@@ -81,7 +83,7 @@ class TrafficPolicy:
 
 
 class Router:
-    """Draws variants by the policy in force."""
+    """Chooses variants by the policy in force."""
 
     def __init__(self, variants: Set[str], policy: TrafficPolicy, salt: bytes = b"twinserve", seed: int | None = None):
         self.set_names(variants)
@@ -96,7 +98,7 @@ class Router:
 
     @property
     def live(self) -> list[str]:
-        """The variants that a request without a variant may meet."""
+        """The variants that requests without a variant are routed to."""
         return self._names
 
     def set_names(self, variants: Set[str], aliases: Set[str] = frozenset()) -> None:
@@ -104,14 +106,14 @@ class Router:
         self._variants, self._aliases = variants, aliases
 
     def set_policy(self, policy: TrafficPolicy) -> None:
-        """Put ``policy`` in force for the requests from now on."""
+        """Apply ``policy`` from the next request on."""
         self._policy = policy
         self._names = [name for name, weight in policy.weights.items() if weight > 0]
         # Shares, not weights: whatever size those have, scores stay apart.
         self._weights = [policy.shares[name] for name in self._names]
 
     def route(self, variant: str, routing_key: str) -> tuple[str, RouteReason]:
-        """The variant that answers, and why.
+        """The variant that is to answer, and why.
 
         Raises:
             UnknownModelError: ``variant`` is named and not served.
@@ -129,7 +131,7 @@ class Router:
         return self._random.choices(self._names, self._weights)[0], "random"
 
     def draw_shadow(self, primary: str) -> str | None:
-        """The variant that shadows this request, if one does."""
+        """The variant that shadows this request, if any."""
         shadows = self._policy.shadows
         if not shadows:
             return None

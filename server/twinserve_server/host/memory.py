@@ -1,4 +1,4 @@
-"""What a process costs, as the kernel counts it: resident memory (PSS, RSS) and CPU seconds."""
+"""The resources of a process as counted by the kernel: resident memory (PSS, RSS) and CPU seconds."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class ResidentBytes:
     """Resident memory in bytes.
 
     Attributes:
-        pss: with pages that several processes map shared out among them.
-        rss: with all of them.
-        anonymous: the part of ``pss`` that no file backs: heap and stacks. It does not change when another process
-            maps the same libraries, so differences of it over time are this process's doing.
+        pss: proportional set size: shared pages are divided among the processes that map them.
+        rss: resident set size: shared pages count in full.
+        anonymous: the part of ``pss`` not backed by files: heap and stacks. It does not change when another process
+            maps the same libraries, so changes over time are due to this process.
     """
 
     pss: int
@@ -26,7 +26,7 @@ class ResidentBytes:
 
 
 def resident_bytes(pid: int | str = "self") -> ResidentBytes:
-    """Memory of a process from ``/proc/<pid>/smaps_rollup``; where the kernel has none, from psutil.
+    """Memory of a process from ``/proc/<pid>/smaps_rollup``, or from psutil if the kernel does not have it.
 
     Raises:
         ProcessLookupError: there is no such process.

@@ -1,4 +1,4 @@
-"""Standard error that neither raises nor blocks: a log that nobody reads must not stop a server."""
+"""A standard error that neither raises nor blocks: a log that nobody reads must not stop a server."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from collections.abc import Callable
 from typing import Final
 
 STDERR: Final = 2
-#: What may wait for a reader that is slow; what comes on top is lost.
+#: Bytes buffered for a slow reader; beyond that, lines are dropped.
 MAX_WAITING_BYTES: Final = 256 << 10
-#: One write: a pipe takes so much in one piece, or nothing.
+#: Bytes per write: a pipe takes this much in one piece, or nothing.
 WRITE_BYTES: Final = 4096
-#: How long the end of a process waits for a reader that is slow.
+#: How long a process waits at exit for a slow reader.
 END_SECONDS: Final = 1.0
 
 
 class StandardError(io.TextIOBase):
-    """Writes what the other side takes at once, keeps a little, and counts the lines that it had to drop."""
+    """Writes what the reader takes at once, buffers a little, and counts the lines it has to drop."""
 
     def __init__(self, descriptor: int = STDERR) -> None:
         self._descriptor = descriptor
@@ -68,12 +68,12 @@ class StandardError(io.TextIOBase):
             self._write_waiting()
 
     def flush(self) -> None:
-        """Write what waits, as far as the other side takes it at once."""
+        """Write the buffer as far as the reader takes it at once."""
         with self._lock:
             self._write_waiting()
 
     def finish(self) -> None:
-        """Write what waits, for a moment also to a reader that is slow."""
+        """Write the buffer, waiting a moment for a slow reader."""
         until = time.monotonic() + END_SECONDS
         while self._waiting and time.monotonic() < until:
             self.flush()
@@ -94,10 +94,10 @@ class StandardError(io.TextIOBase):
 
 
 def protect_standard_error() -> StandardError:
-    """Put a :class:`StandardError` in the place of ``sys.stderr``; a second call finds the first one's.
+    """Replace ``sys.stderr`` with a :class:`StandardError`; a second call returns the first one.
 
-    Standard descriptors that were closed lead nowhere from now on: else the next file or socket would take their
-    number, and with it what somebody writes to them.
+    Closed standard descriptors are opened to ``/dev/null``: otherwise the next file or socket would get their number,
+    and with it whatever is written to them.
     """
     if isinstance(sys.stderr, StandardError):
         return sys.stderr

@@ -1,4 +1,4 @@
-"""Where the server's own processes meet: Unix sockets of one user, without a path where the kernel can do that."""
+"""The Unix sockets between the server's own processes: one user's, and abstract (without a path) if possible."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _CREDENTIALS: Final = struct.Struct("3i")
 
 @contextmanager
 def address_space() -> Iterator[str]:
-    """What all addresses of one server begin with, while it runs.
+    """The common prefix of all addresses of one running server.
 
-    On Linux that is a name in the kernel: it takes no room on a disk, nobody can delete it, its length does not depend
-    on a folder's, and it goes with the process that listens. Elsewhere it is a folder of this user's.
+    On Linux these are abstract socket names: they need no disk, cannot be deleted, do not depend on the length of a
+    folder's name, and disappear with the listening process. Elsewhere the prefix is a folder of this user.
 
     Raises:
-        OSError: the folder cannot be made.
+        OSError: the folder cannot be created.
     """
     if NAMED_IN_KERNEL:
         yield f"\0twinserve-{os.urandom(8).hex()}-"
@@ -36,12 +36,12 @@ def address_space() -> Iterator[str]:
 
 
 def address(space: str, name: str) -> str:
-    """The address of the process ``name``; as short for long names as for short ones."""
+    """The address of the process ``name``, of the same length for any name."""
     return space + blake2b(name.encode(), digest_size=8).hexdigest()
 
 
 def listen(where: str) -> socket.socket:
-    """A socket that listens at ``where``, also where a process that was killed listened."""
+    """A socket that listens at ``where``, even if a killed process left one there."""
     if not where.startswith("\0"):
         Path(where).unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -51,7 +51,7 @@ def listen(where: str) -> socket.socket:
 
 
 def is_ours(sock: socket.socket) -> bool:
-    """Whether the other end is a process of this user: a name without a path has no permissions of its own."""
+    """Whether the peer is a process of this user: abstract sockets have no permissions."""
     if not NAMED_IN_KERNEL:
         return True
     credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)

@@ -1,4 +1,4 @@
-"""The one form in which our own processes hand typed values to each other: MessagePack."""
+"""How the server's processes encode typed values for each other: MessagePack."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LENGTH: Final = struct.Struct("!I")
 
 
 def encode(value: object) -> bytes:
-    """A dataclass, or what is made of them, as bytes."""
+    """Encode a dataclass, or a structure of dataclasses."""
     return msgspec.msgpack.encode(value, enc_hook=_text)
 
 
@@ -22,7 +22,7 @@ def decode(data: bytes, kind: type[Value]) -> Value:
     """The inverse of :func:`encode`.
 
     Raises:
-        msgspec.ValidationError: the bytes are those of something else.
+        msgspec.ValidationError: the bytes encode something else.
     """
     return msgspec.msgpack.decode(data, type=kind, dec_hook=_made)
 
@@ -34,7 +34,7 @@ def frame(value: object) -> bytes:
 
 
 class Frames(Generic[Value]):
-    """Takes a stream apart into the values that were framed."""
+    """Splits a stream into the framed values."""
 
     def __init__(self, kind: Any) -> None:
         """``kind``: of every value; may be a union of messages."""

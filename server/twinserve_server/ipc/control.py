@@ -1,7 +1,7 @@
-"""The control line between the supervisor and a process it started: messages, questions and answers in both directions.
+"""The control line between the supervisor and a process it started: notifications and calls in both directions.
 
-On the wire each message stands beside a number: 0, nobody waits for an answer; above 0, a question; below, the answer
-to the question of that number.
+On the wire each message has a number: 0 for a notification, above 0 for a question, below 0 for the answer to the
+question with that number.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from twinserve_server.ipc.codec import Frames, frame
 from twinserve_server.ipc.messages import Answer, Done, Message, Refused
 
 Answered = TypeVar("Answered", bound=Message)
-#: Takes a message; what it returns answers a question.
+#: Handles a message; its return value answers a question.
 Handler = Callable[[Any], Awaitable[Message | None]]
 
-#: How long a gateway waits for the supervisor, which in the meantime may wait for another gateway.
+#: How long a gateway waits for the supervisor, which may itself be waiting for another gateway.
 SUPERVISOR_SECONDS: Final = 10.0
 CHILD_SECONDS: Final = 2.0
 _READ_BYTES: Final = 1 << 16
@@ -32,14 +32,14 @@ log = structlog.get_logger()
 
 
 class ControlLine:
-    """One end of a line, on asyncio."""
+    """One end of a control line, on asyncio."""
 
     def __init__(self, takes: Any, handler: Handler, call_seconds: float) -> None:
         """
         Args:
-            takes: the union of the messages that the other side may send, answers aside.
-            handler: is given each of them, in a task of its own.
-            call_seconds: a side that has not answered for so long is taken for stopped.
+            takes: the union of the messages that the peer may send, except answers.
+            handler: called with each of them, in a separate task.
+            call_seconds: a peer that has not answered for this long counts as stopped.
         """
         self._frames: Frames[tuple[int, Message]] = Frames(tuple[int, takes | Answer])
         self._handler = handler
@@ -52,7 +52,7 @@ class ControlLine:
         self.opened = asyncio.Event()
 
     async def serve(self, sock: socket.socket) -> None:
-        """Read until the other side ends."""
+        """Read until the peer closes the line."""
         reader, self._writer = await asyncio.open_unix_connection(sock=sock)
         self.opened.set()
         try:
@@ -68,10 +68,10 @@ class ControlLine:
             self._writer.close()
 
     async def call(self, question: Message, answer: type[Answered], seconds: float | None = None) -> Answered:
-        """Ask the other side; ``seconds``: how long the answer to this question may take.
+        """Send a question and return the answer; ``seconds`` overrides how long it may take.
 
         Raises:
-            TwinserveError: it refused.
+            TwinserveError: the peer refused.
             ConnectionError: the line is not open, or closed before the answer came.
             TimeoutError: no answer came in time.
         """
@@ -90,7 +90,7 @@ class ControlLine:
         return got
 
     def notify(self, message: Message) -> None:
-        """Tell the other side; expect no answer.
+        """Send a message that needs no answer.
 
         Raises:
             ConnectionError: the line is not open.
@@ -98,7 +98,7 @@ class ControlLine:
         self._send(0, message)
 
     async def close(self) -> None:
-        """Send what was told, then close."""
+        """Send everything pending, then close."""
         if self._writer is not None:
             self._writer.close()
             await self._writer.wait_closed()

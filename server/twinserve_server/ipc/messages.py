@@ -1,4 +1,4 @@
-"""Everything that the supervisor and the processes it started tell each other. Each end dispatches on the type."""
+"""All messages between the supervisor and the processes it started. Each end dispatches on the type."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from twinserve_server.engine.router import ShadowPolicy, TrafficPolicy
 from twinserve_server.errors import FieldViolation
 from twinserve_server.ipc.model_setup import ModelSetup
 
-#: How often every process says that it is at work, and how often the supervisor counts.
+#: The heartbeat interval of every process, and how often the supervisor checks.
 ALIVE_SECONDS: Final = 0.5
 
 
 class Message(msgspec.Struct, frozen=True, tag=True):
-    """Something told, asked or answered."""
+    """A notification, a question or an answer."""
 
 
 # From any process to the supervisor.
 
 
 class Alive(Message, frozen=True):
-    """The process is at work; it says so every ``ALIVE_SECONDS``.
+    """A heartbeat, sent every ``ALIVE_SECONDS``.
 
     Attributes:
-        busy_seconds: how long the forward pass that runs now has taken; 0: none does.
+        busy_seconds: how long the current forward pass has been running; 0 if there is none.
     """
 
     busy_seconds: float = 0.0
 
 
 class Failed(Message, frozen=True):
-    """The process cannot start, now or later; it ends."""
+    """The process cannot start, and trying again will not help; it ends."""
 
     message: str
 
@@ -42,7 +42,7 @@ class Failed(Message, frozen=True):
 
 
 class WarmingUp(Message, frozen=True):
-    """So many of so many batch sizes have run."""
+    """Progress of the warm-up: how many of the batch sizes have run."""
 
     done: int
     sizes: int
@@ -52,7 +52,7 @@ class Ready(Message, frozen=True):
     """The artefact is loaded and warm.
 
     Attributes:
-        facts: what loading and warming it took.
+        facts: what loading and warming cost.
     """
 
     facts: dict[str, Any]
@@ -62,7 +62,7 @@ class Ready(Message, frozen=True):
 
 
 class Serving(Message, frozen=True):
-    """Everything it needs is there; requests are answered."""
+    """The gateway has everything it needs and answers requests."""
 
     transport: str
 
@@ -82,23 +82,23 @@ class ListVersions(Message, frozen=True):
 
 
 class LoadVersion(Message, frozen=True):
-    """Asks to load a version beside the others; answered by :class:`Versions` once it is warm."""
+    """Asks to load a version alongside the others; answered by :class:`Versions` once it is warm."""
 
     model: str
-    #: Empty: the greatest on disk.
+    #: Empty for the highest on disk.
     version: str
 
 
 class ActivateVersion(Message, frozen=True):
-    """Asks to give a version the requests that name none, and to load it first if need be; answered by
+    """Asks to route requests that name no version to this one, loading it first if necessary; answered by
     :class:`Versions`."""
 
     model: str
-    #: Empty: the greatest on disk.
+    #: Empty for the highest on disk.
     version: str
-    #: Whether the version that was active stays loaded.
+    #: Whether the previously active version stays loaded.
     keep_previous: bool
-    #: Refuse if another version is active; None: whichever is.
+    #: Refuse if another version is active; None accepts any.
     if_active: str | None
 
 

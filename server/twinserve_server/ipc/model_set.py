@@ -1,4 +1,4 @@
-"""A gateway's models, as the supervisor says they shall be: what is new is connected, what is gone answers and ends."""
+"""A gateway's models, as set by the supervisor: new ones are connected, old ones finish their requests and end."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from twinserve_server.engine.served import ServedModel, share_addresses
 from twinserve_server.errors import ModelUnavailableError
 from twinserve_server.ipc.model_setup import ChannelConfig, ModelSetup
 
-#: So long a gateway tries to reach a process that says it is ready.
+#: How long a gateway tries to reach a process that has reported ready.
 CONNECT_SECONDS: Final = 20.0
-#: So long a version that is gone may take to answer what it was sent.
+#: How long a removed version may take to answer what it was sent.
 DRAIN_SECONDS: Final = 50.0
 _LOOK_SECONDS: Final = 0.01
 

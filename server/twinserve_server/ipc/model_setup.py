@@ -1,4 +1,4 @@
-"""What a gateway serves of one model: which versions are loaded, which of them is active, how requests are shared."""
+"""What a gateway serves of one model: the loaded versions, which one is active, and the traffic policy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from twinserve_server.engine.router import TrafficPolicy
 
 @dataclass(frozen=True, slots=True)
 class ChannelConfig:
-    """How a gateway reaches one variant, and how many images its batches may take."""
+    """How a gateway reaches one variant, and the limit of its batches."""
 
     addresses: list[str]
     max_batch_size: int
@@ -29,9 +29,9 @@ class ModelSetup:
     """One model.
 
     Attributes:
-        loaded: by version; none: the model is not served any more.
-        active: the version of requests that name none.
-        policy: how requests that name no variant are shared.
+        loaded: by version; empty if the model is no longer served.
+        active: the version that answers requests that name none.
+        policy: how requests that name no variant are distributed.
     """
 
     model: str

@@ -1,6 +1,6 @@
-"""What the supervisor tells each process that it starts: one typed document on standard input.
+"""The configuration of each process that the supervisor starts: one typed document on standard input.
 
-An environment variable would not do: Linux takes 128 KiB at most, and a model may have thousands of labels.
+An environment variable would not do: Linux limits it to 128 KiB, and a model may have thousands of labels.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Forward passes by their exact size, as ``ModelStatistics`` reports them.
+"""Forward passes by exact batch size, as reported by ``ModelStatistics``.
 
-They lie in the slabs beside the families but are no family: the buckets of a histogram are too coarse, and a series for
-each size is more than a scrape should carry.
+They are stored in the slabs but are not a metric family: a histogram's buckets are too coarse, and a series for every
+size would be more than a scrape should carry.
 """
 
 from __future__ import annotations

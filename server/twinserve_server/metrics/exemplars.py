@@ -1,7 +1,7 @@
 """Exemplars: for each bucket of a slab's histograms, the trace of the last request that fell into it.
 
-They lie in shared memory beside the slab, one record a cell, written without a lock. A record that is read while it is
-written shows by its two counts, and is passed over.
+They are in shared memory next to the slab, one record per cell, written without a lock. A record that is read during a
+write is recognised by its two counts and skipped.
 """
 
 from __future__ import annotations

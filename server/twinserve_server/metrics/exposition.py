@@ -1,4 +1,4 @@
-"""``/metrics``: the slabs of all workers, summed, and what the supervisor knows itself, for any Prometheus."""
+"""``/metrics``: the sum of all workers' slabs, and the supervisor's own families."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Bucket = tuple[str, float] | tuple[str, float, OpenMetricsExemplar]
 
 
 class ServerCollector(Collector):
-    """Merges on every scrape; reads memory only, so a scrape never waits for a worker."""
+    """Merges the slabs on every scrape; reads memory only, so a scrape never waits for a worker."""
 
     def __init__(self, slabs: Callable[[], Iterable[Slab]], own: Callable[[], dict[str, Values]]) -> None:
         """

@@ -26,7 +26,7 @@ class Family:
 
     @property
     def cells(self) -> int:
-        """Slab cells of one series: a histogram keeps a count a bucket, one for +Inf, and the sum."""
+        """Slab cells of one series: a histogram has a count per bucket, one for +Inf, and the sum."""
         return len(self.buckets) + 2 if self.kind == "histogram" else 1
 
 
@@ -49,7 +49,7 @@ RPC_STARTED: Final = Family("grpc_server_started", "counter", "RPCs begun on the
 RPC_HANDLED: Final = Family(
     "grpc_server_handled",
     "counter",
-    "RPCs completed on the server, by the status that the caller saw. What a killed gateway left open is UNAVAILABLE.",
+    "RPCs completed on the server, by the caller's status; UNAVAILABLE for those a killed gateway left open.",
     (*RPC, "grpc_code"),
 )
 RPC_SECONDS: Final = Family(
@@ -63,20 +63,20 @@ RPC_SECONDS: Final = Family(
 REQUESTS: Final = Family(
     "twinserve_requests",
     "counter",
-    "Requests by the variant that was to answer, by route (named, split or shadow) and final gRPC status.",
+    "Requests by chosen variant, route (named, split or shadow) and final gRPC status.",
     (*MODEL, "route", "code"),
 )
 REQUEST_SECONDS: Final = Family(
     "twinserve_request_duration_seconds",
     "histogram",
-    "Seconds from the decoded request to the answer, of answered requests. route: named, split or shadow.",
+    "Seconds from the decoded request to the answer, for answered requests. route: named, split or shadow.",
     (*MODEL, "route"),
     LATENCY_BUCKETS,
 )
 REFUSED_SECONDS: Final = Family(
     "twinserve_refused_seconds",
     "counter",
-    "Seconds from the decoded request to its end without an answer, of the requests in twinserve_refused_total.",
+    "Seconds from the decoded request to its end, for the requests in twinserve_refused_total.",
     MODEL,
 )
 REQUEST_STAGE_SECONDS: Final = Family(
@@ -89,7 +89,7 @@ REQUEST_STAGE_SECONDS: Final = Family(
 STAGE_SECONDS: Final = Family(
     "twinserve_stage_duration_seconds",
     "histogram",
-    "Seconds of each stage: queue once a request; transfer, preprocess, inference and postprocess once a batch.",
+    "Seconds in each stage: queue per request; transfer, preprocess, inference and postprocess per batch.",
     (*MODEL, "stage"),
     LATENCY_BUCKETS,
 )
@@ -97,7 +97,7 @@ BATCH_IMAGES: Final = Family(
     "twinserve_batch_size_images", "histogram", "Images in one forward pass.", MODEL, BATCH_BUCKETS
 )
 FAILED_BATCHES: Final = Family(
-    "twinserve_failed_batches", "counter", "Forward passes that failed, or answered with NaN or infinity.", MODEL
+    "twinserve_failed_batches", "counter", "Forward passes that failed, or returned NaN or infinity.", MODEL
 )
 FAILED_BATCH_IMAGES: Final = Family(
     "twinserve_failed_batch_images",
@@ -119,12 +119,15 @@ QUEUE_BYTES: Final = Family(
     (*MODEL, "gateway"),
 )
 IN_FLIGHT: Final = Family(
-    "twinserve_in_flight_images", "gauge", "Images that a gateway has in model processes now.", (*MODEL, "gateway")
+    "twinserve_in_flight_images",
+    "gauge",
+    "Images that a gateway currently has in model processes.",
+    (*MODEL, "gateway"),
 )
 IN_FLIGHT_BYTES: Final = Family(
     "twinserve_in_flight_bytes",
     "gauge",
-    "Bytes of the images that a gateway has in model processes now.",
+    "Bytes of the images that a gateway currently has in model processes.",
     (*MODEL, "gateway"),
 )
 #: What a gateway holds now: nothing, once it has ended.
@@ -135,7 +138,7 @@ REFUSED: Final = Family(
     "Requests that ended without an answer once a variant was chosen, by reason.",
     (*MODEL, "reason"),
 )
-IMAGES: Final = Family("twinserve_images", "counter", "Images answered, those of shadow runs included.", MODEL)
+IMAGES: Final = Family("twinserve_images", "counter", "Images answered, including those of shadow runs.", MODEL)
 PREDICTIONS: Final = Family(
     "twinserve_predictions",
     "counter",
@@ -145,14 +148,14 @@ PREDICTIONS: Final = Family(
 ROUTED: Final = Family(
     "twinserve_routed",
     "counter",
-    "Routing decisions: named by the request, drawn by routing key, or at random.",
+    "Routing decisions: named by the request, by routing key, or at random.",
     (*MODEL, "reason"),
 )
 SHADOW_REQUESTS: Final = Family(
     "twinserve_shadow_requests", "counter", "Requests that also ran on this variant.", (*MODEL, "primary")
 )
 SHADOW_DROPPED: Final = Family(
-    "twinserve_shadow_dropped", "counter", "Shadow runs dropped because there was load.", (*MODEL, "primary")
+    "twinserve_shadow_dropped", "counter", "Shadow runs dropped because of load.", (*MODEL, "primary")
 )
 SHADOW_IMAGES: Final = Family(
     "twinserve_shadow_images", "counter", "Images compared between primary and shadow.", (*MODEL, "primary")
@@ -166,7 +169,7 @@ SHADOW_DISAGREEMENTS: Final = Family(
 SHADOW_DIFFERENCE: Final = Family(
     "twinserve_shadow_probability_difference",
     "histogram",
-    "Largest difference of a class probability between primary and shadow, a request.",
+    "Largest difference in a class probability between primary and shadow, per request.",
     (*MODEL, "primary"),
     DIFFERENCE_BUCKETS,
 )
@@ -174,7 +177,10 @@ FEEDBACK_IMAGES: Final = Family(
     "twinserve_feedback_images", "counter", "Images whose true label arrived later (SendFeedback).", MODEL
 )
 FEEDBACK_CORRECT: Final = Family(
-    "twinserve_feedback_correct", "counter", "Images whose later label the variant had right.", MODEL
+    "twinserve_feedback_correct",
+    "counter",
+    "Images that the variant classified correctly, by their later label.",
+    MODEL,
 )
 
 READY: Final = Family(
@@ -187,28 +193,28 @@ READY: Final = Family(
 LOAD_SECONDS: Final = Family(
     "twinserve_model_load_duration_seconds",
     "gauge",
-    "Seconds that the last load of the artefact took.",
+    "Duration of the last load of the artefact, in seconds.",
     MODEL,
     source="supervisor",
 )
 WARM_UP_SECONDS: Final = Family(
     "twinserve_model_warm_up_duration_seconds",
     "gauge",
-    "Seconds that the last warm-up took, over every batch size up to 64 and some above, as far as its time went.",
+    "Duration of the last warm-up in seconds: every batch size up to 64 and some above, within its time budget.",
     MODEL,
     source="supervisor",
 )
 LAST_LOAD: Final = Family(
     "twinserve_model_last_load_timestamp_seconds",
     "gauge",
-    "When the variant last became ready, in Unix time.",
+    "When the variant last became ready, as Unix time.",
     MODEL,
     source="supervisor",
 )
 MODEL_INFO: Final = Family(
     "twinserve_model",
     "info",
-    "What is served, in labels; the value is 1.",
+    "What is served, as labels; the value is 1.",
     (*MODEL, "sha256", "quantization", "engine", "isa", "torch", "dataset", "runtime", "library"),
     source="supervisor",
 )
@@ -218,7 +224,7 @@ ARTEFACT_BYTES: Final = Family(
 PARAMETER_BYTES: Final = Family(
     "twinserve_model_parameter_bytes",
     "gauge",
-    "Bytes of the parameters, packed quantised ones included.",
+    "Bytes of the parameters, including packed quantised ones.",
     MODEL,
     source="supervisor",
 )
@@ -274,7 +280,7 @@ SUPERVISOR_RESIDENT: Final = Family(
 RESTARTS: Final = Family(
     "twinserve_process_restarts",
     "counter",
-    "Unplanned ends of a process that was started again. reason: ended (by itself), hung or slow_batch (replaced).",
+    "Unplanned restarts of a process. reason: ended (by itself), hung or slow_batch (replaced).",
     ("process", "reason"),
     source="supervisor",
 )
@@ -289,7 +295,7 @@ LOG_LINES_LOST: Final = Family(
 TRAFFIC_WEIGHT: Final = Family(
     "twinserve_traffic_weight",
     "gauge",
-    "The share (0..1) of the unnamed requests that the router gives the variant.",
+    "The variant's share (0..1) of the requests that name no variant.",
     MODEL,
     source="supervisor",
 )
@@ -309,7 +315,7 @@ TRAFFIC_FILE_GOOD: Final = Family(
 BUILD_INFO: Final = Family(
     "twinserve_build",
     "info",
-    "Versions of what runs, in labels; the value is 1.",
+    "Software versions, as labels; the value is 1.",
     ("version", "grpcio", "python", "transport"),
     source="supervisor",
 )

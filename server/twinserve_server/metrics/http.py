@@ -1,4 +1,4 @@
-"""The port of ``/metrics``: HTTP or HTTPS, with a token where the server asks for tokens, and never for long."""
+"""The ``/metrics`` port: HTTP or HTTPS, with a token if the server requires tokens, and with time limits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from twinserve_server.access.tokens import METRICS
 from twinserve_server.errors import UnauthenticatedError
 from twinserve_server.transport.certificates import Certificates
 
-#: So long a scraper may take to say what it wants, and to take the answer.
+#: How long a scraper may take to send its request, and to take the response.
 SECONDS: Final = 10.0
 #: Scrapes at the same time; more are closed at once.
 MAX_CONNECTIONS: Final = 32
@@ -26,7 +26,7 @@ App = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class MetricsServer(ThreadingMixIn, WSGIServer):
-    """A thread for each connection, in which its handshake is done too: one that hangs delays nobody."""
+    """A thread per connection, including its handshake, so that a hung client delays nobody."""
 
     daemon_threads = True
     #: Connections that wait to be accepted: with the usual 5, a burst would wait a second for TCP to try again.
@@ -69,14 +69,14 @@ class MetricsServer(ThreadingMixIn, WSGIServer):
             super().finish_request(wrapped, client_address)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Whoever hangs up, or speaks another protocol, harms himself only."""
+        """Ignore clients that hang up or speak another protocol."""
 
 
 class _Handler(WSGIRequestHandler):
     timeout = SECONDS
 
     def log_message(self, *_: object) -> None:
-        """The access log tells about RPCs only."""
+        """Nothing: the access log is for RPCs."""
 
 
 def serve_metrics(
@@ -93,7 +93,7 @@ def serve_metrics(
         port: 0 takes a free one (``server.server_port``).
         collector: what to serve.
         certificates: for HTTPS; None: plain HTTP.
-        guard: asks for a token with the role *metrics*; None: anybody may read.
+        guard: requires a token with the role *metrics*; None lets anyone read.
 
     Raises:
         OSError: the address is in use.
@@ -108,7 +108,7 @@ def serve_metrics(
 
 
 def guarded(app: App, guard: Guard) -> App:
-    """``app`` for those who show a token with the role *metrics*."""
+    """``app``, restricted to callers whose token has the role *metrics*."""
 
     def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         guard.refresh()

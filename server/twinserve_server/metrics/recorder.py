@@ -1,6 +1,6 @@
-"""A gateway's side of the metrics: what the transport and the core tell, written into slab cells.
+"""A gateway's side of the metrics: events from the transport and the engine, written into slab cells.
 
-Every request comes through here, so the cells it touches are looked up once and kept in a tally.
+Every request passes through here, so the cells it touches are looked up once and kept in a tally.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from twinserve_server.rpc.status import status_of
 
 
 class Recorder:
-    """The engine's hook that writes what it tells, and what the gateway knows, into the worker's slab."""
+    """The engine hook that writes the gateway's metrics into the worker's slab."""
 
     def __init__(self, slab: Slab, gateway: str, exemplars: ExemplarBook | None = None) -> None:
         """``exemplars``: where traced requests are remembered, if they are."""

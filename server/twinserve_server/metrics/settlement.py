@@ -1,8 +1,8 @@
-"""Closes the books of a gateway that has ended.
+"""Closes the accounts of a gateway that has ended.
 
-A gateway that is killed leaves RPCs that it began and did not end. Their callers lost the connection and saw
-UNAVAILABLE; nobody counted that. The slab tells how many there were: begun less handled, routed less finished. Counted
-here, every RPC that began has ended under one status, and ``started - handled`` is what is in work now.
+A killed gateway leaves RPCs that it started and did not finish. Their callers lost the connection and saw UNAVAILABLE,
+but nobody counted that. The slab shows how many there were: started minus handled, routed minus finished. Once they are
+counted here, every RPC has ended under exactly one status, and ``started - handled`` is what is in progress.
 """
 
 from __future__ import annotations

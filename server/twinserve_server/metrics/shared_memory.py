@@ -1,4 +1,4 @@
-"""Memory that processes share by a descriptor: no path leads to it, so nobody can delete it, and no disk fills up."""
+"""Memory shared through a descriptor: it has no path, so nobody can delete it, and it cannot fill a disk."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CHUNK: Final = bytes(1 << 20)
 
 
 class SharedMemoryError(TwinserveError):
-    """There is no room for what processes share; the message says where."""
+    """There is no room for the shared memory; the message says where."""
 
     reason = "SHARED_MEMORY"
 

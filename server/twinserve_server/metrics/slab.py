@@ -1,14 +1,15 @@
-"""The values of one worker's metrics, in memory that outlives the worker.
+"""The metric values of one worker, in memory that outlives the worker.
 
-Every worker slot owns a small piece of shared memory that the supervisor reserves and hands down. A worker adds to
-plain float64 cells (no lock, no system call); the supervisor reads all slabs when it is scraped and sums them. When a
-worker dies, even by SIGKILL, its cells stand, and the worker that takes its slot goes on counting in them: no count is
-lost and no counter ever falls.
+Every worker slot owns a small block of shared memory that the supervisor reserves and passes on. A worker adds to plain
+float64 cells (no lock, no system call); on a scrape the supervisor reads all slabs and sums them. When a worker dies,
+even by SIGKILL, its cells remain, and the worker that takes over its slot continues to count in them: no count is lost
+and no counter ever decreases.
 
 Layout: ``u64`` generation and bytes of index in use (32 bits each), ``u64`` cells in use, two indexes, the cells. An
-index holds a JSON line a series: family, label values, first cell, cells. A series is published by raising the first
-number after its line and cells are there. To take series away, the worker writes the other index without them and then
-counts the generation up, which makes that one the index in force: a reader sees either, whenever the worker dies.
+index has a JSON line per series: family, label values, first cell, number of cells. A series is published by raising
+the first number once its line and cells are in place. To remove series, the worker writes the other index without them
+and then increments the generation, which switches to that index: a reader sees one or the other, whenever the worker
+dies.
 """
 
 from __future__ import annotations

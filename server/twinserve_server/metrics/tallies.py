@@ -1,4 +1,4 @@
-"""The cells that every request touches, looked up once and kept together: by RPC method, and by variant."""
+"""The cells that every request touches, looked up once and kept together by RPC method and by variant."""
 
 from __future__ import annotations
 

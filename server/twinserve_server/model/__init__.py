@@ -1,4 +1,4 @@
-"""The model process: loads one verified artefact, warms it, answers batches. Only its runtime knows how."""
+"""The model process: loads one verified artefact, warms it and answers batches, by means of a runtime."""
 
 import os
 

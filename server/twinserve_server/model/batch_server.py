@@ -1,6 +1,6 @@
 """Answers the batches that gateways send over a Unix socket, one forward pass at a time.
 
-Frames of several gateways that have arrived meet in one forward pass.
+Frames that have arrived from several gateways share a forward pass.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Items as an artefact takes them, where a request's datatype is another one.
+"""Convert items whose datatype is not the artefact's.
 
-Both datatypes mean the same values, each within its own range (the manifest's ``input.ranges``): grey level 255 is 1.0.
+Both datatypes represent the same values, each in its own range (the manifest's ``input.ranges``): grey level 255 is
+1.0.
 """
 
 from __future__ import annotations

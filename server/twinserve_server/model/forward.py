@@ -1,4 +1,4 @@
-"""One verified artefact, loaded, checked and warm: bytes in, packed answers out, whatever runs it."""
+"""One verified artefact, loaded, checked and warm: bytes in, packed answers out, for any runtime."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ class Answers:
     """The answers of one batch and the nanoseconds of each step.
 
     Attributes:
-        classes: uint32, one an image, as bytes.
+        classes: uint32, one per image, as bytes.
         probabilities: float32, images x classes, as bytes.
-        not_finite: the rows that hold NaN or infinity; their class and probabilities mean nothing.
+        not_finite: the rows with NaN or infinity; their classes and probabilities are meaningless.
     """
 
     classes: bytes
@@ -81,13 +81,13 @@ class Forward:
         Args:
             version: its manifest.
             variant: which of its variants.
-            threads: of one forward pass.
+            threads: per forward pass.
             max_batch_size: the most images in one forward pass.
-            preferred_batch_sizes: sizes to warm beside the usual ones.
-            on_progress: told, now and then, how many of how many batch sizes are warm.
+            preferred_batch_sizes: sizes to warm in addition to the usual ones.
+            on_progress: called from time to time with how many of how many batch sizes are warm.
 
         Raises:
-            ArtefactError: it is corrupt, cannot be loaded, or does not do what its manifest says.
+            ArtefactError: it is corrupt, cannot be loaded, or does not match its manifest.
         """
         self.version = version
         self._item_shape = version.item_shape
@@ -105,7 +105,7 @@ class Forward:
         """Run one batch: ``images`` items of ``datatype``, row-major, little-endian.
 
         Raises:
-            InferenceError: the artefact failed on it, or answered with another shape than images x classes.
+            InferenceError: the artefact failed, or returned a shape other than images x classes.
         """
         started = time.perf_counter_ns()
         if isinstance(datatype, Layout):
@@ -227,7 +227,7 @@ def check_batch_bytes(limit: int, item: int) -> None:
     """Check that a batch of ``limit`` items of so many bytes is not too large.
 
     Raises:
-        ArtefactError: it is; says which limit is possible.
+        ArtefactError: it is too large; the message says which limit is possible.
     """
     if limit * item > MAX_BATCH_BYTES:
         raise ArtefactError(

@@ -1,4 +1,4 @@
-"""What an artefact answers, tried before anybody asks: as many rows as items, and probabilities that are some."""
+"""Try an artefact before it serves: it must return one row per item, and valid probabilities."""
 
 from __future__ import annotations
 

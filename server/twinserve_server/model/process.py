@@ -1,7 +1,7 @@
-"""What runs in a variant's process: load, verify, warm, then answer the batches that gateways send.
+"""A variant's model process: load, verify and warm the artefact, then answer the batches that gateways send.
 
-Started by the supervisor as ``python -m twinserve_server.model.process``, with its configuration on standard input and
-a control line whose end means: end, too. No gRPC.
+Started by the supervisor as ``python -m twinserve_server.model.process``, with its configuration on standard input. The
+process ends when its control line closes. No gRPC.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def load(config: ModelProcessConfig, on_progress: Callable[[int, int], None]) ->
     """The artefact that ``config`` names, loaded and warm; ``on_progress`` as :class:`Forward` takes it.
 
     Raises:
-        ArtefactError: in one line, whatever it is that keeps it from being served.
+        ArtefactError: one line, whatever the reason that it cannot be served.
     """
     variant = config.version.variants[config.variant]
     try:

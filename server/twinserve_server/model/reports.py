@@ -1,4 +1,4 @@
-"""What a model process tells the supervisor."""
+"""A model process's messages to the supervisor."""
 
 from __future__ import annotations
 

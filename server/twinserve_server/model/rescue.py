@@ -1,4 +1,4 @@
-"""One batch through the artefact; when that fails, its images one by one, so that only those that fail get an error."""
+"""Run a batch; if it fails, run its images one by one, so that only those that fail get an error."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _run_alone(
     for index in failed:
         if time.monotonic() - begun > RESCUE_SECONDS:
             not_run += 1
-            outcome.errors[index] += " (in a batch with others; no time was left to run this image alone)"
+            outcome.errors[index] += " (in a batch with others; there was no time left to run it alone)"
             continue
         alone = _run(forward, recorder, view[index * item : (index + 1) * item], datatype, 1)
         if isinstance(alone, str):
@@ -93,7 +93,7 @@ def _run_alone(
         elif alone.not_finite:
             outcome.errors[index] = NOT_FINITE
         elif row and alone.layout != outcome.layout:
-            outcome.errors[index] = "the answer to this item has another shape than those of its batch; send it alone"
+            outcome.errors[index] = "the answer to this item differs in shape from the rest of its batch; send it alone"
         else:
             if not row:
                 # Of tensors nobody knows the size before a pass has ended well.
@@ -112,7 +112,7 @@ def _run(forward: Forward, recorder: PassRecorder, data: Buffer, datatype: Form,
         answers = forward(data, datatype, images)
     except InferenceError as error:
         return error.message
-    except Exception as error:  # noqa: BLE001  (no memory, say: told to whoever sent this, and the next one is answered)
+    except Exception as error:  # noqa: BLE001  (such as no memory; reported to the caller)
         return f"the forward pass failed: {type(error).__name__}: {error}"
     recorder.on_batch(images, answers.preprocess_ns, answers.inference_ns, answers.postprocess_ns)
     return answers

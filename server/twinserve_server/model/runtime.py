@@ -1,8 +1,8 @@
-"""The seam between the model process and what runs its artefact.
+"""The interface between the model process and the library that runs its artefact.
 
-A runtime is one module, ``model/<runtime>.py``, named like the ``runtime`` that manifests give. It holds a subclass of
-:class:`Runtime` under the name ``RUNTIME`` and is the only module that imports its library. Everything else (hashes,
-warm-up, checks of every answer, softmax, packing, time and memory) is done outside, alike for all of them.
+A runtime is one module, ``model/<runtime>.py``, named after the ``runtime`` in manifests. It defines a subclass of
+:class:`Runtime` as ``RUNTIME`` and is the only module that imports its library. Everything else (hashes, warm-up,
+checks of every answer, softmax, packing, time and memory) is shared by all runtimes.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class RuntimeFacts:
-    """What runs an artefact.
+    """How an artefact is run.
 
     Attributes:
-        format: as the manifest names it: ``torchscript``.
-        library: the distribution that runs it: ``torch``.
+        format: the manifest's name for it, such as ``torchscript``.
+        library: the distribution that runs it, such as ``torch``.
         version: of the library.
-        backend: the kernels it was told to use (torch's quantised engine, an execution provider), or ``none``.
-        kernels: how often each operator that computes stands in the loaded graph.
+        backend: the selected kernels (torch's quantised engine, an execution provider), or ``none``.
+        kernels: number of occurrences of each compute operator in the loaded graph.
     """
 
     format: str
@@ -56,7 +56,7 @@ class RuntimeFacts:
 
 
 class Runtime(ABC):
-    """Runs one artefact. Used by one thread, in this order: made, loaded, then run and described at will."""
+    """Runs one artefact. Used by one thread: created, loaded, then run and described in any order."""
 
     #: How often a batch size must run before it is as fast as it will be.
     warm_up_passes: ClassVar[int] = 1
@@ -82,7 +82,7 @@ class Runtime(ABC):
             signature: the tensors of a model that :meth:`run_named` will run; None: :meth:`run` will.
 
         Raises:
-            ArtefactError: in one line, without the file's name: they are not what this runtime loads.
+            ArtefactError: this runtime cannot load them; one line, without the file's name.
         """
 
     def takes(self, datatype: DataType) -> bool:  # noqa: ARG002
@@ -97,11 +97,11 @@ class Runtime(ABC):
 
     @abstractmethod
     def run(self, batch: Any) -> Output:
-        """One forward pass: what the artefact returned, finished and on the CPU. Its shape and values are checked
-        outside; what numpy has no type for comes as float64.
+        """Run one forward pass; returns the artefact's output, complete and on the CPU. The caller checks its shape and
+        values; types that numpy lacks are returned as float64.
 
         Raises:
-            InferenceError: in one line: the artefact failed, or returned no array of floating-point numbers.
+            InferenceError: the artefact failed, or did not return an array of floating-point numbers; one line.
         """
 
     @abstractmethod
@@ -110,7 +110,7 @@ class Runtime(ABC):
         the tensors named ``outputs``, on the CPU. Shapes, datatypes and values are checked outside.
 
         Raises:
-            InferenceError: in one line: the artefact failed, or returned something else.
+            InferenceError: the artefact failed, or returned something else; one line.
         """
 
     @abstractmethod

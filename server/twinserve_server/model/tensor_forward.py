@@ -27,7 +27,7 @@ class TensorForward(Forward):
         """Run one batch: ``images`` items of the layout ``datatype``.
 
         Raises:
-            InferenceError: the artefact failed on it, or answered with other tensors than the manifest names.
+            InferenceError: the artefact failed, or returned tensors other than those in the manifest.
         """
         started = time.perf_counter_ns()
         if not isinstance(datatype, Layout):
@@ -110,7 +110,7 @@ class TensorForward(Forward):
         except InferenceError:
             return  # it refuses these items, not their number
         if not finite_rows(outputs, count).all():
-            raise ArtefactError("returns NaN or infinity for valid input; state the values that it takes as ranges")
+            raise ArtefactError("returns NaN or infinity for valid input; state the accepted values as ranges")
         if self.classes:
             check_rows(outputs[0], self.version)
 

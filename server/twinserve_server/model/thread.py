@@ -1,8 +1,8 @@
-"""Models that run in a thread of the process that also takes the requests: the edge profile's model process.
+"""Models in a thread of the process that also takes the requests: the edge profile's counterpart of a model process.
 
-One thread for all variants: on the small machines that the profile is for they would share a core anyway, and to the
-library that runs them it is the only thread, as in a model process. Libraries let go of Python's lock while they
-compute, so that the gateway goes on meanwhile.
+One thread for all variants: on the small machines that the profile is for they would share a core anyway, and the
+library that runs them sees a single thread, as in a model process. Libraries release the GIL while they compute, so the
+gateway can continue.
 """
 
 from __future__ import annotations

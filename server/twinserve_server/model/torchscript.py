@@ -134,7 +134,7 @@ def configure_torch(engine: str, threads: int) -> None:
 
     Args:
         engine: the manifest's ``engine``: torch's quantised backend, or ``none``.
-        threads: of one forward pass.
+        threads: per forward pass.
 
     Raises:
         ArtefactError: this build of torch has no such backend.
@@ -149,7 +149,7 @@ def configure_torch(engine: str, threads: int) -> None:
 
 
 def one_line(error: Exception) -> str:
-    """What torch says is wrong, without its C++ stack, the trace of a graph or a list of all kernels."""
+    """torch's error message, without its C++ stack, the trace of a graph or a list of all kernels."""
     lines = str(error).split("\nException raised from")[0].strip().splitlines() or [type(error).__name__]
     # An interpreter's trace ends with what was raised; everything else begins with it.
     raised = [line for line in lines if re.match(r"\s*[\w.]*(Error|Exception)\b", line)]
@@ -157,7 +157,7 @@ def one_line(error: Exception) -> str:
 
 
 def _kernels(module: torch.jit.ScriptModule) -> dict[str, int]:
-    """How often each operator of ``_KERNELS`` stands in the graph, branches included."""
+    """How often each operator of ``_KERNELS`` occurs in the graph, including branches."""
     found: Counter[str] = Counter()
     graph = module.inlined_graph  # its blocks live no longer than it does
     blocks: list[Any] = [graph]

@@ -1,4 +1,4 @@
-"""Which batch sizes run before anybody asks, in which order, and for how long that may take."""
+"""Which batch sizes the warm-up runs, in which order, and for how long."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
-#: Were each size to run, the warm-up would grow with the square of the limit: 4096 would take hours.
+#: Running every size would make the warm-up grow with the square of the limit: 4096 would take hours.
 EVERY_SIZE_UP_TO: Final = 64
-#: What it may take in all. Sizes that do not fit are left cold: their first batch pays for its own kernels.
+#: Its total time budget. Sizes that do not fit stay cold: their first batch pays for its kernels.
 BUDGET_SECONDS: Final = 20.0
 #: A warm-up that takes longer than this says in the log how far it is, this often.
 PROGRESS_SECONDS: Final = 5.0

@@ -1,1 +1,1 @@
-"""From bytes to an RPC's final status: every method is counted, recorded, parsed and its errors mapped, once."""
+"""From bytes to an RPC's final status: counting, recording, parsing and error mapping, in one place for all methods."""

@@ -1,4 +1,4 @@
-"""Whom a transport lets in: one check of an RPC's metadata, before its message is read or decoded."""
+"""Authorisation: one check of an RPC's metadata, before its message is read or decoded."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ ROLE_OF_METHOD: Final[dict[tuple[str, str], str]] = {
 }
 
 Metadata = Iterable[tuple[str, str | bytes]]
-#: Why the sender of this metadata may not call; None: it may.
+#: Returns why the sender of this metadata may not call; None if it may.
 Admit = Callable[[Metadata], TwinserveError | None]
 
 
 def role_of(service: str, method: str) -> str | None:
-    """The role that a call needs; None: none."""
+    """The role that a call needs; None if it needs none."""
     return ROLE_OF_METHOD.get((service, method), ROLE_OF_SERVICE.get(service, ADMIN))
 
 
 def admission(guard: Guard | None, service: str, method: str) -> Admit | None:
-    """The check of the calls of a method; None: there is nothing to check."""
+    """The check for calls of a method; None if there is nothing to check."""
     role = role_of(service, method)
     return None if guard is None or role is None else partial(_refusal, guard, role)
 
 
 def elsewhere(admit: Admit | None, address: str) -> Admit:
-    """For an admin call at a door where it is not answered; whoever could make it is told where it is."""
+    """The error for an admin call on the wrong port; tells authorised callers the right one."""
 
     def refusal(metadata: Metadata) -> TwinserveError:
         return (None if admit is None else admit(metadata)) or PermissionDeniedError(

@@ -1,6 +1,6 @@
-"""Methods that need no coroutine: the form in which a transport may serve the busiest RPCs.
+"""Methods without coroutines, for the busiest RPCs.
 
-A coroutine, its task and its future cost several times what routing and queueing a request cost; a callback costs
+A coroutine with its task and future costs several times as much as routing and queueing a request; a callback costs
 next to nothing. Everything happens in the thread that drives the engine.
 """
 
@@ -20,17 +20,17 @@ log = structlog.get_logger()
 
 
 class Exchange(Protocol):
-    """A request that waits for its answer; exactly one of the two is called, once."""
+    """A request that is waiting for its answer; exactly one of ``answer`` and ``refuse`` is called, once."""
 
     @property
     def peer(self) -> str:
-        """Where it came from, such as the address of the connection: peers take turns."""
+        """Identifies the caller, such as by the address of the connection: peers take turns."""
 
     def answer(self, response: bytes) -> None:
         """``response`` is the encoded message to send."""
 
     def refuse(self, error: TwinserveError, request_id: str = "") -> None:
-        """The request failed; ``request_id`` names it, if it has a name."""
+        """The request failed; ``request_id`` is its id, if it has one."""
 
 
 #: A request: the message as it came, its deadline against ``time.monotonic_ns()`` (0: none), and who is told.
@@ -42,22 +42,22 @@ class DirectMethod(Protocol):
     """A unary method."""
 
     def begin(self, raw: bytes, deadline_ns: int, exchange: Exchange, /) -> Call | None:
-        """Take the encoded request; ``exchange`` is told how it ends, perhaps before this returns.
+        """Take the encoded request; its outcome goes to ``exchange``, perhaps before this returns.
 
         Args:
-            raw: the message as it came.
-            deadline_ns: against ``time.monotonic_ns()``; 0: none.
-            exchange: who is told; also what is wrong with the request.
+            raw: the encoded message.
+            deadline_ns: by ``time.monotonic_ns()``; 0 for none.
+            exchange: receives the outcome, including errors in the request.
 
         Returns:
-            What :meth:`abandon` takes; None when the exchange is over already.
+            The argument for :meth:`abandon`; None if the exchange is already over.
         """
 
     def begin_all(self, arrivals: Sequence[Arrival], /) -> list[Call | None]:
         """Take requests that arrived together, as :meth:`begin` does each; it does not raise."""
 
     def abandon(self, call: Call, error: TwinserveError) -> None:
-        """The caller is gone, ``error`` says why: what has not started of the request need not run."""
+        """The caller has gone, for the reason in ``error``: what has not started of the request need not run."""
 
 
 @dataclass(frozen=True, slots=True)

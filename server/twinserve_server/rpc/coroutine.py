@@ -1,4 +1,4 @@
-"""Direct methods as coroutines, for transports that have nothing else and for methods that ask several."""
+"""Direct methods as coroutines, for transports without callbacks and for methods that call several."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ class RpcContext(Protocol):
     """What a method needs of a gRPC context."""
 
     def time_remaining(self) -> float | None:
-        """Seconds until the caller's deadline; None: there is none."""
+        """Seconds until the caller's deadline; None if there is none."""
 
     def peer(self) -> str:
         """The address of the connection."""
 
     def set_trailing_metadata(self, trailing_metadata: Metadata) -> None:
-        """What to send along with the status."""
+        """Metadata to send with the status."""
 
 
 class Reply:
-    """An exchange that a coroutine waits for."""
+    """An exchange that a coroutine can wait for."""
 
     __slots__ = ("error", "peer", "request_id", "response", "told")
 
@@ -77,7 +77,7 @@ def ask(method: DirectMethod) -> Callable[[bytes, RpcContext], Awaitable[bytes]]
 
 
 def ask_each(stream: DirectStream) -> Callable[[AsyncIterator[bytes], RpcContext], AsyncIterator[bytes]]:
-    """``stream`` as an async generator function: answers in the order of the requests, a window of them in work."""
+    """``stream`` as an async generator function: answers in request order, with a window of requests in progress."""
 
     async def behaviour(requests: AsyncIterator[bytes], context: RpcContext) -> AsyncIterator[bytes]:
         changed, room = asyncio.Event(), asyncio.Event()

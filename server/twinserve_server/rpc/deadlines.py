@@ -1,4 +1,4 @@
-"""Whether a caller that stopped waiting did so because its deadline passed."""
+"""Whether a caller stopped waiting because its deadline passed."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from twinserve_server.errors import CancelledError, DeadlineError, TwinserveErro
 
 
 def is_past_deadline(remaining: float, elapsed: float) -> bool:
-    """Whether an RPC that its caller ended ended by its deadline.
+    """Whether an RPC that was ended by its caller ended because of its deadline.
 
-    On the wire both look alike, and the caller's deadline comes before the server's view of it: gRPC rounds the timeout
-    that it sends up (by at most 1 %), and counts it anew from the request's arrival, so the way here comes on top. A
-    caller that hangs up within the last twentieth of its time is taken to have run out of it.
+    The two look alike on the wire, and the caller's deadline passes before the server's: gRPC rounds up the timeout it
+    sends (by at most 1 %), and the server counts it from the request's arrival, so network delay is added. A caller
+    that hangs up within the last twentieth of its timeout counts as having reached its deadline.
 
     Args:
         remaining: seconds until the deadline, as the server sees it.
@@ -22,11 +22,11 @@ def is_past_deadline(remaining: float, elapsed: float) -> bool:
 
 
 def why_gone(started_ns: int, deadline_ns: int) -> TwinserveError:
-    """Why a caller stopped waiting for what it asked at ``started_ns``."""
+    """Why a caller stopped waiting for the request that it sent at ``started_ns``."""
     now_ns = time.monotonic_ns()
     if deadline_ns and is_past_deadline((deadline_ns - now_ns) / 1e9, (now_ns - started_ns) / 1e9):
         return DeadlineError("the deadline passed")
-    return CancelledError("the caller went away")
+    return CancelledError("the caller left")
 
 
 def gone_code(why: TwinserveError) -> str:

@@ -1,4 +1,4 @@
-"""The methods of a service, read from its descriptor: what the proto says is written nowhere else."""
+"""The methods of a service, read from its descriptor: nothing in the proto is repeated in code."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class RpcMethod:
     Attributes:
         service: the full name, as on the wire.
         name: as on the wire.
-        parse: request bytes to a message; None: the behaviour takes the bytes.
+        parse: parses the request; None if the behaviour takes bytes.
         behaviour: called with the request (or an async iterator of requests) and the context.
         request_streaming: whether many requests come.
         response_streaming: whether many responses go.

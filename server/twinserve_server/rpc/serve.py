@@ -1,4 +1,4 @@
-"""What surrounds every RPC that a coroutine answers: counting, the journal, parsing, and one status for each error."""
+"""The wrapper around every RPC answered by a coroutine: counting, journal, parsing, and mapping errors to statuses."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class RpcTally(Protocol):
 
 
 class Journal(Protocol):
-    """Keeps a record of each RPC, for who tells about single ones."""
+    """Keeps a record of each RPC, for logs and traces."""
 
     def begin(self, method: RpcMethod, context: Context, /) -> Any:
         """An RPC arrived; its record."""
@@ -76,8 +76,8 @@ def serve(method: RpcMethod, tally: RpcTally, journal: Journal | None = None, ad
     Args:
         method: what is served.
         tally: counts each RPC once, under the status its caller sees.
-        journal: records each RPC; None: nobody wants to know.
-        admit: says why a caller may not; None: anybody may.
+        journal: records each RPC; None for no records.
+        admit: returns why a caller may not call; None admits everyone.
     """
     behaviour, generates = method.behaviour, method.generates
     read = _parse_each if method.request_streaming else _parse

@@ -1,4 +1,4 @@
-"""The one table that maps the core's errors to gRPC statuses, and their details (google.rpc). Nothing is UNKNOWN."""
+"""The one table that maps the server's errors to gRPC statuses and details (google.rpc). None maps to UNKNOWN."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ MAX_ID_BYTES = 128
 
 Metadata = tuple[tuple[str, str | bytes], ...]
 
-#: Status and details travel in gRPC metadata, of which a client takes 8 KiB for certain, encoded: anything longer
-#: reaches it as RESOURCE_EXHAUSTED, whatever the status was.
+#: Status and details are sent in gRPC metadata, of which every client accepts 8 KiB, encoded: anything longer reaches
+#: it as RESOURCE_EXHAUSTED, whatever the status was.
 MAX_TEXT_BYTES = 1024
 #: A request that breaks more rules than this is told of the first ones; a violation holds two short texts at most.
 MAX_VIOLATIONS = 4
@@ -79,18 +79,18 @@ def outcome_of(error: BaseException, request_id: str = "") -> tuple[grpc.StatusC
 
 
 def retry_after(error: errors.TwinserveError) -> float | None:
-    """After how many seconds a client may try again; None: that would not help."""
+    """The seconds after which a client may try again; None if that would not help."""
     return error.retry_after if error.retry_after is not None else RETRY_AFTER_SECONDS.get(type(error))
 
 
 def name_of_request(request_id: str) -> Metadata:
-    """The metadata that name a request; none for what cannot travel there."""
+    """The metadata with a request's id; empty if the id cannot be sent as metadata."""
     fits = 0 < len(request_id) <= MAX_ID_BYTES and request_id.isascii() and request_id.isprintable()
     return ((REQUEST_ID_KEY, request_id),) if fits else ()
 
 
 def message_of(error: errors.TwinserveError) -> str:
-    """The message of ``error`` as it may travel."""
+    """The message of ``error``, short enough to be sent."""
     return shortened(error.message, MAX_TEXT_BYTES)
 
 
@@ -103,7 +103,7 @@ def shortened(text: str, limit: int) -> str:
 
 
 def rich_status(error: errors.TwinserveError) -> status_pb2.Status:
-    """``error`` as ``google.rpc.Status``: ErrorInfo always, BadRequest and RetryInfo where they apply."""
+    """``error`` as a ``google.rpc.Status``: always with ErrorInfo, with BadRequest and RetryInfo where they apply."""
     status = status_pb2.Status(code=status_of(error).value[0], message=message_of(error))
     details: list[error_details_pb2.ErrorInfo | error_details_pb2.BadRequest | error_details_pb2.RetryInfo] = [
         error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN)

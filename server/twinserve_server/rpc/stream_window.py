@@ -1,4 +1,4 @@
-"""The requests of one bidirectional stream that are in work: answers leave in the order in which requests came."""
+"""The requests of a bidirectional stream that are in progress: answers leave in request order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STREAM_WINDOW = 128
 
 
 class StreamWindow:
-    """Starts the requests of a stream as they come and holds their answers until it is their turn."""
+    """Starts the requests of a stream as they arrive, and holds back answers until it is their turn."""
 
     def __init__(self, stream: DirectStream, deadline_ns: int, peer: str, on_ready: Callable[[], None]) -> None:
         """``on_ready`` is called when the answer whose turn it is has come."""
@@ -31,7 +31,7 @@ class StreamWindow:
 
     @property
     def full(self) -> bool:
-        """Whether no further request should be read for now."""
+        """Whether no more requests should be read for now."""
         slots, window = len(self._slots), self.stream.window
         return (
             slots >= STREAM_WINDOW

@@ -1,1 +1,1 @@
-"""What each RPC does: decode and validate, ask the engine, encode."""
+"""What each RPC does: decode and validate, call the engine, encode."""

@@ -1,4 +1,4 @@
-"""AdminService: the traffic policy and the state of the processes. The supervisor decides; a gateway passes on."""
+"""AdminService: traffic, versions and process status. A gateway forwards calls; the supervisor decides."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from twinserve_server.ipc.messages import (
     Versions,
 )
 
-#: What loading a version may take: a process for each variant starts, and may warm up for a while.
+#: Seconds that loading a version may take: a process for each variant starts, and may warm up for a while.
 LOAD_SECONDS: Final = 600.0
 
 
@@ -141,11 +141,11 @@ def _model_versions(found: ModelVersions) -> admin_pb2.ModelVersions:
 async def call_supervisor(
     control: ControlLine, question: Message, answer: type[Answered], seconds: float | None = None
 ) -> Answered:
-    """Ask the supervisor, which may take ``seconds``; None: as long as usual.
+    """Call the supervisor, which may take ``seconds``; None for the usual limit.
 
     Raises:
-        TwinserveError: it refused.
-        ModelUnavailableError: it does not answer.
+        TwinserveError: the supervisor refused.
+        ModelUnavailableError: the supervisor does not answer.
     """
     try:
         return await control.call(question, answer, seconds)

@@ -1,4 +1,4 @@
-"""A request's tensor, checked against what the model takes. The pixels stay where the wire put them."""
+"""Check a request's tensor against the model's signature. The pixels are not copied."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _DATATYPES: Final[dict[int, DataType]] = {
     predict_pb2.DATA_TYPE_UINT8: "UINT8",
     predict_pb2.DATA_TYPE_FP32: "FP32",
 }
-#: What a division by 255 or 127.5 rounds to may lie just outside of a range, by this share of it.
+#: Rounding in a division by 255 or 127.5 may exceed a range by this fraction of it.
 _ROUNDING: Final = 1e-5
 MAX_KEY_BYTES: Final = 1024
 
 
-#: What an answer holds beside its rows, at most: names, hash, time split, request id.
+#: Upper bound in bytes for an answer without its rows: names, hash, times, request id.
 ANSWER_HEAD_BYTES: Final = 4096
 #: The longest varint of a class.
 CLASS_BYTES: Final = 5
@@ -34,7 +34,7 @@ CLASS_BYTES: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one request may ask for.
+    """Limits of a request.
 
     Attributes:
         request_images: items in one request.

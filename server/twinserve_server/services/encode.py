@@ -1,9 +1,9 @@
-"""A finished call as the bytes of a ``PredictResponse``.
+"""Encode a finished call as a ``PredictResponse``.
 
-Parts of a protobuf message may be concatenated: what is the same for every answer of a variant (class count, served_by)
-is encoded once, and the time split has fixed-width fields, so an answer is a handful of concatenations. That is three
-times cheaper than filling a message object, and answers are most of what a gateway writes. A test holds the bytes
-against the protobuf library.
+Parts of a protobuf message may be concatenated: whatever is the same for every answer of a variant (class count,
+served_by) is encoded once, and the timing has fixed-width fields, so an answer is a handful of concatenations. That is
+three times cheaper than filling a message object, and answers are most of what a gateway writes. A test compares the
+bytes with those of the protobuf library.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""gRPC's health service, as it is told."""
+"""gRPC's health service; reports what it is told."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class HealthService:
         self._changed = asyncio.Event()
 
     def set(self, service: str, serving: bool) -> None:
-        """Say of ``service`` whether it serves; does nothing once the drain has begun."""
+        """Set whether ``service`` is serving; ignored once the drain has begun."""
         state = SERVING if serving else NOT_SERVING
         if not self._draining and self._states.get(service) != state:
             self._states[service] = state
             self._wake()
 
     def set_variants(self, ready: Mapping[str, bool]) -> None:
-        """Say of every variant, ``model/variant``, whether it serves; one that is not named any more does not."""
+        """Set whether each variant, ``model/variant``, is serving; variants left out are not."""
         for name in self._variants - ready.keys():
             self.set(name, False)
         self._variants = ready.keys()
@@ -44,13 +44,13 @@ class HealthService:
             self.set(name, serving)
 
     def drain(self) -> None:
-        """Say NOT_SERVING of every service from now on; a watch ends when it has said so."""
+        """Report NOT_SERVING for every service from now on; watches then end."""
         self._draining = True
         self._states = dict.fromkeys(self._states, NOT_SERVING)
         self._wake()
 
     async def check(self, request: Any, context: Any) -> Any:
-        """The state of ``request.service``; NOT_FOUND for a service that nobody has spoken of."""
+        """The state of ``request.service``; NOT_FOUND for an unknown service."""
         state = self._states.get(request.service)
         if state is None:
             await context.abort(grpc.StatusCode.NOT_FOUND)

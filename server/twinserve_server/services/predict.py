@@ -1,4 +1,4 @@
-"""PredictService: each method decodes, asks the engine, encodes. What goes wrong is raised in the core's terms."""
+"""PredictService: each method decodes, calls the engine and encodes. Errors are those of ``errors``."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class PredictService:
             if not same_signature(version, served.version):
                 raise InvalidInputError.of(
                     "variants",
-                    f"{name} takes or answers something else than version {served.version.version} of "
+                    f"{name} has other inputs or outputs than version {served.version.version} of "
                     f"{version.model}, which is active; one input does not fit both",
                 )
         items = decode_request(request, served, self._limits, answers=len(names))

@@ -1,4 +1,4 @@
-"""Requests that differ from an earlier one in their pixels only, recognised without parsing them."""
+"""Recognises requests that differ from an earlier one only in their pixels, without parsing them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Skeleton:
 
 
 class Skeletons:
-    """Remembers what surrounds the pixels of good requests, byte by byte."""
+    """Remembers the bytes that surround the pixels of valid requests."""
 
     def __init__(self) -> None:
         #: Where the pixels may lie in a message, by its length; the newest first.
@@ -52,7 +52,7 @@ class Skeletons:
         self._known: dict[tuple[bytes, bytes], Skeleton] = {}
 
     def find(self, raw: bytes) -> tuple[Skeleton, bytes] | None:
-        """What ``raw`` is, and its pixels; None: it has to be parsed."""
+        """The skeleton of ``raw``, and its pixels; None if it has to be parsed."""
         for start, end in self._places.get(len(raw), ()):
             found = self._known.get((raw[:start], raw[end:]))
             if found is not None:

@@ -1,4 +1,4 @@
-"""Named tensors: those of a request checked against the model's signature, and those of an answer as its message."""
+"""Named tensors: check those of a request against the model's signature, and encode those of an answer."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def decode_request(
     version, given = served.version, dict(request.inputs)
     if request.HasField("input"):
         if given:
-            raise InvalidInputError.of("input", "is sent beside inputs; send one of the two")
+            raise InvalidInputError.of("input", "cannot be combined with inputs; send one of the two")
         if version.signature is not None and len(version.signature.inputs) > 1:
             raise InvalidInputError.of("input", f"is one tensor; {_takes(version)}: send them as inputs, by name")
         given = {version.input_name: request.input}
@@ -144,7 +144,7 @@ def _values(spec: TensorSpec, data: bytes, model: str, field: str) -> Array:
     values: Array = np.frombuffer(data, DTYPES[spec.datatype])
     if spec.datatype == "BOOL":
         if np.frombuffer(data, np.uint8).max() > 1:
-            raise InvalidInputError.of(field, "holds bytes other than 0 and 1, which BOOL is made of")
+            raise InvalidInputError.of(field, "contains bytes other than 0 and 1, the only values of BOOL")
     elif values.dtype.kind == "f" or spec.range is not None:
         check_values(values, spec.bounds, model, field)
     return values

@@ -1,1 +1,1 @@
-"""What a server can be told, and the syntax of the values."""
+"""The server's settings, and the syntax of their values."""

@@ -1,4 +1,4 @@
-"""What a value of the right type may still get wrong on this machine."""
+"""Checks of values that have the right type but may not be possible on this machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 def one_gateway_off_linux(count: int) -> None:
     """Elsewhere SO_REUSEPORT lets several listen, but one of them gets every connection."""
     if count > 1 and sys.platform != "linux":
-        raise ValueError(f"{count} gateways can share a port on Linux only, this is {sys.platform}; give 1")
+        raise ValueError(f"{count} gateways can share a port only on Linux, and this is {sys.platform}; give 1")
 
 
 def possible_replicas(replicas: dict[str, int]) -> None:
@@ -30,7 +30,7 @@ def at_most_all(shares: dict[str, float]) -> None:
 def usable(pins: dict[str, list[int]]) -> None:
     """Cores that this process may use."""
     if pins and not hasattr(os, "sched_getaffinity"):
-        raise ValueError(f"processes can be pinned on Linux only, this is {sys.platform}")
+        raise ValueError(f"processes can be pinned only on Linux, and this is {sys.platform}")
     for role, cores in pins.items():
         there = os.sched_getaffinity(0)
         if not there.issuperset(cores):

@@ -1,6 +1,6 @@
-"""How a setting is declared: once. Its flag, its variable, its help and its row in the documentation follow from it.
+"""Declares a setting once; its flag, environment variable, help and row in the documentation are derived from it.
 
-Nothing here imports pydantic until something is validated: the processes that are handed valid settings do without.
+pydantic is imported only when something is validated: processes that receive valid settings do without it.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ def setting(
     """A field of the settings.
 
     Args:
-        default: what holds when nothing is said.
-        help: one sentence; it stands in ``--help`` and in the documentation.
-        panel: the heading under which it stands there.
-        shown: the default in words, where the value does not speak for itself.
-        metavar: how a value is written, where its type does not say.
+        default: the default value.
+        help: one sentence, for ``--help`` and the documentation.
+        panel: the heading under which it appears there.
+        shown: the default in words, if the value does not speak for itself.
+        metavar: placeholder for a value, if its type does not suffice.
         bounds: ``ge`` and ``le``.
     """
     metadata = {"description": help, "panel": panel, "shown": shown, "metavar": metavar, **bounds}
@@ -78,9 +78,9 @@ class Declared:
         name: of the field.
         kind: its type, without annotations.
         help: one sentence.
-        panel: the heading it stands under.
-        default: in words; empty: there is none.
-        metavar: how a value is written; empty: its type says so.
+        panel: the heading under which it appears.
+        default: in words; empty if there is none.
+        metavar: placeholder for a value; empty if its type suffices.
         possible: its values: ``0..65535``, ``auto``, ``aio`` or ``fast``, a form such as ``V=N``; or empty.
     """
 

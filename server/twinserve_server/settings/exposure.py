@@ -1,4 +1,4 @@
-"""Where a server listens beside its gRPC port, and what a port needs that other machines can reach."""
+"""Where a server listens besides its gRPC port, and what a port that other machines can reach requires."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ ADMIN_PORT: Final = 8501
 
 
 class ExposureError(TwinserveError):
-    """The server would listen for others in plain text, and nobody said that this is meant."""
+    """The server would be reachable from other machines in plain text without explicit permission."""
 
     reason = "EXPOSED"
 
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """Where a server listens beside its gRPC port.
+    """Where a server listens besides its gRPC port.
 
     Attributes:
         metrics_host: of ``/metrics``.
-        metrics_tls: whether it speaks HTTPS: when the server has certificates and others can reach it.
-        admin: address and port of admin calls (0: any); None: the gRPC port answers them.
+        metrics_tls: whether ``/metrics`` uses HTTPS: if the server has certificates and other machines can reach it.
+        admin: address and port of admin calls (0: any); None if the gRPC port answers them.
     """
 
     metrics_host: str
@@ -36,7 +36,7 @@ class Listening:
 
 
 def tls_files(settings: ServerSettings) -> TlsFiles | None:
-    """The files of a server that speaks TLS; None: plain text.
+    """The TLS files of a server; None for plain text.
 
     Raises:
         TlsError: one is missing.
@@ -45,11 +45,11 @@ def tls_files(settings: ServerSettings) -> TlsFiles | None:
 
 
 def listening(settings: ServerSettings) -> Listening:
-    """What follows from ``settings``.
+    """Derive it from ``settings``.
 
     Raises:
-        ExposureError: other machines could reach a port in plain text, and nobody said that this is meant; or could
-            reach the native transport, or it should speak TLS.
+        ExposureError: other machines could reach a port in plain text without explicit permission, or could reach the
+            native transport, or the native transport is to use TLS.
         TlsError: one of the TLS files is missing.
     """
     files = tls_files(settings)
@@ -82,7 +82,7 @@ def _admin(settings: ServerSettings, *, private: bool) -> tuple[str, int] | None
 
 def _check_native(host: str, *, encrypted: bool) -> None:
     if encrypted:
-        raise ExposureError("--transport native speaks no TLS; leave --tls-cert out, or choose fast or aio")
+        raise ExposureError("--transport native does not support TLS; leave out --tls-cert, or choose fast or aio")
     if not is_private(host):
         raise ExposureError(
             f"--host {host}: --transport native does not bound the size of messages, so it is for callers on this "
@@ -91,16 +91,13 @@ def _check_native(host: str, *, encrypted: bool) -> None:
 
 
 def check_exposed(option: str, host: str, *, encrypted: bool, insecure: bool) -> None:
-    """See that what leaves this machine is encrypted, or is meant not to be.
+    """Check that traffic leaving this machine is encrypted, or explicitly allowed not to be.
 
     Args:
-        option: names the setting in the message.
+        option: the setting's name in the message.
         host: where to listen.
-        encrypted: whether the port speaks TLS.
-        insecure: whether plain text is meant.
-
-    Raises:
-        ExposureError: neither.
+        encrypted: whether the port uses TLS.
+        insecure: whether plain text is allowed.
     """
     if not (encrypted or insecure or is_private(host)):
         raise ExposureError(

@@ -1,4 +1,4 @@
-"""Settings from flags and environment, or the words for what is wrong with them."""
+"""Read settings from flags and environment, or explain what is wrong with them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class SettingsError(TwinserveError):
-    """Settings that cannot be; a line for each says which flag or variable, what is wrong, and what was given."""
+    """Invalid settings: one line for each, with the flag or variable, what is wrong, and what was given."""
 
     reason = "SETTINGS"
 
@@ -25,7 +25,7 @@ def read_settings(given: Mapping[str, Any]) -> ServerSettings:
     """The settings of a server.
 
     Args:
-        given: by name, on the command line; it precedes the environment, where an empty variable is none.
+        given: from the command line, by name; takes precedence over the environment. Empty variables are ignored.
 
     Raises:
         SettingsError: some are wrong.

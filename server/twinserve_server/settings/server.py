@@ -1,8 +1,7 @@
 """What `twinserve serve` can be told: by flags, else by environment (`TWINSERVE_PORT=...`), else these defaults.
 
-A setting is a field here and a use elsewhere, nothing else: the command line, the variables, `docs/settings.md` and
-what each process is handed follow from the field. Values with several parts are written alike everywhere, see
-``syntax``.
+A setting is a field here, and nothing else: the command line, the variables, `docs/settings.md` and the configuration
+of each process are derived from it. For the syntax of values with several parts see ``syntax``.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ Replicas = Annotated[dict[str, int], Read(syntax.replicas), Check(checks.possibl
 Pins = Annotated[dict[str, list[int]], Read(syntax.pins), Check(checks.usable)]
 Shares = Annotated[dict[str, float], Read(syntax.shares), Check(checks.at_most_all)]
 
-#: Where models lie when nobody says where.
+#: The default model folder.
 DEFAULT_MODELS = Path("models")
 
 MODELS = "Models"
@@ -51,7 +50,7 @@ class ServerSettings:
         None, "Serve only models signed for this public key (PEM), by model-signing.", panel=MODELS
     )
     build: bool = setting(True, "Build the MNIST models if there are none and --models is not given.", panel=MODELS)
-    watch: bool = setting(False, "Load and activate greater versions as they appear in the model folder.", panel=MODELS)
+    watch: bool = setting(False, "Load and activate higher versions as they appear in the model folder.", panel=MODELS)
     unloaded_metrics_seconds: float = setting(
         300.0, "How long to keep the metrics of a version after it is unloaded.", ge=0, le=86400, panel=MODELS
     )
@@ -199,5 +198,5 @@ class ServerSettings:
 
     @property
     def model_folder(self) -> Path:
-        """Where the models lie."""
+        """The model folder."""
         return self.models or DEFAULT_MODELS

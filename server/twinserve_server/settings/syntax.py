@@ -1,7 +1,7 @@
 """The syntax of settings that hold several values, the same on the command line and in the environment.
 
-A list is ``A,B``. Pairs are ``NAME=VALUE``: a flag is repeated, a variable separates them by blanks, semicolons or
-commas. Either may also be JSON.
+A list is ``A,B``. Pairs are ``NAME=VALUE``: a flag is repeated, in a variable they are separated by spaces, semicolons
+or commas. Either may also be JSON.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 Value = TypeVar("Value")
 
-#: A comma ends a pair only where another one begins: ``int8=0,1`` is one pair.
+#: A comma ends a pair only if another one follows: ``int8=0,1`` is one pair.
 _BETWEEN_PAIRS = re.compile(r"[\s;]+|,(?=[^,=\s;]+=)")
 
 
@@ -85,7 +85,7 @@ def _share(value: Any) -> float:
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{value!r} is not a number") from None
     if not 0 <= number <= 1:
-        raise ValueError("a share lies within 0..1")
+        raise ValueError("a share must be within 0..1")
     return number
 
 

@@ -1,4 +1,4 @@
-"""How every process fares: its memory, its CPU, its restarts."""
+"""The state of every process: memory, CPU time, restarts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from twinserve_server.supervisor.fleet import Fleet
 
 
 class Census:
-    """Counts the processes of a server."""
+    """Tracks the processes of a server."""
 
     def __init__(self, fleet: Fleet) -> None:
         self.resident: dict[str, ResidentBytes] = {}

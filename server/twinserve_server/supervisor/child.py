@@ -1,4 +1,4 @@
-"""One process of the server, kept alive: start, watch, restart with back-off."""
+"""Keeps one process of the server alive: start, watch, restart with back-off."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ log = structlog.get_logger()
 
 FIRST_BACKOFF_SECONDS = 0.1
 LAST_BACKOFF_SECONDS = 5.0
-#: A process that lived this long starts afresh with the first back-off.
+#: After a process has lived this long, its back-off starts over.
 HEALTHY_SECONDS = 30.0
-#: The exit code of a process that cannot ever start (bad artefact, used port).
+#: The exit code of a process that can never start (bad artefact, port in use).
 HOPELESS = 3
-#: What a terminal, a service manager or `timeout` sends to all processes of a server at once. Only the supervisor
-#: listens; it tells the others when to end.
+#: Signals that a terminal, a service manager or `timeout` sends to all processes of a server at once. Only the
+#: supervisor handles them, and tells the others when to end.
 _SUPERVISORS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class ChildProcess:
-    """A supervised process. The end of its control line tells each side that the other has ended."""
+    """A supervised process. When the control line closes, each side knows that the other has ended."""
 
     def __init__(
         self,
@@ -58,11 +58,11 @@ class ChildProcess:
             module: run as ``python -m module``.
             configure: the process's configuration, given the file descriptor of its control socket.
             takes: the union of the messages that the process may send.
-            on_message: is given each of them; what it returns answers a question.
-            on_end: told when the process has ended, planned or not.
-            pulse: watches over it.
-            log_to: gets what the process writes to standard error.
-            inherits: descriptors that it gets, under the same numbers.
+            on_message: called with each of them; its return value answers a question.
+            on_end: called when the process has ended, planned or not.
+            pulse: tracks its heartbeat.
+            log_to: receives the process's standard error.
+            inherits: descriptors that it inherits, with the same numbers.
         """
         self.name = name
         self.module = module
@@ -90,7 +90,7 @@ class ChildProcess:
         self._reading_cpu = threading.Lock()
 
     async def keep_alive(self) -> None:
-        """Run the process, again whenever it ends unplanned, until :meth:`expect_end` or :meth:`kill`."""
+        """Run the process, restarting it whenever it ends unplanned, until :meth:`expect_end` or :meth:`kill`."""
         backoff = FIRST_BACKOFF_SECONDS
         while not self._stopping.is_set():
             started = time.monotonic()
@@ -122,7 +122,7 @@ class ChildProcess:
             backoff = min(2 * backoff, LAST_BACKOFF_SECONDS)
 
     def tell(self, message: Message) -> bool:
-        """Send a message; whether there is anybody to take it."""
+        """Send a message; returns False if the process is not running."""
         try:
             if self.line is None:
                 return False
@@ -132,11 +132,11 @@ class ChildProcess:
         return True
 
     def expect_end(self) -> None:
-        """From now on the end of the process is planned: do not start it again."""
+        """The process is expected to end from now on: do not restart it."""
         self._stopping.set()
 
     async def hang_up(self) -> None:
-        """End the control line: the process answers what it has and ends. One that is not ready yet is killed."""
+        """Close the control line: the process finishes its requests and ends. One that is not ready yet is killed."""
         self.expect_end()
         if self.ready and self.line is not None:
             with contextlib.suppress(OSError):
@@ -155,7 +155,7 @@ class ChildProcess:
         self._signal(signal.SIGKILL)
 
     def cpu_seconds(self) -> float:
-        """CPU seconds of this process and of those it replaced; never falls."""
+        """CPU seconds of this process and of those it replaced; never decreases."""
         with self._reading_cpu:
             if self.pid:
                 with contextlib.suppress(ProcessLookupError, OSError):
@@ -209,7 +209,7 @@ class ChildProcess:
 
 @contextlib.contextmanager
 def _held_back() -> Iterator[None]:
-    """A process that is started here never gets the signals that are for the supervisor: it inherits the mask."""
+    """Processes started within this block inherit a mask that blocks the supervisor's signals."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SUPERVISORS)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Which signed answers have had their labels: each is counted once, whichever gateway is told."""
+"""Which signed answers have received labels: each counts once, whichever gateway gets them."""
 
 from __future__ import annotations
 

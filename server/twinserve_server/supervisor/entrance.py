@@ -1,4 +1,4 @@
-"""How callers come into a server."""
+"""The way into a server for callers."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Entrance:
 
     Attributes:
         port: of gRPC.
-        guard: holds the tokens that a gateway starts with; None: callers need none.
-        certificates: those that a gateway starts with; None: gRPC is plain text.
-        admin: address and port of admin calls; None: the gRPC port answers them.
+        guard: checks the tokens that a gateway starts with; None if callers need none.
+        certificates: the ones that a gateway starts with; None for plain-text gRPC.
+        admin: address and port of admin calls; None if the gRPC port answers them.
     """
 
     port: int

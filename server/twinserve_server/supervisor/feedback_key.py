@@ -1,4 +1,4 @@
-"""The keys by which servers know each other's answers: from a file that they share, or made at the start."""
+"""The keys by which servers recognise each other's answers: from a shared file, or generated at the start."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ MAX_BYTES: Final = 1 << 16
 
 
 class FeedbackKeyError(TwinserveError):
-    """The key file cannot be used; the message says why, and never what is in it."""
+    """The key file cannot be used; the message says why, and never quotes its content."""
 
     reason = "FEEDBACK_KEY"
 
 
 def feedback_keys(path: Path | None) -> tuple[bytes, ...]:
-    """The keys of a file, one a line: the first signs, all are known. None: one of this server's own.
+    """The keys in a file, one per line: the first signs, all verify. None generates one for this server.
 
     Raises:
         FeedbackKeyError: the file cannot be read, or a line is too short for a key.

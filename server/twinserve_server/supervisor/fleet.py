@@ -1,4 +1,4 @@
-"""The processes of a server: which there are, and that each is started, watched, and ended when it shall be."""
+"""The processes of a server: starts, watches and ends them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from twinserve_server.supervisor.runner import StartError
 
 log = structlog.get_logger()
 
-#: A process that ends so often while the server starts will not do better.
+#: A process that ends this often while the server starts is given up.
 START_ATTEMPTS = 3
 
 
@@ -40,7 +40,7 @@ class Fleet:
         gateways: those that take requests.
         models: those that run models, by name.
         books: their metrics.
-        log_to: where its log, and those of all processes, go.
+        log_to: receives its log and those of all processes.
     """
 
     def __init__(
@@ -54,8 +54,8 @@ class Fleet:
         Args:
             plan: what to run.
             configure_gateway: makes the configuration of a gateway that starts.
-            on_message: is given what a process tells or asks.
-            on_end: told when a process has ended, planned or not.
+            on_message: called with each message of a process.
+            on_end: called when a process has ended, planned or not.
         """
         self.plan = plan
         self.gateways: list[ChildProcess] = []
@@ -126,12 +126,12 @@ class Fleet:
 
         Args:
             children: processes of this fleet.
-            on_progress: told how many of how many are ready.
-            attempts: how often one may end before it is given up.
+            on_progress: called with how many of how many are ready.
+            attempts: how often a process may end before it is given up.
 
         Raises:
-            ArtefactError: a model process cannot get over its artefact.
-            StartError: another process cannot start, or one ends again and again.
+            ArtefactError: a model process cannot serve its artefact.
+            StartError: another process cannot start, or one keeps ending.
         """
         children = list(children)
         for child in children:
@@ -152,7 +152,7 @@ class Fleet:
                 await self._changed.wait()
 
     async def end_models(self, children: Iterable[ChildProcess], seconds: float = 5.0) -> None:
-        """End model processes: they answer what they have; who takes longer than ``seconds`` is killed."""
+        """End model processes once they have finished their requests; after ``seconds`` they are killed."""
         children = list(children)
         await asyncio.gather(*(child.hang_up() for child in children))
         await self.ended(children, seconds)
@@ -164,7 +164,7 @@ class Fleet:
             self.models.pop(child.name, None)
 
     async def stop(self, grace_seconds: float) -> None:
-        """Drain the gateways, then end the model processes; whoever does not end in time is killed."""
+        """Drain the gateways, then end the model processes; those that do not end in time are killed."""
         for child in self.children:
             child.expect_end()
         for child in self.gateways:
@@ -186,7 +186,7 @@ class Fleet:
             child.kill()
 
     async def watch(self) -> None:
-        """Replace, for as long as this runs, what is silent, or busy with one batch, for too long."""
+        """Keep replacing processes that miss heartbeats, or take too long for one batch."""
         while True:
             await asyncio.sleep(ALIVE_SECONDS)
             for child in self.children:

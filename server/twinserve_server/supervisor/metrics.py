@@ -1,4 +1,4 @@
-"""The metric families that only the supervisor can know: memory, CPU, readiness, restarts, what is served."""
+"""The metric families that only the supervisor can fill: memory, CPU, readiness, restarts, what is served."""
 
 from __future__ import annotations
 

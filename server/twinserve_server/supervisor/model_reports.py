@@ -1,4 +1,4 @@
-"""What models report: kept, and as lines of the log."""
+"""Reports of model processes: kept, and written to the log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class ModelState:
-    """What a model told when it became ready."""
+    """What a model process reported when it became ready."""
 
     replica: Replica
     facts: dict[str, Any] = field(default_factory=dict)
@@ -23,7 +23,7 @@ class ModelState:
 
 
 def log_report(process: str, message: Ready | WarmingUp) -> None:
-    """Say how far a warm-up is, and, once a model is ready, what runs it and what is slower at its first time."""
+    """Log the progress of a warm-up and, once a model is ready, its runtime and the sizes that are still cold."""
     if isinstance(message, WarmingUp):
         log.info("warming_up", process=process, batch_sizes=f"{message.done} of {message.sizes}")
     else:

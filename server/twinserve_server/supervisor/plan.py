@@ -1,4 +1,4 @@
-"""From settings and repository to the processes that shall run: pure decisions, nothing is started here."""
+"""Decides from settings and repository which processes to run. Pure: nothing is started here."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from twinserve_server.supervisor.sizing import Asked, Cost, Key, Machine, Sizing
 
 
 class OptionError(TwinserveError):
-    """An option names what is not there."""
+    """An option names something that does not exist."""
 
     reason = "OPTION"
 
@@ -33,8 +33,7 @@ class Replica:
     """One model process to run.
 
     Attributes:
-        name: ``mnist-int8-0``, and ``mnist-int8@2-0`` of a version that was not there at the start; unique among the
-            processes of a server.
+        name: ``mnist-int8-0``, or ``mnist-int8@2-0`` for a version loaded later; unique within a server.
     """
 
     name: str
@@ -45,7 +44,7 @@ class Replica:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a server with these settings runs."""
+    """What a server with given settings runs."""
 
     settings: ServerSettings
     #: By model: the version that requests meet that name none, and all that are loaded, by version.
@@ -65,12 +64,12 @@ class Plan:
 
     @property
     def reasons(self) -> list[str]:
-        """Why so many processes run, in lines for people."""
+        """The reasons for the number of processes, as lines for people."""
         assert self.sizing is not None
         return self.sizing.reasons
 
     def replicas(self) -> Iterator[Replica]:
-        """Every model process that shall run as far as is known."""
+        """Every model process to run, as far as known."""
         for versions in self.loaded.values():
             for version in versions.values():
                 yield from self.replicas_of(version)
@@ -105,12 +104,12 @@ class Plan:
         return self.loaded.get(version.model, {}).get(version.version) is version
 
     def with_loaded(self, version: ModelVersion) -> Plan:
-        """This plan and one version more."""
+        """This plan with one more version."""
         others = self.loaded.get(version.model, {})
         return replace(self, loaded={**self.loaded, version.model: {**others, version.version: version}})
 
     def without(self, model: str, version: str) -> Plan:
-        """This plan without a version; the active one takes its model with it."""
+        """This plan without a version; removing the active one removes the model."""
         if self.active.get(model) == version:
             return replace(
                 self,
@@ -212,9 +211,9 @@ def make_plan(settings: ServerSettings, versions: dict[str, ModelVersion], addre
     """Decide what to run.
 
     Raises:
-        OptionError: a variant or model that the settings name is not in the repository, or two contradict each other.
+        OptionError: a variant or model in the settings is not in the repository, or two settings contradict each other.
         InvalidInputError: a share is given to a variant that is not served.
-        ProfileError: the edge profile is asked for and cannot be had.
+        ProfileError: the edge profile was requested and is not possible.
     """
     chosen = {name: served_of(version, settings) for name, version in versions.items()}
     chosen = {name: version for name, version in chosen.items() if version.variants}
@@ -231,7 +230,7 @@ def make_plan(settings: ServerSettings, versions: dict[str, ModelVersion], addre
             if name not in there:
                 raise OptionError(f"--{option}: no variant {name!r}; available: {', '.join(sorted(there))}")
     if settings.traffic is not None and (settings.split or settings.shadow):
-        raise OptionError("--traffic: the file says what --split and --shadow would; give either the one or the others")
+        raise OptionError("--traffic: the file replaces --split and --shadow; give one or the other")
     default = settings.default_model or next(iter(chosen))
     if default not in chosen:
         raise OptionError(f"--default-model: no model {default!r}; available: {', '.join(sorted(chosen))}")
@@ -243,7 +242,7 @@ def make_plan(settings: ServerSettings, versions: dict[str, ModelVersion], addre
 
 
 def served_of(version: ModelVersion, settings: ServerSettings) -> ModelVersion:
-    """``version`` with the variants that shall be served; perhaps none."""
+    """``version`` with the variants to be served, perhaps none."""
     # What is served on demand only is not; a model of nothing else is served whole.
     names = settings.variants or [name for name, variant in version.variants.items() if not variant.on_demand]
     if not names:
@@ -252,7 +251,7 @@ def served_of(version: ModelVersion, settings: ServerSettings) -> ModelVersion:
 
 
 def first_policy(version: ModelVersion, settings: ServerSettings) -> TrafficPolicy:
-    """Shares as the settings say; the rest, or everything, goes to the manifest's first variant not named there."""
+    """The shares in the settings; the rest goes to the manifest's first variant that they do not name."""
     weights = {name: share for name, share in settings.split.items() if name in version.variants}
     rest = max(0.0, 1.0 - sum(weights.values()))
     baseline = next((name for name in version.variants if name not in weights), None)

@@ -11,7 +11,7 @@ from twinserve_server.settings.server import ServerSettings
 
 
 class ProfileError(TwinserveError):
-    """The edge profile cannot do what other settings ask for."""
+    """The edge profile cannot do what other settings require."""
 
     reason = "PROFILE"
 
@@ -38,7 +38,7 @@ def choose_profile(settings: ServerSettings, versions: Mapping[str, ModelVersion
     obstacle = _obstacle(settings, versions)
     if settings.profile == "edge":
         if obstacle:
-            raise ProfileError(f"--profile edge is one process: {obstacle}; change that, or use --profile isolated")
+            raise ProfileError(f"--profile edge is one process, but {obstacle}; change that, or use --profile isolated")
         return Profile(True, "as set by --profile")
     usable = f"{cores} usable core{'s'[: cores > 1]}"
     if cores > 1:
@@ -53,7 +53,7 @@ def _obstacle(settings: ServerSettings, versions: Mapping[str, ModelVersion]) ->
     if settings.gateways > 1:
         return f"--gateways {settings.gateways} asks for several"
     if settings.watch:
-        return "--watch loads a version beside the one that serves"
+        return "--watch loads a version while another is serving"
     for variant, count in settings.replicas.items():
         if count > 1:
             return f"--replicas {variant}={count} asks for several"

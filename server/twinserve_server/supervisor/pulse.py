@@ -1,16 +1,16 @@
-"""Whether a process is at work: it says so itself, and who is silent for too long has stopped."""
+"""Whether a process is alive: it sends heartbeats, and has hung if they stop."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
 
-#: Until a process is ready it may load what holds Python's lock for minutes.
+#: Until a process is ready, loading may hold the GIL for minutes.
 STARTING_SECONDS: Final = 600.0
-#: A batch that takes this long is told in the log, then again whenever its time has doubled.
+#: A batch that takes this long is logged, then again whenever its time has doubled.
 SLOW_BATCH_SECONDS: Final = 10.0
 
-#: Why a process was started again.
+#: Why a process was restarted.
 ENDED: Final = "ended"
 HUNG: Final = "hung"
 SLOW_BATCH: Final = "slow_batch"
@@ -19,13 +19,13 @@ REASONS: Final = (ENDED, HUNG, SLOW_BATCH)
 
 @dataclass(slots=True)
 class Pulse:
-    """How long a process has been silent, and how long its batch has taken.
+    """How long a process has sent no heartbeat, and how long its batch has taken.
 
-    Silence is counted in ticks, not by the clock: a supervisor that stood still itself has heard nobody meanwhile.
+    Silence is counted in ticks, not by the clock: a supervisor that was itself suspended heard nobody in that time.
 
     Attributes:
-        hang_seconds: of silence after which a process that is ready counts as hung; 0: never.
-        batch_seconds: that a forward pass may take; 0: any.
+        hang_seconds: seconds without a heartbeat after which a ready process counts as hung; 0 for never.
+        batch_seconds: the longest forward pass; 0 for no limit.
     """
 
     hang_seconds: float
@@ -40,7 +40,7 @@ class Pulse:
         self._told_seconds = SLOW_BATCH_SECONDS
 
     def heard(self, busy_seconds: float) -> bool:
-        """The process is at work; whether its batch is so slow that people should know now."""
+        """A heartbeat arrived; returns whether its batch is slow enough to be logged now."""
         self.silent_seconds = 0.0
         if busy_seconds < self.busy_seconds:
             self._told_seconds = SLOW_BATCH_SECONDS
@@ -51,7 +51,7 @@ class Pulse:
         return True
 
     def tick(self, seconds: float, *, ready: bool) -> str:
-        """Count ``seconds``; why the process must be replaced (``HUNG``, ``SLOW_BATCH``), or an empty string."""
+        """Count ``seconds``; returns why the process must be replaced (``HUNG``, ``SLOW_BATCH``), or ""."""
         self.silent_seconds += seconds
         limit = self.hang_seconds if ready else max(self.hang_seconds, STARTING_SECONDS)
         if self.hang_seconds and self.silent_seconds > limit:

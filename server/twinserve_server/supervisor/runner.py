@@ -1,4 +1,4 @@
-"""What runs a plan: a supervisor with its processes, or, in the edge profile, one process."""
+"""The interface of what runs a plan: a supervisor with its processes or, in the edge profile, a single process."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ class Runner(Protocol):
         """
 
     async def stop(self, grace_seconds: float) -> None:
-        """Answer what was accepted, within ``grace_seconds``; then end everything."""
+        """Finish accepted requests within ``grace_seconds``, then end everything."""
 
     def kill(self) -> None:
         """End everything at once."""
 
     def processes(self) -> str:
-        """What runs, in a few words."""
+        """The running processes, in a few words."""
 
     def values(self) -> dict[str, Values]:
         """Every metric family with ``source="supervisor"``, by name."""

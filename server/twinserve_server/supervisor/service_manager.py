@@ -1,4 +1,4 @@
-"""What systemd learns of a service of ``Type=notify``: that it is ready, that it stops, that it is alive.
+"""Notifications to systemd for a service with ``Type=notify``: ready, stopping, alive.
 
 The protocol is that of sd_notify(3): lines in a datagram to the socket that ``NOTIFY_SOCKET`` names.
 """
@@ -15,7 +15,7 @@ log = structlog.get_logger()
 
 
 class ServiceManager:
-    """Whoever started this process and waits to be told; without one, nothing is sent."""
+    """The service manager that started this process; without one, nothing is sent."""
 
     def __init__(self) -> None:
         """Take its address out of the environment, so that no child process speaks in this one's name."""
@@ -24,7 +24,7 @@ class ServiceManager:
         self._address = "\0" + address[1:] if address.startswith("@") else address
         microseconds = os.environ.pop("WATCHDOG_USEC", "")
         meant = os.environ.pop("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
-        #: Seconds between two signs of life, half of what the manager waits; 0: it waits for none.
+        #: Seconds between heartbeats, half of the manager's timeout; 0 if it expects none.
         self.alive_seconds = int(microseconds) / 2e6 if meant and microseconds.isdigit() else 0.0
 
     def tell(self, *lines: str) -> None:

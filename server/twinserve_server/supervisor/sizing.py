@@ -1,11 +1,11 @@
 """How many processes fit this machine: a pure function of cores, memory and what an image costs each variant.
 
-A request costs a gateway so much CPU, and an image costs its model so much. With all cores at work, gateways and model
-processes are busy for their shares of the cores; so many of each are started.
+The CPU time of a request in a gateway and of an image in its model is known. With all cores busy, gateways and model
+processes share the cores in that proportion, which gives their numbers.
 
-The variants of a model get the same number of processes, by what an image costs them in the middle (geometric mean):
-with a number of its own each, a comparison would compare the plan, not the models. Each gets as many as if all of the
-traffic were its own: processes that wait cost memory, not time.
+The variants of a model get the same number of processes, based on the geometric mean of their costs per image: with
+different numbers, a comparison would compare the plan, not the models. Each gets as many as if it had all the traffic:
+idle processes cost memory, not time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Final
 GATEWAY_US: Final = {"fast": 140.0, "aio": 470.0, "native": 80.0}
 #: A gateway keeps so many cores busy: on the native transport a second one is in its Rust threads.
 GATEWAY_CORES: Final = {"native": 2}
-#: One model process more for each variant when at least a third of it would be busy: below that it is mostly memory.
+#: Each variant gets another model process if at least a third of it would be busy: below that it is mostly memory.
 LEAST_BUSY: Final = 1 / 3
 #: What one model process more holds, besides the libraries that all share.
 REPLICA_BYTES: Final = 200 << 20

@@ -34,7 +34,7 @@ from twinserve_server.transport.certificates import Certificates
 
 log = structlog.get_logger()
 
-#: Those that end a server.
+#: The signals that end a server.
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -45,7 +45,7 @@ async def run_server(
     on_progress: Callable[[int, int], None] = lambda *_: None,
     on_ready: Callable[[Runner, int], None] = lambda *_: None,
 ) -> bool:
-    """Serve until SIGTERM, SIGINT or SIGHUP, then drain; whether that was let happen, or cut short by a second SIGINT.
+    """Serve until SIGTERM, SIGINT or SIGHUP, then drain; returns False if a second SIGINT cut the drain short.
 
     Args:
         settings: see there.
@@ -55,14 +55,14 @@ async def run_server(
 
     Raises:
         ArtefactError: the models are missing or wrong.
-        ExposureError: other machines could reach a port in plain text, and nobody said that this is meant.
+        ExposureError: other machines could reach a port in plain text without explicit permission.
         TlsError: the TLS files cannot be used.
         TokenError: the token file cannot be used.
         TrafficFileError: the traffic file cannot be used.
         FeedbackKeyError: the key file cannot be used.
-        OptionError: an option names what the models do not have.
-        StartError: a port is taken, or a process cannot start.
-        ProfileError: the edge profile is asked for and cannot be had.
+        OptionError: an option names something that the models do not have.
+        StartError: a port is in use, or a process cannot start.
+        ProfileError: the edge profile was requested and is not possible.
     """
     versions = load_repository(settings.model_folder, settings.model_key)
     if settings.ready_file is not None:
@@ -133,7 +133,7 @@ async def run_server(
 
 
 def listen_to_signals(stop: asyncio.Event, force: asyncio.Event, runner: Runner) -> None:
-    """Set ``stop`` when the server shall drain; kill everything when a second Ctrl-C will not wait for that."""
+    """Set ``stop`` when the server is to drain; kill everything on a second Ctrl-C."""
     loop = asyncio.get_running_loop()
 
     def on_signal(number: int) -> None:
@@ -152,7 +152,7 @@ def listen_to_signals(stop: asyncio.Event, force: asyncio.Event, runner: Runner)
 
 
 def check_ready_file(path: Path) -> None:
-    """See that it can be written in the end.
+    """Check that it can be written later.
 
     Raises:
         StartError: it cannot.
@@ -178,9 +178,9 @@ def open_guard(path: Path) -> Guard:
 
 
 async def explain(settings: ServerSettings, on_progress: Callable[[int, int], None] = lambda *_: None) -> list[str]:
-    """How many processes a server with these settings would run here, and why.
+    """Explain how many processes a server with these settings would run here, and why.
 
-    Unless one process is enough, each variant is loaded once to see what an image costs it; nothing listens.
+    Unless one process is enough, each variant is loaded once to measure its cost per image; nothing listens.
 
     Raises:
         ArtefactError, OptionError, StartError: see :func:`run_server`.
@@ -199,7 +199,7 @@ async def explain(settings: ServerSettings, on_progress: Callable[[int, int], No
 
 
 def plan_of(settings: ServerSettings) -> Plan:
-    """What a server with these settings would be, as far as its models' manifests tell.
+    """The plan for a server with these settings, as far as its models' manifests determine it.
 
     Raises:
         ArtefactError, OptionError, ProfileError: see :func:`run_server`.
@@ -211,7 +211,7 @@ def reserve_port(option: str, host: str, port: int) -> socket.socket:
     """Hold a port for the gateways, which share it by SO_REUSEPORT; 0 becomes a free one. ``option`` names it.
 
     Raises:
-        StartError: somebody listens there.
+        StartError: the port is in use.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -234,7 +234,7 @@ def reserve_port(option: str, host: str, port: int) -> socket.socket:
 
 
 def write_ready_file(path: Path, grpc_port: int, metrics_port: int, admin_port: int) -> None:
-    """Tell who waits for ``path`` that the server is ready; the file appears whole or not at all.
+    """Signal to whoever waits for ``path`` that the server is ready; the file is written atomically.
 
     Raises:
         StartError: it cannot be written.

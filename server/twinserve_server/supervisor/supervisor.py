@@ -1,4 +1,4 @@
-"""Wires what a server's processes need of each other, and answers what they ask. No torch, no gRPC."""
+"""Connects a server's processes, and answers their questions. No torch, no gRPC."""
 
 from __future__ import annotations
 
@@ -93,10 +93,10 @@ class Supervisor:
             self._watchers.append(asyncio.ensure_future(watch.keep_watching()))
 
     async def measure(self, on_progress: Callable[[int, int], None] = lambda *_: None) -> None:
-        """Start one model process a variant and, from what an image costs each, decide how many of what to run.
+        """Start one model process per variant and, from their costs per image, decide how many of each to run.
 
         Raises:
-            StartError: one cannot start.
+            StartError: a process cannot start.
         """
         for replica in self.plan.replicas():
             self.fleet.add_model(replica)
@@ -109,7 +109,7 @@ class Supervisor:
         )
 
     async def stop(self, grace_seconds: float) -> None:
-        """Drain the gateways, then end the model processes; whoever does not end in time is killed."""
+        """Drain the gateways, then end the model processes; those that do not end in time are killed."""
         await self.fleet.stop(grace_seconds)
         for task in self._watchers:
             task.cancel()

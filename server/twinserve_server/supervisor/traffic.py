@@ -1,4 +1,4 @@
-"""What the gateways have in common, though each works alone: the traffic policies, and who remembers which answer."""
+"""State shared by the gateways: the traffic policies, and which of them remembers an answer."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from twinserve_server.supervisor.traffic_file import TrafficFile, TrafficFileErr
 
 log = structlog.get_logger()
 
-#: How soon a change of the traffic file is noticed.
+#: How often the traffic file is checked for changes, in seconds.
 FOLLOW_SECONDS = 1.0
 
 
 class Gateway(Protocol):
-    """What follows the policies."""
+    """A gateway that follows the policies."""
 
     @property
     def line(self) -> ControlLine | None:
@@ -51,13 +51,13 @@ class Server(Protocol):
 
 
 class Traffic:
-    """Holds the policies in force.
+    """The policies in force.
 
     Attributes:
         policies: by model.
-        file: where they are read from; None: from the settings, and later from calls.
-        feedback_keys: by which signed answers are known; the first one signs.
-        claims: the signed answers whose labels were counted.
+        file: the file they are read from; None if they come from the settings and later from calls.
+        feedback_keys: verify signed answers; the first one signs.
+        claims: the signed answers whose labels have been counted.
     """
 
     def __init__(self, server: Server) -> None:
@@ -85,8 +85,8 @@ class Traffic:
 
         Raises:
             InvalidInputError: the policy is not one.
-            ConflictError: the policy has another generation than the caller expects.
-            FollowsFileError: the policies are those of a file.
+            ConflictError: the policy's generation is not the one that the caller expects.
+            FollowsFileError: the policies are read from a file.
         """
         if self.file is not None:
             raise FollowsFileError(
@@ -109,7 +109,7 @@ class Traffic:
             if not same_signature(addresses[name], active):
                 raise InvalidInputError.of(
                     f"traffic.weights[{name!r}]",
-                    f"version {addresses[name].version} takes or answers something else than version {active.version}, "
+                    f"version {addresses[name].version} has other inputs or outputs than version {active.version}, "
                     "which is active; it can only be named in a request",
                 )
         await self._put(model, policy)
@@ -121,7 +121,7 @@ class Traffic:
             await self.follow()
 
     async def follow(self) -> None:
-        """Put a changed file in force. One that cannot be used changes nothing, and the log says why."""
+        """Apply the file if it has changed. An unusable file changes nothing; the log says why."""
         if self.file is None:
             return
         try:
@@ -148,7 +148,7 @@ class Traffic:
         await asyncio.gather(*(line.call(SetPolicy(model, policy), Done) for line in lines), return_exceptions=True)
 
     def _names_by_model(self) -> dict[str, set[str]]:
-        """What a file may name: variants of any version that takes the same."""
+        """The names that a file may use: variants of all versions with the same signature."""
         plan = self._server.plan
         return {
             model: {
@@ -163,7 +163,7 @@ class Traffic:
         """The policy of a model when ``version`` becomes the active one: names without a version mean that one then.
 
         Raises:
-            PreconditionError: the policy names what that version does not have.
+            PreconditionError: the policy names a variant that this version does not have.
         """
         policy, loaded = self.policies[model], self._server.plan.loaded[model]
         addresses = _addresses(loaded, version)
@@ -175,7 +175,7 @@ class Traffic:
                 )
             if not same_signature(addresses[name], loaded[version]):
                 raise PreconditionError(
-                    f"the traffic policy of {model} names {name!r}, which takes or answers something else than version "
+                    f"the traffic policy of {model} names {name!r}, which has other inputs or outputs than version "
                     f"{version}; give its share to another variant first"
                 )
         weights = {name: weight for name, weight in policy.weights.items() if name in addresses}

@@ -1,7 +1,7 @@
-"""The traffic policies in a file: read whole or not at all, and again when its content changes.
+"""Traffic policies in a file: read completely or not at all, and re-read when its content changes.
 
-The content is compared, not the time: a ConfigMap is changed by turning a symlink, which leaves the times of old and
-new files in no particular order, and a file that is written again with the same content changes nothing.
+The content is compared, not the time: a ConfigMap is changed by switching a symlink, which leaves the times of old and
+new files in no particular order, and rewriting a file with the same content changes nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ EXAMPLE: Final = '{"generation": 1, "models": {"mnist": {"weights": {"fp32": 0.9
 
 
 class TrafficFileError(TwinserveError):
-    """The traffic file cannot be used; the message names the file, the field and what is wanted."""
+    """The traffic file cannot be used; the message names the file, the field and what is expected."""
 
     reason = "TRAFFIC_FILE"
 
@@ -32,7 +32,7 @@ class TrafficFile:
 
         Args:
             path: of the file, or of a symlink to it.
-            names: what a policy may name now, by model.
+            names: the names that a policy may currently use, by model.
 
         Raises:
             TrafficFileError: it cannot be used.
@@ -50,10 +50,10 @@ class TrafficFile:
         self.refresh()
 
     def refresh(self) -> bool:
-        """Read the file; whether other policies are in force now.
+        """Read the file; returns whether the policies in force have changed.
 
         Raises:
-            TrafficFileError: it has changed and cannot be used: the policies stay what they were. Raised once a change.
+            TrafficFileError: it has changed and cannot be used; the policies stay as they were. Raised once per change.
         """
         try:
             with self.path.open("rb") as file:
@@ -116,7 +116,7 @@ class TrafficFile:
 
 
 class _Fields:
-    """A JSON object of which every field must be known."""
+    """A JSON object whose fields must all be known."""
 
     def __init__(self, value: Any, where: str) -> None:
         if not isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""New versions in the model folder are activated when they are complete (``--watch``)."""
+"""Activates new versions in the model folder when they are complete (``--watch``)."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ Print = tuple[tuple[str, int, int, int], ...]
 
 
 class VersionWatch:
-    """Activates the greatest version of each model when it is greater than the active one and was not met before.
+    """Activates the highest version of each model if it is higher than the active one and has not been seen before.
 
-    What was active or loaded once, and what was refused, is left alone until its files change: an operator who rolls
-    back is not overruled, and a broken version is reported once.
+    A version that has been active, loaded or rejected is left alone until its files change: an operator's rollback is
+    not overruled, and a broken version is reported once.
     """
 
     def __init__(self, fleet: Fleet, versions: Versions) -> None:

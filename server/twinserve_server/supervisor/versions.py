@@ -1,4 +1,4 @@
-"""Versions of models come and go while the server runs: loaded beside the others, activated, unloaded."""
+"""Loads, activates and unloads versions of models while the server runs."""
 
 from __future__ import annotations
 
@@ -55,13 +55,15 @@ class Versions:
             gateway.tell(SetModel(self._fleet.plan.setup(model, self._traffic.policies[model])))
 
     async def load(self, model: str, version: str) -> None:
-        """Load a version beside the others, until it is warm and every gateway can reach it.
+        """Load a version alongside the others; returns once it is warm and every gateway can reach it.
+
+        The versions loaded before keep serving, whatever happens.
 
         Raises:
-            InvalidInputError: ``version`` is no version.
-            UnknownModelError: there is no such version.
+            InvalidInputError: ``version`` is not a version number.
+            UnknownModelError: no such version.
             ArtefactError: it cannot be served.
-            PreconditionError: its processes ended while they loaded it. What was loaded before serves on in each case.
+            PreconditionError: its processes ended while loading it.
         """
         async with self._changing:
             found = await self._find(model, version)
@@ -71,14 +73,14 @@ class Versions:
                 await self._load(found)
 
     async def activate(self, model: str, version: str, *, keep_previous: bool, if_active: str | None = None) -> None:
-        """Give a version the requests that name none; load it first if need be.
+        """Route requests that name no version to this one, loading it first if necessary.
 
-        The version that was active answers what it holds, and is unloaded unless ``keep_previous`` is set or the
+        The previously active version finishes its requests and is unloaded, unless ``keep_previous`` is set or the
         traffic policy names it.
 
         Raises:
-            ConflictError: another version than ``if_active`` is active.
-            TwinserveError: as :meth:`load`, or the traffic policy does not fit.
+            ConflictError: the active version is not ``if_active``.
+            TwinserveError: as for :meth:`load`, or the traffic policy does not fit.
         """
         async with self._changing:
             previous = self._fleet.plan.active.get(model, "")
@@ -106,7 +108,7 @@ class Versions:
 
         Raises:
             UnknownModelError: it is not loaded.
-            PreconditionError: requests that name no version, or no model, would meet nobody.
+            PreconditionError: nothing would be left to answer requests that name no version or no model.
         """
         async with self._changing:
             plan = self._fleet.plan
@@ -130,7 +132,7 @@ class Versions:
                 await self._unload(model, number)
 
     async def survey(self) -> messages.Versions:
-        """Every version on disk or loaded, and how it fares."""
+        """Every version on disk or loaded, and its state."""
         plan, root = self._fleet.plan, self._fleet.plan.settings.model_folder
         folders = await asyncio.to_thread(version_folders, root)
         broken = await asyncio.to_thread(_broken, [path for paths in folders.values() for path in paths])

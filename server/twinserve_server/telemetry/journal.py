@@ -1,6 +1,6 @@
-"""Keeps a record of every RPC for those who tell about single ones: the access log, traces.
+"""Keeps a record of every RPC for the access log and traces.
 
-It is there only while one of them is on, and then all RPCs take the way with a coroutine.
+It exists only while one of them is on; all RPCs then take the path with a coroutine.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class RpcRecord:
     span: Any = None
 
 
-#: Told of every RPC when it has begun (no ``code`` yet) and ended, and in between of each of its requests that ended.
+#: Called for every RPC when it has begun (no ``code`` yet) and ended, and in between for each request that has ended.
 RpcHook = Callable[[RpcRecord, Call | None], None]
 
 #: The RPC that the running task serves.
@@ -51,7 +51,7 @@ CURRENT_RPC: Final[ContextVar[RpcRecord | None]] = ContextVar("current_rpc", def
 
 
 class Journal:
-    """Joins the core's calls to the RPC that asked for them, and tells hooks how both end."""
+    """Links the engine's calls to the RPC they belong to, and tells hooks how both end."""
 
     def __init__(self, hooks: Sequence[RpcHook]) -> None:
         self._hooks = hooks

@@ -1,4 +1,4 @@
-"""Logs with structlog: for people on a terminal, as JSON for machines."""
+"""Logging with structlog: readable on a terminal, or as JSON."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from twinserve_server.host.standard_error import StandardError, protect_standard
 
 
 def configure_logging(form: str, level: str, **bound: str) -> StandardError:
-    """Log to standard error, which never raises and never blocks from now on.
+    """Set up logging to standard error, which from now on neither raises nor blocks.
 
     Args:
         form: ``console`` or ``json``.
         level: ``debug``, ``info``, ``warning`` or ``error``.
-        bound: fields that every line carries.
+        bound: fields that every line has.
 
     Returns:
-        What the log is written to; it knows how many lines were lost.
+        The stream that the log is written to, which counts dropped lines.
     """
     output = protect_standard_error()
     atexit.register(output.finish)

@@ -1,4 +1,4 @@
-"""Passes on what a process writes to its standard error, in whole lines."""
+"""Forwards a process's standard error, in whole lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The access log: one line an RPC, and one a request on a stream, at log level debug."""
+"""The access log: a line per RPC and per request on a stream, at log level debug."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ log = structlog.get_logger()
 
 
 class AccessLog:
-    """Writes a line for every RPC that fails and for a share of those that go well."""
+    """Writes a line for every RPC that fails and for a share of those that succeed."""
 
     def __init__(self, share: float) -> None:
         self._share = share
@@ -43,7 +43,7 @@ class AccessLog:
 
 
 def request_fields(call: Call) -> dict[str, Any]:
-    """What a line tells about a request: who answered it, and where its time went, in milliseconds."""
+    """The fields of a request: what answered it, and how long each stage took, in milliseconds."""
     fields: dict[str, Any] = {
         "request_id": call.request_id,
         "model": call.served.version.model,
@@ -62,7 +62,7 @@ def request_fields(call: Call) -> dict[str, Any]:
 
 
 def trace_fields(record: RpcRecord) -> dict[str, str]:
-    """The trace that the RPC belongs to, if it does."""
+    """The trace that the RPC belongs to, if any."""
     return {} if record.span is None else {"trace_id": f"{record.span.get_span_context().trace_id:032x}"}
 
 

@@ -1,4 +1,4 @@
-"""Requests that take longer than a limit, in the log with where their time went."""
+"""Logs requests that take longer than a limit, with the time of each stage."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from twinserve_server.telemetry.request_logs import request_fields, trace_fields
 
 log = structlog.get_logger()
 
-#: Slow requests of one gateway that get a line each second: overload must not become a flood of lines as well.
+#: Lines per second and gateway: overload must not cause a flood of lines as well.
 SLOW_LINES_A_SECOND: Final = 10
 
 

@@ -1,4 +1,4 @@
-"""What a gateway tells: metrics, slow requests, at log level debug every RPC, and traces when they are on."""
+"""A gateway's telemetry: metrics, slow requests, every RPC at log level debug, and traces if they are on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Telemetry:
-    """One gateway's metrics, logs of requests, and traces, as its configuration wants them.
+    """One gateway's metrics, request logs and traces, as configured.
 
     Attributes:
         recorder: counts.

@@ -36,7 +36,7 @@ class Tracing:
         Args:
             exporter: ``console`` (one line of JSON a span, on standard output) or ``otlp`` (protobuf over HTTP; where
                 to: ``OTEL_EXPORTER_OTLP_ENDPOINT``, else this machine's port 4318).
-            share: of the traces that begin here (0..1). One that a caller began is recorded when the caller's is.
+            share: of traces that start here (0..1). For a trace started by the caller, the caller decides.
             process: the gateway's name.
             recorder: whose latency histogram gets exemplars.
         """

@@ -1,1 +1,1 @@
-"""Takes RPCs off the wire and sends the responses."""
+"""Receives RPCs from the wire and sends the responses."""

@@ -1,4 +1,4 @@
-"""The narrow interface of a transport: what a gateway needs, whichever library moves the bytes."""
+"""The interface of a transport: what a gateway needs, whichever library moves the bytes."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ NEVER_MS: Final = 2**31 - 1
 
 
 class PortError(TwinserveError):
-    """The server cannot listen where it was told to."""
+    """The server cannot listen on its address."""
 
     reason = "PORT"
 
 
 class TransportError(TwinserveError):
-    """The transport that was asked for cannot run here."""
+    """The requested transport cannot run here."""
 
     reason = "TRANSPORT"
 
@@ -97,7 +97,7 @@ class Transport(Protocol):
         """Run ``callback`` on the loop, soon, after the requests that have arrived together."""
 
     async def drain(self, grace_seconds: float) -> None:
-        """Refuse new RPCs, answer the accepted ones, within ``grace_seconds``; then let go of the ports."""
+        """Refuse new RPCs, answer the accepted ones within ``grace_seconds``, then release the ports."""
 
 
 def channel_arguments(options: ListenOptions) -> list[tuple[str, Any]]:

@@ -1,4 +1,4 @@
-"""The certificates of a running server: its TLS files, followed, for gRPC and for sockets."""
+"""The certificates of a running server: watches its TLS files, for gRPC and for sockets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 
 class Certificates:
-    """What the TLS files hold. A change is for the connections that come; those that are open go on."""
+    """The content of the TLS files. A change applies to new connections; open ones continue."""
 
     def __init__(self, files: TlsFiles, known: Pem | None = None) -> None:
         """

@@ -1,4 +1,4 @@
-"""Which transport serves: the fast one where it can, else the portable one."""
+"""Selects the transport: the fast one if it can run, else the portable one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ async def start_transport(choice: str, doors: Sequence[Door]) -> Transport:
     """Start a transport.
 
     Args:
-        choice: ``aio``, ``fast``, ``native``, or ``auto``: fast where it can, with a line in the log where it cannot.
+        choice: ``aio``, ``fast``, ``native``, or ``auto``: fast if it can run, otherwise aio and a line in the log.
         doors: where to listen, and what to serve there.
 
     Raises:
@@ -38,7 +38,7 @@ async def start_transport(choice: str, doors: Sequence[Door]) -> Transport:
         except support.UnsupportedError as error:
             if choice == "fast":
                 raise TransportError(
-                    f"--transport fast: {error}; use 'auto' to fall back to grpc.aio where it cannot run"
+                    f"--transport fast: {error}; use 'auto' to fall back to grpc.aio if it cannot run"
                 ) from None
             log.warning("fast_transport_unavailable", reason=str(error), instead="aio")
         else:

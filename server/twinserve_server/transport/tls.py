@@ -1,4 +1,4 @@
-"""The TLS files of a server: what they must be, and what is said of those that are not."""
+"""The TLS files of a server: checks, and errors for those that cannot be used."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class TlsFiles:
     Attributes:
         cert: the server's certificate, followed by those between it and its authority.
         key: its private key, not encrypted.
-        client_ca: authorities; only clients with a certificate of theirs are let in. Empty: any client is.
+        client_ca: authorities; only clients with a certificate from one of them are accepted. Empty accepts any client.
     """
 
     cert: str
@@ -46,10 +46,10 @@ class TlsFiles:
 
     @classmethod
     def of(cls, cert: Path | None, key: Path | None, client_ca: Path | None) -> TlsFiles | None:
-        """What the options say; None: plain text.
+        """The files from the options; None for plain text.
 
         Raises:
-            TlsError: one of them needs another that is not given.
+            TlsError: an option needs another one that is missing.
         """
         if cert is None and key is None:
             if client_ca is not None:
@@ -65,7 +65,7 @@ class TlsFiles:
         """See that they can be used; a context that does.
 
         Raises:
-            TlsError: a file cannot be read, is no PEM file, or the key is that of another certificate.
+            TlsError: a file cannot be read or is not PEM, or the key does not belong to the certificate.
         """
         self.read()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -96,7 +96,7 @@ def test_tokens_that_were_handed_down_serve_while_the_file_is_broken(path: Path)
 def test_a_file_that_others_may_write_is_refused(path: Path, mode: int) -> None:
     create_token(path, "app", ["predict"])
     path.chmod(mode)
-    with pytest.raises(TokenError, match=r"may write it .*; chmod go-w "):
+    with pytest.raises(TokenError, match=r"is writable by .*; chmod go-w "):
         TokenFile(path)
 
 

@@ -84,8 +84,8 @@ def an_artefact(folder: Path) -> Path:
     ("damage", "said"),
     [
         (lambda folder: (folder / "model.sig").unlink(), "does not exist, and --model-key asks for signed models"),
-        (lambda folder: (folder / "model.sig").write_bytes(b""), "is no signature of this folder"),
-        (lambda folder: flip(folder / "model.sig"), "is no signature of this folder"),
+        (lambda folder: (folder / "model.sig").write_bytes(b""), "is not a signature of this folder"),
+        (lambda folder: flip(folder / "model.sig"), "is not a signature of this folder"),
         (lambda folder: flip(an_artefact(folder)), "Hash mismatch for"),
         (lambda folder: (folder / "more.bin").write_bytes(b"x"), "Extra files found"),
         (lambda folder: (folder / "manifest.json").open("a").write("\n"), "Hash mismatch for 'manifest.json'"),
@@ -103,13 +103,13 @@ def test_what_was_not_signed_is_refused(folder: Path, keys: tuple[Path, Path], d
 def test_a_signature_by_another_key_is_refused(folder: Path, keys: tuple[Path, Path], tmp_path: Path) -> None:
     private, _ = make_keys(tmp_path, "theirs")
     sign(folder, private)
-    with pytest.raises(ArtefactError, match="is no signature of this folder by"):
+    with pytest.raises(ArtefactError, match="is not a signature of this folder by"):
         read_version(folder, keys[1])
 
 
 def test_the_manifest_that_is_vouched_for_is_the_one_that_was_read(folder: Path, keys: tuple[Path, Path]) -> None:
     read_before_it_was_put_back = (folder / "manifest.json").read_text() + " "
-    with pytest.raises(ArtefactError, match="does not state the SHA-256 of the manifest"):
+    with pytest.raises(ArtefactError, match="does not contain the SHA-256 of the manifest"):
         verify_signature(folder, read_before_it_was_put_back, keys[1])
 
 

@@ -95,9 +95,9 @@ def test_refuses_what_passes_its_bound_and_names_the_limit() -> None:
 @pytest.mark.parametrize(
     ("bounds", "told"),
     [
-        (Amount(2, 100, 100), "2 requests, 1 more would pass its limit of 2 requests"),
-        (Amount(100, 4, 100), "4 images, 2 more would pass its limit of 4 images"),
-        (Amount(100, 100, 5), "4 bytes, 2 more would pass its limit of 5 bytes"),
+        (Amount(2, 100, 100), "2 requests, 1 more would exceed its limit of 2 requests"),
+        (Amount(100, 4, 100), "4 images, 2 more would exceed its limit of 4 images"),
+        (Amount(100, 100, 5), "4 bytes, 2 more would exceed its limit of 5 bytes"),
     ],
 )
 def test_names_the_bound_that_a_request_would_pass(bounds: Amount, told: str) -> None:

@@ -35,7 +35,7 @@ def floats(count: int) -> predict_pb2.PredictRequest:
 
 #: A request, how many of it fill the queue, images and bytes of each, and what the next one is told.
 FULL = [
-    (request(items(1), variant="fp32"), 20, 1, 16, "holds 20 requests, 1 more would pass its limit of 20 requests"),
+    (request(items(1), variant="fp32"), 20, 1, 16, "holds 20 requests, 1 more would exceed its limit of 20 requests"),
     (request(items(MANY), variant="fp32"), 19, MANY, 16 * MANY, "limit of 20000 images"),
     (floats(MANY), 16, MANY, 64 * MANY, "limit of 1048576 bytes"),
 ]

@@ -153,7 +153,7 @@ def test_a_hook_that_fails_leaves_no_call_unanswered(world: World) -> None:
     request = world.received()
     world.say(frames.answer(request.batch_id, 2, TIMING, bytes(8), bytes(16)))
     assert world.ended == calls
-    assert all("the answer could not be given (IndexError: a class" in str(error_of(call)) for call in calls)
+    assert all("the answer could not be delivered (IndexError: a class" in str(error_of(call)) for call in calls)
 
 
 def test_what_arrives_together_is_told_and_answered_together(world: World) -> None:
@@ -231,5 +231,5 @@ def test_a_fault_is_in_the_log(world: World, caplog: pytest.LogCaptureFixture) -
     world.ask(1)
     world.say(frames.answer(world.received().batch_id, 1, TIMING, bytes(4), bytes(8)))
     (record,) = caplog.records
-    assert "its answer could not be given" in record.getMessage()
+    assert "its answer could not be delivered" in record.getMessage()
     assert record.exc_info is not None

@@ -19,7 +19,7 @@ def pace_of(batch_ms: int) -> Pace:
 
 def test_a_request_whose_time_ends_in_the_queue_is_refused_and_the_message_says_why() -> None:
     # Four batches of 20 ms are before it, and 100 ms are left.
-    with pytest.raises(DeadlineUnreachableError, match=r"100 ms are left .* 40 images wait already, .* 80 ms"):
+    with pytest.raises(DeadlineUnreachableError, match=r"100 ms are left .* 40 images are already waiting, .* 80 ms"):
         pace_of(20).check(waiting=40, links=1, deadline_ns=100 * MS, now_ns=0)
 
 

@@ -71,7 +71,7 @@ def test_labels_are_taken_for_a_week(version: ModelVersion, monkeypatch: pytest.
     monkeypatch.setattr(time, "time", lambda: now + 7 * 86400 - 60)
     assert Receipts([KEY]).read(text, [version]) is not None
     monkeypatch.setattr(time, "time", lambda: now + 7 * 86400 + 60)
-    with pytest.raises(UnknownRequestError, match="has expired: feedback is taken for 7 days"):
+    with pytest.raises(UnknownRequestError, match="has expired: feedback is accepted for 7 days"):
         Receipts([KEY]).read(text, [version])
 
 

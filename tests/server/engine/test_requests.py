@@ -136,7 +136,7 @@ def test_a_full_queue_refuses_and_says_when_to_try_again(odd_models: Path, serve
     assert len(refused) < len(calls)
     for error in refused:
         assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert "would pass its limit of 4 images; try again later" in error.details()
+        assert "would exceed its limit of 4 images; try again later" in error.details()
     assert server.metric("twinserve_refused_total", reason="QUEUE_FULL") == len(refused)
 
 

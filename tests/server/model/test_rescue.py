@@ -84,4 +84,4 @@ def test_the_rescue_ends_when_its_time_is_up(load: Callable[[str], Forward], mon
     recorder = Recorder()
     outcome = rescue.run_batch(load(RAISES), recorder, batch(2).tobytes(), "FP32", 8)
     assert recorder.failed == [(0, 0, 8)]
-    assert all("no time was left to run this image alone" in message for message in outcome.errors.values())
+    assert all("there was no time left to run it alone" in message for message in outcome.errors.values())

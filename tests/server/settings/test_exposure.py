@@ -65,7 +65,7 @@ def test_plain_text_for_others_is_refused_unless_it_is_meant(settings: Make, giv
             {"host": "0.0.0.0", "insecure": True},
             "--host 0.0.0.0: --transport native does not bound the size of messages",
         ),
-        (PEM, "--transport native speaks no TLS; leave --tls-cert out, or choose fast or aio"),
+        (PEM, "--transport native does not support TLS; leave out --tls-cert, or choose fast or aio"),
     ],
 )
 def test_the_native_transport_is_for_this_machine(settings: Make, given: dict[str, Any], said: str) -> None:

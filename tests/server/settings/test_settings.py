@@ -76,7 +76,7 @@ WRONG = [
     ("replicas", '{"int8": [', "not valid JSON (Expecting value: line 1 column 11 (char 10)) (given: '{\"int8\": [')"),
     ("pin", "int8=", "int8=: no core is named; write VARIANT=VALUE, such as int8=0,1 (given: 'int8=')"),
     ("pin", "int8=7", "int8=7: the server may use the cores 0,1 (given: 'int8=7')"),
-    ("split", "int8=2", "int8=2: a share lies within 0..1; write VARIANT=VALUE, such as int8=0.1 (given: 'int8=2')"),
+    ("split", "int8=2", "int8=2: a share must be within 0..1; write VARIANT=VALUE, such as int8=0.1 (given: 'int8=2')"),
     ("split", "int8=0.6 fp32=0.6", "the shares sum to 1.2; at most 1 is allowed (given: 'int8=0.6 fp32=0.6')"),
     ("port", "99999", "Input should be less than or equal to 65535 (given: '99999')"),
     ("log_level", "[loud]", "Input should be 'debug', 'info', 'warning' or 'error' (given: '[loud]')"),
@@ -103,7 +103,7 @@ def test_a_wrong_flag_ends_with_one_line_that_names_it(
 def test_off_linux_several_gateways_cannot_share_a_port(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "darwin")
     assert settings(gateways=1).gateways == 1
-    with pytest.raises(SettingsError, match=r"2 gateways can share a port on Linux only, this is darwin; give 1"):
+    with pytest.raises(SettingsError, match=r"2 gateways can share a port only on Linux, and this is darwin; give 1"):
         settings(gateways=2)
 
 

@@ -127,7 +127,7 @@ def test_an_artefact_that_cannot_be_served_is_one_line_and_exit_code_1(tmp_path:
     ("flags", "message"),
     [
         (["--split", "int4=0.1"], "--split: no variant 'int4'; available: fp32, int8"),
-        (["--split", "int8=1.5"], "--split: int8=1.5: a share lies within 0..1"),
+        (["--split", "int8=1.5"], "--split: int8=1.5: a share must be within 0..1"),
         (["--split", "int8"], "write VARIANT=VALUE"),
         (["--preferred-batch-sizes", "a"], "--preferred-batch-sizes: 'a' is not a whole number"),
         (["--replicas", "int8=0"], "int8=0: 1..64 replicas are allowed"),

@@ -230,7 +230,7 @@ def too_much_memory(folder: Path) -> None:
         (no_manifest, "manifest.json: does not exist"),
         (half_a_manifest, "manifest.json"),
         (traversal, "field variants.int8.file"),
-        (link_outside, "outside of its folder"),
+        (link_outside, "outside its folder"),
         (pickled, "int8.pt"),
         (too_much_memory, "int8.pt"),
     ],

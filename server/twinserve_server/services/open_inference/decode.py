@@ -1,4 +1,4 @@
-"""A ``ModelInferRequest``, checked against what the model takes. Raw contents stay where the wire put them."""
+"""Check a ``ModelInferRequest`` against the model's signature. Raw contents are not copied."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ModelInfer: bytes in, bytes out, the same way through the engine as Predict."""
+"""ModelInfer: bytes in, bytes out, by the same path through the engine as Predict."""
 
 from __future__ import annotations
 

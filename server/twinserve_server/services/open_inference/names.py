@@ -1,4 +1,4 @@
-"""Names as Open Inference clients use them: which model, which variant, and what its tensors are called."""
+"""Names as Open Inference clients use them: models, variants and tensors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def outputs_of(version: ModelVersion) -> tuple[TensorSpec, ...]:
 
 
 def resolve(engine: Engine, name: str, version: str) -> tuple[ServedModel, str]:
-    """The model and the variant that ``name`` means; an empty variant: the router decides.
+    """The model and variant that ``name`` refers to; an empty variant lets the router choose.
 
     Raises:
         UnknownModelError: no such model, or not in that version.

@@ -1,4 +1,4 @@
-"""The model repository as Open Inference clients see and control it: which names there are, load, unload."""
+"""The model repository for Open Inference clients: index, load, unload."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class RepositoryService:
     async def repository_model_load(
         self, request: pb.RepositoryModelLoadRequest, context: Any
     ) -> pb.RepositoryModelLoadResponse:
-        """Activate the greatest version on disk; whichever was active answers what it holds, and ends."""
+        """Activate the highest version on disk; the previously active one finishes its requests and ends."""
         self._check(request.model_name, request.parameters.keys())
         wanted = ActivateVersion(request.model_name, "", keep_previous=False, if_active=None)
         await call_supervisor(self._control, wanted, Versions, LOAD_SECONDS)

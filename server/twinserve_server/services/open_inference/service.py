@@ -1,4 +1,4 @@
-"""The methods of ``inference.GRPCInferenceService``: those that describe are here, inference is in ``infer``."""
+"""The methods of ``inference.GRPCInferenceService`` except inference, which is in ``infer``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``ModelStatistics``: what the supervisor counted, under the names that Open Inference clients use."""
+"""``ModelStatistics``: the supervisor's counts, in the structure that Open Inference clients expect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fast transport proves itself at every start: real calls over a port of its own, before it gets the real one.
+"""Self-test of the fast transport at every start: real calls over a separate port, before it gets the real one.
 
 The calls are written by hand, since a gRPC client in this process would poll the same sockets as the server, and wake
 it where nothing else would.
@@ -64,7 +64,7 @@ async def _call_all(port: int, poller: int) -> None:
     try:
         for index, (method, *wanted) in enumerate(expected):
             writer.write(_request(2 * index + 1, method, b"ping"))
-            # Nobody polls between these two lines; the first request may be read elsewhere, see fast_queue.
+            # Nobody polls between these two lines; the first request may be read elsewhere, see ``queue``.
             if index and not (_readable(poller, WAKE_SECONDS) and _stays_readable(poller)):
                 raise ValueError("a request did not wake the loop")
             answer = await _answer(reader)

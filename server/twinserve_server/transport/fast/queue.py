@@ -1,8 +1,8 @@
 """gRPC core's completion queue on the asyncio loop.
 
 gRPC core reads, parses and writes in the thread that polls its completion queue, and watches its sockets with an epoll
-set of its own. That set is a file descriptor, so the asyncio loop watches it like any socket: when it turns readable,
-the queue is polled until it is empty. No thread, nothing polls while nothing happens.
+set of its own. That set is a file descriptor, so the asyncio loop watches it like any socket: when it becomes readable,
+the queue is polled until it is empty. No thread, and no polling while idle.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The fast transport: gRPC core's completion queue on the asyncio loop (``fast_queue``), without a task for a Predict.
+"""The fast transport: gRPC core's completion queue on the asyncio loop (``queue``), without a task per Predict.
 
-It uses ``grpc._cython.cygrpc``, a private API, in the ``fast_*`` modules only; ``fast_support`` holds the versions this
-was tried with and proves it at every start.
+It uses ``grpc._cython.cygrpc``, a private API, in this package only; ``support`` lists the versions it was tested with,
+and ``proof`` tests it at every start.
 """
 
 from __future__ import annotations
