@@ -24,6 +24,9 @@ from twinserve_server.model.runtime import Array, Output, Runtime, RuntimeFacts
 _INPUT_TYPES: Final[dict[str, DataType]] = {"tensor(uint8)": "UINT8", "tensor(float)": "FP32"}
 _PROVIDER: Final = "CPUExecutionProvider"
 _ERRORS_ONLY: Final = 3
+#: Where ONNX Runtime looks for weights that a graph keeps in other files; nothing can be inside. No hash covers such
+#: files, and for a graph that is given as bytes it would look in the folder that the server was started in.
+_NOWHERE: Final = "/dev/null"
 
 
 class Onnx(Runtime):
@@ -36,6 +39,7 @@ class Onnx(Runtime):
         options.log_severity_level = _ERRORS_ONLY
         # A thread that spins while it waits takes the core from the gateways.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", _NOWHERE)
         self._options = options
         self._session: ort.InferenceSession
         self._input = ""
@@ -46,6 +50,11 @@ class Onnx(Runtime):
         try:
             session = ort.InferenceSession(data, self._options, providers=[_PROVIDER])
         except Exception as error:  # noqa: BLE001  (what a damaged file raises is anybody's guess)
+            if _NOWHERE in str(error):
+                raise ArtefactError(
+                    "keeps its weights in another file, which the manifest's hash does not cover; save it as one file "
+                    "(onnx.save without external data)"
+                ) from None
             raise ArtefactError(
                 f"is not an ONNX file that onnxruntime {ort.__version__} can load ({one_line(error)})"
             ) from None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -181,6 +184,31 @@ def test_another_file_in_its_place_is_refused_in_one_line(
         with pytest.raises(ArtefactError, match=message) as caught:
             Forward(again, again.variants["fp32"], 1, 4)
         assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize("swap", [os.replace, shutil.copyfile], ids=["another file", "the same file, rewritten"])
+def test_what_is_loaded_is_what_was_hashed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, swap: Callable[[Path, Path], object]
+) -> None:
+    """Swapped between the two: what the file holds from then on is never looked at."""
+    folder = write_model(tmp_path, saved(script(GOOD))) / "odd" / "1"
+    version = read_manifest(folder)
+    expected = Forward(version, version.variants["fp32"], 1, 4)(floats(4), "FP32", 4)
+    sha256, swaps = hashlib.sha256, []
+
+    def hashed_and_then_swapped(data: bytes) -> Any:
+        found = sha256(data)
+        (tmp_path / "evil.pt").write_bytes(saved(script("return torch.softmax(-x[:, :3] * 5, 1)")))
+        swaps.append(swap(tmp_path / "evil.pt", folder / "fp32.pt"))
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hashlib, "sha256", hashed_and_then_swapped)
+        forward = Forward(version, version.variants["fp32"], 1, 4)
+    assert len(swaps) == 1
+    assert forward(floats(4), "FP32", 4).probabilities == expected.probabilities
+    with pytest.raises(ArtefactError, match="is corrupt"):
+        Forward(version, version.variants["fp32"], 1, 4)
 
 
 def test_torch_s_pages_of_text_become_one_line(tmp_path: Path, load: Load) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto
 
@@ -88,6 +90,20 @@ def test_what_cannot_be_served_is_refused_in_one_line(tmp_path: Path, data: byte
     assert words in caught.value.message
     assert "ort.onnx" in caught.value.message
     assert "\n" not in caught.value.message
+
+
+def test_weights_in_another_file_are_refused_as_no_hash_covers_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever they lie: ONNX Runtime itself would take them from the current folder."""
+    model = onnx.load_from_string(tiny_graph())
+    onnx.save(model, tmp_path / "net.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
+    assert (tmp_path / "weights.bin").stat().st_size
+    monkeypatch.chdir(tmp_path)
+    version = version_with(tmp_path, (tmp_path / "net.onnx").read_bytes())
+    shutil.copy(tmp_path / "weights.bin", Path(version.variants["ort"].path).parent)
+    with pytest.raises(ArtefactError, match=r"ort\.onnx: keeps its weights in another file, .* save it as one file"):
+        Forward(version, version.variants["ort"], 1, 4)
 
 
 def test_a_quantised_model_that_computes_in_floats_is_called_out(tmp_path: Path) -> None:
