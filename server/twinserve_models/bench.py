@@ -135,10 +135,14 @@ def steps(version: ModelVersion, repeats: int) -> int:
     return len(version.variants) * len(BATCH_SIZES) * repeats
 
 
-def read_testset(models: Path, model: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """The images and labels in ``models/<model>/testset.npz``."""
+def read_testset(models: Path, model: str, name: str = "") -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+    """The images (called so, or ``name``) and labels in ``models/<model>/testset.npz``.
+
+    Raises:
+        OSError, KeyError, ValueError, BadZipFile: there are none.
+    """
     with np.load(models / model / "testset.npz") as held:
-        return held["images"], held["labels"]
+        return held["images" if "images" in held or not name else name], held["labels"]
 
 
 def _load(version: ModelVersion, variant: Variant, threads: int) -> Forward:

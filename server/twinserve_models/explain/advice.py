@@ -31,6 +31,12 @@ def advise(layers: Sequence[LayerFinding], sweep: Sequence[SweepRow], images: in
             f"{layer.name}: {'; '.join(reasons)}. {_remedy(layer)} Kept in FP32 it takes "
             f"{layer.float_bytes / 1024:,.0f} KB more{_time(layer)}."
         )
+    kernels = {layer.float_kernel for layer in layers}
+    said += [
+        f"{layer.name}: in 8 bits in the file, but {layer.integer_kernel} computed it in floats."
+        for layer in layers
+        if layer.in_integers and layer.integer_kernel in kernels
+    ]
     if floats := [layer.name for layer in layers if not layer.in_integers]:
         said.append(f"Already in floats in the quantised variant: {', '.join(floats)}.")
     if not said:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from zipfile import BadZipFile
@@ -15,12 +16,15 @@ from twinserve_models.bench import read_testset
 from twinserve_models.explain.advice import advise
 from twinserve_models.explain.findings import Explanation
 from twinserve_models.explain.measure import BATCH, Images, Labels, accuracy, agreement, answer, look_at_layers, sweep
+from twinserve_models.explain.onnx import OnnxTwins, Takes
 from twinserve_models.explain.picture import draw
 from twinserve_models.explain.torchscript import TorchScriptTwins
 from twinserve_models.explain.twins import NoTwinsError, Twins
+from twinserve_server.artefact.dtypes import DTYPES
 from twinserve_server.artefact.files import read_artefact
 from twinserve_server.artefact.manifest import ModelVersion
 from twinserve_server.errors import ArtefactError
+from twinserve_server.model.convert import convert
 from twinserve_server.model.torchscript import configure_torch
 
 #: What matplotlib draws and a report can hold.
@@ -102,16 +106,31 @@ def _twins(version: ModelVersion, floats: str, integers: str, example: Images) -
     for name in (floats, integers):
         if name not in version.variants:
             raise ArtefactError(f"variant {name!r}: not in {version.model}; available: {', '.join(version.variants)}")
-        if (kind := version.variants[name].format) != "torchscript":
-            raise ArtefactError(f"variant {name!r}: its runtime is {kind}; explain looks into torchscript only")
-    configure_torch(version.variants[integers].quantized_engine, 1)
+    first, second = version.variants[floats].format, version.variants[integers].format
+    if first != second:
+        raise ArtefactError(
+            f"variants {floats!r} and {integers!r}: are {first} and {second}; explain looks into two of one runtime"
+        )
     entry: dict[str, Any] = json.loads(version.manifest_json)["variants"][integers]
     names = entry.get("quantization", {}).get("layers", [])
+    data = [read_artefact(version.variants[name]) for name in (floats, integers)]
     try:
-        data = [read_artefact(version.variants[name]) for name in (floats, integers)]
+        if first == "onnx":
+            return OnnxTwins(data[0], data[1], partial(_as_taken, version), names)
+        configure_torch(version.variants[integers].quantized_engine, 1)
         return TorchScriptTwins(data[0], data[1], example, names)
     except NoTwinsError as error:
         raise ArtefactError(f"variants {floats!r} and {integers!r}: {error}") from None
+
+
+def _as_taken(version: ModelVersion, batch: Images, takes: Takes) -> Images:
+    """A batch of the test set as a graph takes it, converted as the server would."""
+    holds: Takes = "UINT8" if batch.dtype == np.uint8 else "FP32"
+    batch = np.ascontiguousarray(batch, DTYPES[holds])
+    if holds == takes:
+        return batch
+    converted = convert(batch.data.cast("B"), holds, takes, version)
+    return np.frombuffer(converted, DTYPES[takes]).reshape(batch.shape)
 
 
 def _testset(models: Path, version: ModelVersion) -> tuple[Images, Labels]:
@@ -119,7 +138,7 @@ def _testset(models: Path, version: ModelVersion) -> tuple[Images, Labels]:
     if not version.item_shape:
         raise ArtefactError(f"model {version.model}: explain looks at classifiers with one input of a fixed shape only")
     try:
-        pictures, labels = read_testset(models, version.model)
+        pictures, labels = read_testset(models, version.model, version.inputs[0].name)
     except (OSError, KeyError, ValueError, BadZipFile) as error:
         raise ArtefactError(f"{path}: cannot be read ({error}); it holds images and labels of the model") from None
     if pictures.shape[1:] != version.item_shape or len(labels) != len(pictures):
