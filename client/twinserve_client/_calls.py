@@ -199,6 +199,11 @@ class Calls:
         request = admin_pb2.UnloadVersionRequest(model=self._model, version=number)
         return Call("UnloadVersion", request, _answers.changed_versions)
 
+    def unload_all(self) -> Call[types.ModelVersions]:
+        """Unload every version of the model."""
+        request = admin_pb2.UnloadVersionRequest(model=self._model, all=True)
+        return Call("UnloadVersion", request, _answers.changed_versions)
+
     def get_status(self) -> Call[types.ServerStatus]:
         """The processes of the server."""
         return Call("GetStatus", admin_pb2.GetStatusRequest(), _answers.status)

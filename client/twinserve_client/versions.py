@@ -96,6 +96,16 @@ class Versions:
         """
         return self._change(self._calls.unload_version(version), timeout)
 
+    def unload_all(self, *, timeout: float | None = LOAD_SECONDS) -> ModelVersions:
+        """Unload every version of the client's model. It answers no requests until a version is activated again.
+
+        Raises:
+            NotFoundError: the model is not loaded.
+            ConflictError: it is the model of requests that name none.
+            CallError: as for :meth:`load`.
+        """
+        return self._change(self._calls.unload_all(), timeout)
+
     def _change(self, call: Call[ModelVersions], timeout: float | None) -> ModelVersions:
         deadline = self._deadline(timeout)
         if not self._connection.target.several:
@@ -139,6 +149,10 @@ class AsyncVersions:
     async def unload(self, version: str | int, *, timeout: float | None = LOAD_SECONDS) -> ModelVersions:
         """Unload an inactive version; see :meth:`Versions.unload`."""
         return await self._change(self._calls.unload_version(version), timeout)
+
+    async def unload_all(self, *, timeout: float | None = LOAD_SECONDS) -> ModelVersions:
+        """Unload every version of the client's model; see :meth:`Versions.unload_all`."""
+        return await self._change(self._calls.unload_all(), timeout)
 
     async def _change(self, call: Call[ModelVersions], timeout: float | None) -> ModelVersions:
         deadline = self._deadline(timeout)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version as package_version
@@ -11,14 +10,15 @@ from typing import Any, Final
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from twinserve_client import AsyncClient, Prediction, TensorInfo, TwinserveError
+from twinserve_rest.bodies import HEADER_LENGTH, REF, documented, first_problem, read_body, read_request
 from twinserve_rest.errors import RequestError, message_of, status_of
 from twinserve_rest.messages import (
+    ChangeRequest,
     Failure,
-    IndexEntry,
+    IndexRequest,
     InferenceRequest,
     InferenceResponse,
     ModelMetadata,
@@ -28,6 +28,7 @@ from twinserve_rest.messages import (
     TensorMetadata,
 )
 from twinserve_rest.models import Addressed, Models
+from twinserve_rest.repository import add_repository
 from twinserve_rest.tensors import (
     CLASSES,
     PROBABILITIES,
@@ -38,24 +39,27 @@ from twinserve_rest.tensors import (
     wanted_outputs,
 )
 
-HEADER_LENGTH: Final = "Inference-Header-Content-Length"
 #: A request may be so large; as the server's own limit by default.
 MAX_BODY_BYTES: Final = 64 << 20
 _FAILURES: Final[dict[int | str, dict[str, Any]]] = {
     status: {"model": Failure} for status in (400, 401, 403, 404, 413, 429, 500, 503, 504)
 }
 #: The body is read by hand, since binary tensors may follow the JSON; its schema stands in the document all the same.
-_REF: Final = "#/components/schemas/{model}"
-_INFERENCE_BODY: Final = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": {"$ref": _REF.format(model=InferenceRequest.__name__)}}},
-    }
-}
+_INFERENCE_BODY: Final = documented(InferenceRequest, required=True)
 
 
-def make_app(connect: Callable[[str | None], AsyncClient], max_body_bytes: int = MAX_BODY_BYTES) -> FastAPI:
-    """The application; ``connect`` makes a client for a model's name (None: the default model)."""
+def make_app(
+    connect: Callable[[str | None], AsyncClient],
+    connect_admin: Callable[[str | None], AsyncClient] | None = None,
+    max_body_bytes: int = MAX_BODY_BYTES,
+) -> FastAPI:
+    """The application.
+
+    Args:
+        connect: makes a client for a model's name; None: the default model.
+        connect_admin: the same with a client that may load and unload; None: callers cannot.
+        max_body_bytes: the largest request.
+    """
     models = Models(connect)
 
     @asynccontextmanager
@@ -73,6 +77,7 @@ def make_app(connect: Callable[[str | None], AsyncClient], max_body_bytes: int =
     _map_errors(app)
     _add_health(app, models)
     _add_models(app, models)
+    add_repository(app, models, connect_admin)
     _add_inference(app, models, max_body_bytes)
     return app
 
@@ -80,8 +85,9 @@ def make_app(connect: Callable[[str | None], AsyncClient], max_body_bytes: int =
 def _with_request_schemas(openapi: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
     def document() -> dict[str, Any]:
         found = openapi()
-        schema = InferenceRequest.model_json_schema(ref_template=_REF)
-        found["components"]["schemas"].update({**schema.pop("$defs"), InferenceRequest.__name__: schema})
+        for model in (InferenceRequest, IndexRequest, ChangeRequest):
+            schema = model.model_json_schema(ref_template=REF)
+            found["components"]["schemas"].update({**schema.pop("$defs", {}), model.__name__: schema})
         return found
 
     return document
@@ -107,7 +113,7 @@ def _map_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def validation(_: Request, error: RequestValidationError) -> JSONResponse:
-        return failure(400, _first_problem(error.errors()))
+        return failure(400, first_problem(error.errors()))
 
 
 def _add_health(app: FastAPI, models: Models) -> None:
@@ -128,18 +134,6 @@ def _add_health(app: FastAPI, models: Models) -> None:
         all_ready = all(one.ready for one in await models.read() if one.variant is None)
         response.status_code = 200 if all_ready else 503
         return ServerState(ready=all_ready)
-
-    @app.post("/v2/repository/index", summary="Every name that a request may use")
-    async def index() -> list[IndexEntry]:
-        return [
-            IndexEntry(
-                name=one.name,
-                version=one.info.version,
-                state="READY" if one.ready else "UNAVAILABLE",
-                reason="" if one.ready else "its model process is not ready",
-            )
-            for one in await models.read()
-        ]
 
 
 def _add_models(app: FastAPI, models: Models) -> None:
@@ -182,7 +176,7 @@ def _add_inference(app: FastAPI, models: Models, max_body_bytes: int) -> None:
     )
     async def infer(request: Request, name: str, version: str = "") -> Response:
         """Infer; tensors as JSON or, with ``Inference-Header-Content-Length``, in binary after it."""
-        body = await _read_body(request, max_body_bytes)
+        body = await read_body(request, max_body_bytes)
         asked, binary = read_request(body, request.headers.get(HEADER_LENGTH))
         addressed = await models.find(name, version)
         wanted = wanted_outputs(asked, output_names(addressed.info))
@@ -220,39 +214,6 @@ def _answer(addressed: Addressed, prediction: Prediction, wanted: list[tuple[str
     if not tail:
         return Response(header, media_type="application/json")
     return Response(header + tail, media_type="application/octet-stream", headers={HEADER_LENGTH: str(len(header))})
-
-
-async def _read_body(request: Request, limit: int) -> bytes:
-    chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
-            raise RequestError(f"the body holds more than {limit} bytes", 413)
-        chunks.append(chunk)
-    return b"".join(chunks)
-
-
-def read_request(body: bytes, header_length: str | None) -> tuple[InferenceRequest, bytes]:
-    """The JSON of a body, checked, and what follows it."""
-    end = len(body)
-    if header_length is not None:
-        if not (header_length.isascii() and header_length.isdigit() and len(header_length) < 20):
-            raise RequestError(f"{HEADER_LENGTH}: {header_length[:40]!r} is not a number of bytes")
-        end = int(header_length)
-        if end > len(body):
-            raise RequestError(f"{HEADER_LENGTH}: is {end}, but the body holds {len(body)} bytes")
-    try:
-        return InferenceRequest.model_validate(json.loads(body[:end])), body[end:]
-    except ValidationError as error:
-        raise RequestError(_first_problem(error.errors())) from None
-    except (ValueError, RecursionError):
-        raise RequestError("the body is not JSON; binary tensors need the header " + HEADER_LENGTH) from None
-
-
-def _first_problem(problems: Any) -> str:
-    problem = problems[0]
-    where = ".".join(str(part) for part in problem["loc"])
-    return f"{where}: {problem['msg']}" if where else str(problem["msg"])
 
 
 def _text(request: InferenceRequest, name: str) -> str | None:

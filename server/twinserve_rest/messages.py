@@ -108,6 +108,22 @@ class ModelState(BaseModel):
     ready: bool
 
 
+class IndexRequest(BaseModel):
+    """Which names are wanted: all, or those that would be answered."""
+
+    model_config = ConfigDict(strict=True)
+
+    ready: bool = False
+
+
+class ChangeRequest(BaseModel):
+    """How to load or unload."""
+
+    model_config = ConfigDict(strict=True)
+
+    parameters: dict[str, Any] = {}
+
+
 class IndexEntry(BaseModel):
     """One name that a request may use."""
 

@@ -86,6 +86,10 @@ class Models:
         self._names, self._read_at = found, time.monotonic()
         return list(found.values())
 
+    def forget(self) -> None:
+        """Ask anew next time: models have come or gone."""
+        self._names = {}
+
     def client(self, model: str | None) -> AsyncClient:
         """The client that asks for ``model``; None: the server's default."""
         if model not in self._clients:

@@ -112,6 +112,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "versions.load": ("version", "timeout"),
     "versions.activate": ("version", "keep_previous", "if_active", "timeout"),
     "versions.unload": ("version", "timeout"),
+    "versions.unload_all": ("timeout",),
 }
 #: What makes a call right, so that one wrong argument at a time is met as well.
 GOOD: dict[str, Any] = {"images": IMAGE, "request_id": "r", "labels": [1], "weights": {"int8": 1.0}, "version": "2"}

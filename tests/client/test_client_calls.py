@@ -185,6 +185,7 @@ def test_versions_are_listed_loaded_activated_and_refused(face: Face, client: An
         face.run(client.versions.unload(2))
     with pytest.raises(InvalidInputError, match="version: is empty"):
         face.run(client.versions.unload(""))
+    assert face.run(client.versions.unload_all()).active == ""
 
 
 def test_a_comparison_is_by_the_names_asked_for(face: Face, client: Any, digits: Images) -> None:

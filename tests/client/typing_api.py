@@ -62,6 +62,7 @@ def synchronous(images: npt.NDArray[np.uint8]) -> None:
         assert_type(client.versions.load(2), ModelVersions)
         assert_type(client.versions.activate("2", keep_previous=True, if_active=1), ModelVersions)
         assert_type(client.versions.unload("1"), ModelVersions)
+        assert_type(client.versions.unload_all(), ModelVersions)
         policy = client.get_traffic()
         assert_type(client.set_traffic({"int8": 1}, if_generation=policy.generations), Traffic)
 

@@ -42,10 +42,10 @@ def foreign(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @contextmanager
-def rest_before(server: ServerProcess) -> Iterator[str]:
+def rest_before(server: ServerProcess, *options: str) -> Iterator[str]:
     """host:port of a process of ``twinserve rest``."""
     command = [sys.executable, "-m", "twinserve_client.cli.main", "rest", "--target", server.target, "--port", "0"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     try:
         for line in process.stderr:

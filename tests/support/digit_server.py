@@ -239,9 +239,11 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         return admin_pb2.ActivateVersionResponse(model=self._versions)
 
     def UnloadVersion(self, request: Any, context: Any) -> Any:  # noqa: N802
-        Fault(grpc.StatusCode.FAILED_PRECONDITION, f"version {request.version} is active", reason="PRECONDITION").abort(
-            context
-        )
+        if not request.all:
+            message = f"version {request.version} is active"
+            Fault(grpc.StatusCode.FAILED_PRECONDITION, message, reason="PRECONDITION").abort(context)
+        self._versions.CopyFrom(admin_pb2.ModelVersions(model="digits"))
+        return admin_pb2.UnloadVersionResponse(model=self._versions)
 
     def GetStatus(self, request: Any, context: Any) -> Any:  # noqa: N802
         process = admin_pb2.ProcessStatus(

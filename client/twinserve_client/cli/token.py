@@ -40,22 +40,20 @@ def use_token(file: Path | None, token: str | None = None, *, exit_code: int = U
         os.environ[VARIABLE] = read_token(file, exit_code)
 
 
-def read_token(file: Path, exit_code: int) -> str:
-    """Read the token from a file; exits with ``exit_code`` if there is none."""
+def read_token(file: Path, exit_code: int, option: str = "--token-file") -> str:
+    """Read the token from a file, which ``option`` names; exits with ``exit_code`` if there is none."""
     try:
         with file.open("rb") as opened:
             mode = os.fstat(opened.fileno()).st_mode
             content = opened.read(MAX_BYTES + 1)
     except OSError as error:
-        typer.echo(f"--token-file: {file} cannot be read ({error.strerror})", err=True)
+        typer.echo(f"{option}: {file} cannot be read ({error.strerror})", err=True)
         raise typer.Exit(exit_code) from None
     token = content.decode("ascii", "replace").strip()
     # The message does not repeat the content: it may be a secret.
     if not token or len(token.split()) > 1 or len(content) > MAX_BYTES or not (token.isascii() and token.isprintable()):
-        typer.echo(
-            f"--token-file: {file} must contain one token, printable and without spaces, and nothing else", err=True
-        )
+        typer.echo(f"{option}: {file} must contain one token, printable and without spaces, and nothing else", err=True)
         raise typer.Exit(exit_code)
     if mode & (stat.S_IRGRP | stat.S_IROTH):
-        typer.echo(f"warning: --token-file: others may read {file} ({stat.filemode(mode)}); chmod 600 {file}", err=True)
+        typer.echo(f"warning: {option}: others may read {file} ({stat.filemode(mode)}); chmod 600 {file}", err=True)
     return token

@@ -90,8 +90,10 @@ class AdminService:
     async def unload_version(
         self, request: admin_pb2.UnloadVersionRequest, context: object
     ) -> admin_pb2.UnloadVersionResponse:
-        """Unload a version that is not active."""
-        if not request.version:
+        """Unload a version that is not active, or all of a model."""
+        if request.all and request.version:
+            raise InvalidInputError.of("all", f"is set beside version {shown(request.version)}; give one of them")
+        if not (request.all or request.version):
             raise InvalidInputError.of("version", "is empty; give the version to unload")
         return admin_pb2.UnloadVersionResponse(model=await self._change(request.model, UnloadVersion, request.version))
 

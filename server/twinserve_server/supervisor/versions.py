@@ -113,6 +113,8 @@ class Versions:
         async with self._changing:
             plan = self._fleet.plan
             if version not in plan.loaded.get(model, {}) and (version or model not in plan.loaded):
+                if not version:
+                    raise UnknownModelError(f"model: {model!r} is not loaded; loaded: {', '.join(plan.loaded)}")
                 loaded = ", ".join(plan.loaded.get(model, {})) or "none"
                 raise UnknownModelError(f"version: {version!r} of {model!r} is not loaded; loaded: {loaded}")
             if version and version == plan.active[model]:

@@ -14,7 +14,7 @@ from twinserve.inference import open_inference_pb2 as pb
 from twinserve.v1 import predict_pb2
 from twinserve_bench.reliability.fuzz.mutator import mutations
 from twinserve_client import ModelInfo
-from twinserve_rest.app import read_request
+from twinserve_rest.bodies import read_request
 from twinserve_rest.errors import RequestError
 from twinserve_rest.tensors import input_arrays, output_names, wanted_outputs
 from twinserve_server.access.tokens import parse_tokens
