@@ -1,4 +1,4 @@
-"""The demo: chains the command line's own parts against a server that it starts and stops."""
+"""The demo: runs the other commands in sequence against a server that it starts and stops."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SLOW_BUILD_SECONDS = 150.0
 
 
 class PartError(Exception):
-    """A part of the demo failed; it has said why itself."""
+    """A part of the demo failed, and has printed why."""
 
     def __init__(self, name: str, exit_code: int) -> None:
         super().__init__(f"`{name}` failed with exit code {exit_code}")
@@ -39,7 +39,7 @@ class PartError(Exception):
 
 @dataclass(slots=True)
 class Demo:
-    """Settings of one demo; see ``twinserve demo --help``."""
+    """One run of the demo; see ``twinserve demo --help``."""
 
     models: Path
     reports: Path

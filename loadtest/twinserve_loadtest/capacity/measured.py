@@ -1,4 +1,4 @@
-"""What the files of load tests and comparisons tell of one server: service times, CPU time, latencies at rates."""
+"""Figures of one server from the files of load tests and comparisons: service times, CPU time, latency by rate."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SINGLE = ("open", "closed", "single-stream")
 
 
 class CapacityError(Exception):
-    """The files do not hold what a capacity model needs; the text says what is missing and how to measure it."""
+    """The files lack what a capacity model needs; the message says what is missing and how to measure it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """p99 as it was measured in the open loop, at a rate for each server."""
+    """p99 measured in the open loop, at a rate per server."""
 
     rate: float
     p99: float
@@ -70,9 +70,9 @@ class Measured:
         gateway_cpu: CPU time of a gateway for one request.
         alone: p99 of a request with no other in flight.
         points: the measured curve, by rate.
-        highest: the most single-image requests that were answered in a second.
-        spread: relative half-width of the 95 % interval of the times; None: too few blocks.
-        doubts: why its times may not be those of the server.
+        highest: the most single-image requests answered per second.
+        spread: relative half-width of the times' 95 % interval; None if there are too few blocks.
+        doubts: reasons why the times may not be the server's.
     """
 
     name: str
@@ -88,10 +88,10 @@ class Measured:
 
 
 def measured_of(records: Sequence[Record]) -> tuple[list[Measured], list[str]]:
-    """Every variant that the files tell enough of, and what they lack of the others.
+    """Every variant with enough data in the files, and what is missing for the others.
 
     Raises:
-        CapacityError: none is.
+        CapacityError: there is none.
     """
     names = list(dict.fromkeys(name for record in records for name in record.model.variants))
     found, lacking = [], []

@@ -1,4 +1,4 @@
-"""How many servers a rate needs within an objective, what that costs, and how far the answer may be trusted."""
+"""How many servers a rate needs to meet an objective, what that costs, and how far the answer can be trusted."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
     from twinserve_loadtest.record.measurement import Record
 
-#: A curve of fewer points says little about its shape.
+#: A curve with fewer points says little about its shape.
 _LEAST_POINTS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What is asked for.
+    """The load to plan for.
 
     Attributes:
         rate: requests of one image per second, over all servers.
         p99: seconds.
-        headroom: part of each server's capacity that is kept free, 0..1: for bursts, a server lost, a rollout.
-        cores: of each server; None: as measured.
-        price: of a core for an hour, in any currency; None: no cost.
+        headroom: fraction (0..1) of each server's capacity kept free, for bursts, loss of a server, a rollout.
+        cores: per server; None for as many as measured.
+        price: per core-hour, in any currency; None for no cost.
     """
 
     rate: float
@@ -40,7 +40,7 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The model held against one measured point. Seconds; ``predicted`` None: the model says it is overloaded."""
+    """The model compared with one measured point, in seconds; ``predicted`` is None if the model predicts overload."""
 
     rate: float
     measured: float
@@ -79,7 +79,7 @@ class VariantPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All variants, and what holds for every one of them."""
+    """The plans of all variants, and what they have in common."""
 
     demand: Demand
     cores: int
@@ -92,7 +92,7 @@ def plan(records: Sequence[Record], demand: Demand) -> Plan:
     """The plan for ``demand``, from files of one model on one machine.
 
     Raises:
-        CapacityError: the files do not fit together, or lack what is needed.
+        CapacityError: the files do not belong together, or lack what is needed.
     """
     first = records[0]
     for other in records[1:]:

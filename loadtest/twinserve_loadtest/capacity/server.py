@@ -1,8 +1,8 @@
-"""A model of one server: what a rate costs its gateways, model processes and cores, and how long callers wait.
+"""A model of one server: how much of its gateways, model processes and cores a rate uses, and how long callers wait.
 
-A request passes a gateway (M/G/1, each gateway has its part of the requests), waits for a model process (greedy
-batches), and where there are more processes than cores it waits for a core (M/G/c) as well. The 99th percentiles of the
-waits are added to that of a request alone: waits are seldom long at the same time, so the sum errs on the long side.
+A request passes a gateway (M/G/1, each gateway gets an equal part of the requests), waits for a model process (greedy
+batches), and with more processes than cores also for a core (M/G/c). The 99th percentiles of the waits are added to
+that of a request alone: the waits are rarely long at the same time, so the sum errs on the long side.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How `twinserve capacity` looks in a terminal."""
+"""Terminal output of `twinserve capacity`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NONE: Final = "-"
 
 
 def print_plan(plan: Plan, console: Console) -> None:
-    """A table of the variants, the model held against the measurement, and what to doubt."""
+    """Print a table of the variants, the model compared with the measurement, and doubts."""
     demand = plan.demand
     console.print(
         f"{demand.rate:,.0f} requests/s of one image, p99 within {_ms(demand.p99)}, {demand.headroom:.0%} head-room; "

@@ -23,10 +23,10 @@ Examples:
   twinserve capacity --rate 500 --p99 25ms --from reports/compare-fp32-int8.json --price-per-core-hour 0.04 --json
 """
 
-HELP = """How many servers does a rate need within an objective, what gives way first, what does it cost?
+HELP = """How many servers does a rate need to meet an objective, what is the bottleneck, and what does it cost?
 
-From files of `twinserve loadtest` and `compare` that read the server's CPU time. Exit code 0: every variant has an
-answer; 1: no number of servers keeps the objective with one of them; 2: a file or an option is wrong."""
+Uses files of `twinserve loadtest` and `compare` with the server's CPU time. Exit code 0: every variant has an answer;
+1: with one of them, no number of servers meets the objective; 2: a file or an option is wrong."""
 
 _SECONDS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0}
 _TIME = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*(us|µs|ms|s)\s*")

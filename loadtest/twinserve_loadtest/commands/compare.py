@@ -19,7 +19,7 @@ app = typer.Typer()
 EXAMPLES = """
 Examples:
 
-  twinserve compare fp32 int8                          about ten minutes, on a server of its own
+  twinserve compare fp32 int8                          about ten minutes, on a server that it starts
 
   twinserve compare fp32 int8 --quick                  one minute, not decision-grade
 
@@ -46,13 +46,13 @@ UsageError: Any = typer.BadParameter.__base__
 
 
 class WrongUseError(UsageError):  # type: ignore[misc]
-    """Wrong use ends like every other lack of a verdict: click's own code for it means NOT ENOUGH EVIDENCE here."""
+    """A usage error exits like any other missing verdict: click's own code for it means NOT ENOUGH EVIDENCE here."""
 
     exit_code = NO_VERDICT
 
 
 class CompareCommand(TyperCommand):
-    """The command, with an exit code of its own for wrong use."""
+    """The command, with its own exit code for usage errors."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """As usual, but for the exit code."""
@@ -88,7 +88,7 @@ def compare(
         typer.Option(help="host:port of a running server; several as for loadtest. (default: start one)"),
     ] = None,
     metrics_url: Annotated[
-        list[str] | None, typer.Option(help="With --target: the metrics of each (memory, CPU).")
+        list[str] | None, typer.Option(help="With --target: metrics address of each server (memory, CPU).")
     ] = None,
     model: Annotated[str | None, typer.Option(help="Model. (default: the server's default model)")] = None,
     models: Annotated[Path, typer.Option(help="Model folder; holds <model>/testset.npz.")] = Path("models"),

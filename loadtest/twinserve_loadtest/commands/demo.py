@@ -12,7 +12,7 @@ import typer
 
 app = typer.Typer()
 
-#: What it leaves in the folder of reports.
+#: The files it writes to the reports folder.
 FILES = {"report": "html", "loadtest": "json", "bench": "json"}
 
 EXAMPLES = """

@@ -1,4 +1,4 @@
-"""How a measurement ends on the command line: written, with its page, shown, and said by the exit code."""
+"""How a measurement ends on the command line: writes the record and its page, prints the result, sets the exit code."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def run_loadtest(order: Order, *, as_json: bool = False) -> int:
 
 
 def _figures(record: Record) -> dict[str, Any]:
-    """Of each scenario and variant what a program would want first; the file has the rest."""
+    """The main figures of each scenario and variant, for programs; the file has the rest."""
     return {
         "complete": record.complete,
         "missing": [remark.text for remark in record.missing],

@@ -1,4 +1,4 @@
-"""What a pipeline gets of a comparison besides its record: JUnit XML, a Markdown summary, what changed since."""
+"""Output of a comparison for pipelines: JUnit XML, a Markdown summary, and changes since an earlier one."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 class PublishError(Exception):
-    """A file that cannot be used; the text names the option and says why."""
+    """A file cannot be used; the message names the option and says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """The files that were asked for, and the earlier comparison to hold the new one against."""
+    """The requested files, and the earlier comparison to compare with."""
 
     baseline: str
     candidate: str
@@ -35,7 +35,7 @@ class Publication:
     def of(
         cls, baseline: str, candidate: str, junit: Path | None, summary: Path | None, against: Path | None
     ) -> Publication:
-        """Read what is there and see that the rest can be written, before anything is measured.
+        """Before anything is measured, read the earlier comparison and check that the files can be written.
 
         Raises:
             PublishError: one of them cannot be used.
@@ -69,7 +69,7 @@ class Publication:
         self._write("--summary", self.summary, summary(record, self.change(record)))
 
     def write_failure(self, why: str) -> None:
-        """Nothing was measured: no file of an earlier run must pass for this one's.
+        """Nothing was measured: overwrite the files, so that those of an earlier run are not mistaken for this one's.
 
         Raises:
             PublishError: a file cannot be written any more.

@@ -1,1 +1,1 @@
-"""Comparison: the designed experiment, its statistics, the gates and the verdict."""
+"""Comparison: the designed experiment, effects, gates and the verdict."""

@@ -1,4 +1,4 @@
-"""Accuracy of both arms, paired by image, from the answers that came through the served path."""
+"""Accuracy of both arms, paired by image, from answers of the served models."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from twinserve_loadtest.record.blocks import Block
 
-#: Disagreements that are shown; the count tells how many there are.
+#: Disagreements shown; the total is counted.
 GALLERY_SIZE = 100
 
 
@@ -57,11 +57,11 @@ def compare_accuracy(
         test: the test set, in the order in which it was sent.
         baseline: name in the record and accuracy block of variant A.
         candidate: the same of variant B.
-        margin: tolerated loss as a share, above 0.
+        margin: tolerated loss as a fraction, above 0.
         confidence: of all intervals.
 
     Returns:
-        None when no image was answered by both.
+        None if no image was answered by both.
     """
     answers = {name: _answers(block, len(test.labels)) for name, block in (baseline, candidate)}
     first, second = answers.values()

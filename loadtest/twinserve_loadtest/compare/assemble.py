@@ -35,7 +35,7 @@ _DEFAULT_MARGIN = 0.005
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the experiment does not know: the model, the data, the machine, the request of the user."""
+    """What the experiment does not know: the model, the data, the machine, the user's command."""
 
     created: str
     command: str
@@ -60,7 +60,7 @@ class Surroundings:
 
 
 def assemble(found: Measurements, about: Surroundings) -> Record:
-    """The record with its verdict; parts that were not measured are named in ``missing``."""
+    """The record with its verdict; parts that were not measured are listed in ``missing``."""
     settings, missing = found.settings, list(found.missing)
     names = [settings.key(role) for role in ROLES]
     variants = {

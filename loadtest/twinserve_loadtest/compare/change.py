@@ -28,7 +28,7 @@ _CONFIDENCE = 0.95
 
 
 class NotComparableError(Exception):
-    """The earlier record says nothing about this comparison; the text says why."""
+    """The earlier record cannot be compared with this one; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What ``twinserve compare`` does once its options are read: server, test set, experiment, verdict, files."""
+"""What ``twinserve compare`` does once its options are parsed: server, test set, experiment, verdict, files."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ if TYPE_CHECKING:
 
 
 class CompareError(Exception):
-    """The comparison could not be made; the text says why."""
+    """The comparison could not be made; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class CompareOrder:
-    """The command line, read."""
+    """The parsed command line."""
 
     settings: ExperimentSettings
     gates: Sequence[Gate]

@@ -1,10 +1,10 @@
 """From measured blocks to effects: ratios with intervals, the noise floor, and what may be claimed.
 
-Only whole units count, and only those whose four blocks are all valid: a pair that lost one side says
-nothing. Two bars stand before a claim that an effect exists. The interval must exclude 1 at a confidence
-that is corrected for all looks and for the number of effects (Bonferroni: in 95 of 100 comparisons of equal
-arms nothing at all is claimed); and the distance must exceed the *noise floor*: the largest factor that the
-A/A control could not exclude between two equal arms. What is smaller than that may be the machine.
+Only complete units whose four blocks are all valid count: a pair that lost one side says nothing. An effect
+is claimed only if it clears two bars. The interval must exclude 1 at a confidence that is corrected for all
+looks and for the number of effects (Bonferroni: in 95 of 100 comparisons of equal arms nothing at all is
+claimed); and the distance must exceed the *noise floor*: the largest factor that the A/A control could not
+exclude between two equal arms. Anything smaller may be the machine.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
 """The experiment: accuracy, warm-up, A/A control, interleaved A/B units, looks, until it is precise enough.
 
-A coordinator without load of its own: it says which block runs next (:mod:`twinserve_loadtest.compare.design`), gives
-it to a :class:`~twinserve_loadtest.compare.runner.Runner`, and looks at the intervals at the moments set
-beforehand (:mod:`twinserve_loadtest.statistics.sequential`). All scenarios advance together, one unit each a round, so
-that they share the day's weather. When the server goes away, what was measured is kept and what is missing
-is said.
+A coordinator that generates no load itself: it picks the next block (:mod:`twinserve_loadtest.compare.design`), passes
+it to a :class:`~twinserve_loadtest.compare.runner.Runner`, and looks at the intervals at times fixed in advance
+(:mod:`twinserve_loadtest.statistics.sequential`). All scenarios advance together, one unit each per round, so that they
+share the same conditions. If the server goes away, what was measured is kept and what is missing is reported.
 """
 
 from __future__ import annotations
@@ -50,10 +49,10 @@ class Experiment:
         runner: sends the blocks.
         settings: what the user asked for.
         clock: seconds; simulated in calibration.
-        observer: told how far the experiment is.
-        decided: whether the gates on a scenario are decided by these effects; measuring goes on until they
-            are, even when it is precise.
-        extras: what is measured after the main phase: its name, the report's section, how.
+        observer: called with the progress.
+        decided: whether the gates on a scenario are decided by these effects; measuring continues until they
+            are, even if it is precise enough.
+        extras: measurements after the main phase: name, section of the report, function.
     """
 
     def __init__(

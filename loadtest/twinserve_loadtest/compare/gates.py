@@ -1,4 +1,4 @@
-"""Gates: what a variant must show to be shipped, written down before it is measured.
+"""Gates: the criteria for shipping a variant, fixed before it is measured.
 
 From a TOML file, from flags, or the defaults below::
 
@@ -31,7 +31,7 @@ _SERVER = ("p50", "p95", "p99")
 
 
 class GatesError(Exception):
-    """Gates that cannot be used; the message names the key, the value, and what is allowed."""
+    """Gates cannot be used; the message names the key, the value, and what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ def read_gates(path: Path) -> list[Gate]:
 
 
 def default_gates() -> list[Gate]:
-    """The gates that hold when the user wrote none."""
+    """The gates that apply if the user gives none."""
     return parse_gates(DEFAULT_GATES, "default gates")
 
 

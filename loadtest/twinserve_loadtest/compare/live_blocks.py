@@ -1,7 +1,7 @@
-"""Blocks against a real server: Locust sends, the SDK encodes, the server tells its stages and its CPU.
+"""Blocks against a real server: Locust sends, the SDK encodes, the server reports stage times and CPU time.
 
-Each way of sending has a generator of its own, so that going from one scenario to the next opens no
-connection. Both arms of a pair get the same images in the same order, at the same drawn moments.
+Each way of sending has its own generator, so that switching between scenarios opens no connections. Both arms
+of a pair get the same images in the same order, at the same random times.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 #: Offline: requests in flight, so that the next batch always waits.
 OFFLINE_USERS = 2
-#: Probabilities are shown beside images that the arms answer differently; beyond these they would fill the memory.
+#: Probabilities are shown next to images that the arms answer differently; larger arrays would fill memory.
 _MOST_PROBABILITIES = 20_000_000
 _TIMEOUT = 5.0
 _BULK_TIMEOUT = 30.0

@@ -1,4 +1,4 @@
-"""What an experiment is asked for, what it tells while it runs, and everything it measured."""
+"""An experiment's settings, progress and measurements."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class ExperimentSettings:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What a watching user is told. ``effects`` are interim: only looks decide."""
+    """Progress for the user. ``effects`` are interim: only looks decide."""
 
     phase: Literal["accuracy", "warm-up", "control", "main", "rates", "crossover"]
     #: Of this phase, 0..1.

@@ -17,7 +17,7 @@ _LEAST_SECONDS = 30.0
 
 
 class CompareOptionError(Exception):
-    """An option that cannot be used; the message names it, its value and what is allowed."""
+    """An option cannot be used; the message names it, its value and what is allowed."""
 
 
 def gates_of(

@@ -1,4 +1,4 @@
-"""What ``twinserve compare`` shows while it measures: a bar a phase, with the intervals so far."""
+"""Progress of ``twinserve compare``: one bar per phase, with the intervals so far."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The highest rate that each variant sustains within its objective: a ladder of offered rates, open loop.
 
-Every rung is climbed by both arms, in interleaved rounds, so that the rounds can be drawn again for an
-interval. Between the last rung that keeps the objective and the first that breaks it the rate is
-interpolated, on logarithmic axes. A rung that the generator could not climb says nothing about the server.
+Both arms climb every rung, in interleaved rounds, so that the rounds can be resampled for an interval. The
+rate is interpolated, on logarithmic axes, between the last rung that meets the objective and the first that
+misses it. A rung that the generator could not climb says nothing about the server.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``twinserve compare A B --reuse FILE``: an earlier verdict, given only where it holds."""
+"""``twinserve compare A B --reuse FILE``: repeat an earlier verdict, but only where it holds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class VerdictRefusedError(Exception):
-    """A verdict that does not hold here; the message says what differs and how to get one that does."""
+    """The verdict does not hold here; the message says what differs and how to get one that does."""
 
 
 def reusable(path: Path, baseline: str, candidate: str, models: Path) -> Record:

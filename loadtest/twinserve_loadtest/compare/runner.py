@@ -1,4 +1,4 @@
-"""The seam between the experiment and whatever sends the requests; the live generator and the simulator both fit it."""
+"""The interface between the experiment and whatever sends the requests: the live generator or the simulator."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ class Runner(Protocol):
         """Run one block.
 
         Raises:
-            ArmUnavailableError: no answers can be had any more.
+            ArmUnavailableError: there are no answers any more.
         """
         ...

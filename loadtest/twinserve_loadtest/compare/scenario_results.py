@@ -1,4 +1,4 @@
-"""A scenario of the experiment as it stands in the record: arms merged, effects, control, looks, validity."""
+"""A scenario's results for the record: arms merged, effects, control, looks, validity."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from twinserve_loadtest.compare.measurements import Measurements
 
-#: Above this share of lost units a scenario is not to be used: what is left was selected by trouble.
+#: Above this fraction of lost units a scenario must not be used: the remaining ones are a biased selection.
 _LARGEST_LOSS = 0.2
 _CDF_QUANTILES = (*np.linspace(0.01, 0.98, 50).tolist(), 0.985, 0.99, 0.995, 0.999)
 

@@ -1,7 +1,7 @@
 """How large the blocks are, from a pilot: long enough to carry percentiles, short enough to interleave often.
 
-Short blocks are the better ones: the noise that both arms share is the more alike the closer in time their
-blocks lie. A block is as long as it takes for its overhead to be small.
+Short blocks are better: the closer in time the arms' blocks are, the more alike is the noise they share. A
+block is just long enough for its overhead to be small.
 """
 
 from __future__ import annotations

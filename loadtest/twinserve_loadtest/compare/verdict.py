@@ -32,7 +32,7 @@ from twinserve_loadtest.statistics.paired import more_images, more_units, wilson
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the gates are held against."""
+    """The evidence for judging the gates."""
 
     effects: Sequence[Effect]
     accuracy: PairedAccuracy | None
@@ -57,7 +57,7 @@ def judge(
     decision_grade: bool,
     confidence: float = 0.95,
 ) -> Verdict:
-    """Hold the evidence against the gates."""
+    """Judge the gates by the evidence."""
     results = [judge_gate(gate, evidence, confidence) for gate in gates]
     failed = [result for result in results if result.outcome == "fail"]
     undecided = [result for result in results if result.outcome == "undecided"]

@@ -1,7 +1,7 @@
-"""The load generator as other code sees it: blocks of load in, records out.
+"""The public interface of the load generator: blocks of load in, records out.
 
-Locust runs in a process of its own (:mod:`twinserve_loadtest.generate.worker`), which lives as long as the
-generator; a block costs it a message and, when the number of users changes, their connections.
+Locust runs in a separate process (:mod:`twinserve_loadtest.generate.worker`), which lives as long as the
+generator; a block costs it a message and, if the number of users changes, their connections.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ CHUNK = 1 << 16
 
 
 class GeneratorError(Exception):
-    """The load generator's process failed; the text says how."""
+    """The load generator's process failed; the message says how."""
 
 
 class LoadGenerator:
@@ -114,9 +114,9 @@ class LoadGenerator:
         return self._running().pid
 
     def run(self, spec: BlockSpec, on_progress: Callable[[int, float], None] | None = None) -> BlockRecord:
-        """Run one block and return what it came to.
+        """Run one block and return its record.
 
-        A server that fails shows in the record (failures by status, ``aborted``), not as an exception.
+        A failing server shows up in the record (failures by status, ``aborted``), not as an exception.
 
         Args:
             spec: The block.
@@ -134,7 +134,7 @@ class LoadGenerator:
                 on_progress(message["progress"]["requests"], message["progress"]["seconds"])
 
     def close(self) -> None:
-        """End the process; a block that is on is cut off."""
+        """End the process; a running block is cut off."""
         process, self._process = self._process, None
         if process is not None and process.stdin is not None and process.stdout is not None:
             process.stdin.close()

@@ -1,4 +1,4 @@
-"""What one block of load came to, and how blocks and workers are merged."""
+"""The outcome of a block of load, and how blocks and workers are merged."""
 
 from __future__ import annotations
 

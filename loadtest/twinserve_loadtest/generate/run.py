@@ -1,7 +1,7 @@
-"""One block of load inside one Locust process: hands the work out and keeps the score.
+"""One block of load inside one Locust process: hands out requests and records the outcomes.
 
-Locust's users ask for work (:meth:`BlockRun.next_request`), send it, and report the end. In a closed
-loop the next request is due at once; in an open loop each has an intended send from a schedule that
+Locust's users ask for work (:meth:`BlockRun.next_request`), send it, and report the outcome. In a closed
+loop the next request is due at once; in an open loop each has an intended send time from a schedule that
 was drawn before the start. Everything here runs in one gevent hub: no locks are needed.
 """
 
@@ -95,7 +95,7 @@ class BlockRun:
             self._tally(spec.variant)
 
     def join(self) -> None:
-        """A user is connected and warm; the last one to say so starts the clock for all."""
+        """A user is connected and warm; the last one to report this starts the clock for all."""
         self._active += 1
         self._waiting_for -= 1
         if self._waiting_for <= 0:
@@ -111,7 +111,7 @@ class BlockRun:
             self.started.set()
 
     def leave(self) -> None:
-        """A user has no more to do; the last one ends the block."""
+        """A user is done; the last one ends the block."""
         self._active -= 1
         if self._active <= 0 and self._waiting_for <= 0:
             self.end()

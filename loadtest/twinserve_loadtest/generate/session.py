@@ -1,4 +1,4 @@
-"""What the users of one Locust process share: where to send, what to send, and the block that is on."""
+"""State shared by the users of one Locust process: where to send, what to send, and the current block."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one bounded block of load is: the order to the generator, free of Locust and gevent."""
+"""The specification of a bounded block of load; independent of Locust and gevent."""
 
 from __future__ import annotations
 

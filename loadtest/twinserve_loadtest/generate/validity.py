@@ -1,4 +1,4 @@
-"""When a figure must not be used because the generator, not the server, set it."""
+"""Detects figures that must not be used because the generator, not the server, was the limit."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ longer the server's tail."""
 
 
 def judge(record: BlockRecord, *, same_machine: bool = True) -> Generator:
-    """The generator's account of ``record``, with the figures that do not stand.
+    """The generator's resource use during ``record``, with the figures that are invalid.
 
     Args:
         record: One block, or several merged.

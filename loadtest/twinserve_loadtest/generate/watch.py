@@ -1,4 +1,4 @@
-"""The generator watches itself: when it, not the server, set a figure, that figure is marked invalid."""
+"""The generator monitors itself: a figure limited by the generator instead of the server is marked invalid."""
 
 from __future__ import annotations
 

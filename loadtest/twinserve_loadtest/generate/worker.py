@@ -1,9 +1,8 @@
 """The load generator's own process: ``python -m twinserve_loadtest.generate.worker``.
 
-Importing Locust replaces Python's sockets and threads with gevent's. So that no other code has to live
-with that, Locust runs here, as a library, and :class:`twinserve_loadtest.generate.generator.LoadGenerator` speaks
-to it in JSON lines: orders on standard input, progress and records on standard output. The end of the
-input ends the process.
+Importing Locust replaces Python's sockets and threads with gevent's. To keep this away from other code, Locust runs
+here, as a library, and :class:`twinserve_loadtest.generate.generator.LoadGenerator` talks to it in JSON lines: orders
+on standard input, progress and records on standard output. The process ends when its input does.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What ``twinserve loadtest`` does once its options are read."""
+"""What ``twinserve loadtest`` does once its options are parsed."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ QUIET_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """The command line, read."""
+    """The parsed command line."""
 
     settings: LoadSettings
     target: str
@@ -59,7 +59,7 @@ class Order:
 
 
 class LoadTestError(Exception):
-    """The test could not begin, or its generator failed; the text says why."""
+    """The test could not start, or its generator failed; the message says why."""
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
@@ -67,7 +67,7 @@ class LoadTestError(Exception):
 
 
 def run_load_test(order: Order, err: Console) -> Record:
-    """Run the test and write the results; also what there is when it is interrupted or the server fails.
+    """Run the test and write the results, including partial ones if it is interrupted or the server fails.
 
     Raises:
         LoadTestError: there are no results.

@@ -1,4 +1,4 @@
-"""Runs a load test against a running server: plan, generate, merge, and say what is missing."""
+"""Runs a load test against a running server: plan, generate, merge, and report what is missing."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Generates(Protocol):
 
 
 class Observer(Protocol):
-    """Is told how the load test goes on."""
+    """Receives the progress of the load test."""
 
     def block_begins(self, spec: BlockSpec, number: int, total: int | None) -> None:
         """Block ``number`` (from 1) of ``total`` (None: not known beforehand) begins."""

@@ -1,4 +1,4 @@
-"""Conducts a whole load test inside a Locust process that is no worker: begins, stops, writes the results."""
+"""Conducts a whole load test inside a Locust master or single process: starts, stops, writes the results."""
 
 from __future__ import annotations
 

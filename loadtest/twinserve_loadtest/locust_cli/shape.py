@@ -1,4 +1,4 @@
-"""The load shape that lets Locust spawn as many users as the block that is on needs."""
+"""The load shape that makes Locust spawn as many users as the current block needs."""
 
 from __future__ import annotations
 

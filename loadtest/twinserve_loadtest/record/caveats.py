@@ -1,4 +1,4 @@
-"""Every caveat that applies to a record, found by rule and said in a sentence: the one place where they are worded."""
+"""All caveats of a record, found by rule: the one place where they are worded."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BATCH_FACTOR = 1.2
 
 
 def caveats_of(record: Record) -> list[Remark]:
-    """All that a reader must know before using the figures."""
+    """Everything that a reader must know before using the figures."""
     return [
         *_about_comparison(record),
         *_about_images(record),

@@ -1,4 +1,4 @@
-"""What a comparison adds to a record: the paired test of accuracy, costs, bounds, gates and the verdict.
+"""The part of a record specific to comparisons: the paired accuracy test, costs, bounds, gates and the verdict.
 
 The *baseline* is variant A (usually FP32), the *candidate* variant B (its quantised twin).
 """
@@ -142,7 +142,7 @@ class GateResult:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The answer, valid on the instruction set of the stamp alone."""
+    """The answer, valid only on the instruction set of the stamp."""
 
     outcome: VerdictOutcome
     summary: str
@@ -154,7 +154,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two arms of a record held against each other; the effects of each scenario are in its run."""
+    """Two arms of a record compared with each other; the effects of each scenario are in its run."""
 
     baseline: str
     candidate: str

@@ -1,4 +1,4 @@
-"""Which classes are taken for which: a matrix, or of many classes a list."""
+"""Confusions between classes: a matrix, or a list if there are many classes."""
 
 from __future__ import annotations
 

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class RecordError(Exception):
-    """A file that cannot be used; the text names it, the field and the rule."""
+    """A file cannot be used; the message names it, the field and the rule."""
 
 
 def save_record(record: Record, path: Path) -> tuple[Path, str]:
-    """Write ``record``, whole or not at all, and elsewhere when ``path`` no longer takes it.
+    """Write ``record`` atomically, or elsewhere if it cannot be written to ``path`` any more.
 
     Returns:
-        Where it is, and why it is not at ``path``; empty when it is.
+        Where it is, and why it is not at ``path`` (empty if it is).
 
     Raises:
         FileError: it cannot be written anywhere.

@@ -41,7 +41,7 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What a variant weighs in memory, as the server measured it (bytes)."""
+    """A variant's memory in bytes, as measured by the server."""
 
     #: PSS over the same process without a model, cumulative: load, first_inference, batch_limit.
     added_by_stage: dict[str, float] = field(default_factory=dict)
