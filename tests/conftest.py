@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -21,6 +22,9 @@ from twinserve_host.cores import usable_cores
 #: Where the tests find the full MNIST when MNIST_ROOT does not say.
 if "MNIST_ROOT" not in os.environ and (shared := Path(__file__).parents[2] / "shared" / "mnist").is_dir():
     os.environ["MNIST_ROOT"] = str(shared)
+
+#: Where make demo builds its model; that of the full MNIST takes minutes, so no test builds it.
+MODELS = Path(os.environ.get("MODELS", Path(__file__).parents[1] / "models")).resolve()
 
 #: Where Debian's dataset-fashion-mnist lies.
 FASHION = Path("/usr/share/datasets/fashion-mnist")
@@ -48,6 +52,8 @@ def missing_tools() -> dict[str, str]:
     root = os.environ.get("MNIST_ROOT", "")
     if not (Path(root) / "MNIST" / "raw" / "t10k-images-idx3-ubyte").is_file():
         missing["mnist"] = "the full MNIST is not in MNIST_ROOT"
+    if not _is_full(MODELS / "mnist" / "1" / "manifest.json"):
+        missing["full_model"] = f"no model of all of MNIST is in {MODELS} (MNIST_ROOT=... make demo)"
     if not FASHION.is_dir():
         missing["fashion"] = "Fashion-MNIST is not installed (apt-get install dataset-fashion-mnist)"
     if not perf_analyzer.is_installed():
@@ -59,6 +65,15 @@ def missing_tools() -> dict[str, str]:
     except (OSError, subprocess.CalledProcessError):
         missing["namespaces"] = "a mount namespace cannot be made here (root and util-linux)"
     return missing
+
+
+def _is_full(manifest: Path) -> bool:
+    """Whether a model was trained on all of MNIST, and as long as meant."""
+    try:
+        stated = json.loads(manifest.read_bytes())
+        return bool(stated["dataset"]["full"]) and not stated["training"].get("reduced")
+    except (OSError, ValueError, KeyError):
+        return False
 
 
 def pytest_configure() -> None:
@@ -96,6 +111,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder with the tiny pair: fp32, int8; as ONNX files, which are served sooner."""
     return make_tiny_models(tmp_path_factory.mktemp("models"), runtime="onnx")
+
+
+@pytest.fixture(scope="session")
+def full_models() -> Path:
+    """The model folder of tests marked ``full_model``; they must leave it as it is."""
+    return MODELS
 
 
 @pytest.fixture(scope="session")
