@@ -36,6 +36,7 @@ class Running:
 
     port: int
     pid: int
+    metrics_port: int = 0
 
 
 def ensure_models(models: Path) -> None:
@@ -64,7 +65,8 @@ def twinserve(models: Path, *flags: str) -> Iterator[Running]:
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise RuntimeError(f"twinserve did not start:\n{log.read_text(errors='replace')}")
                 time.sleep(0.05)
-            yield Running(json.loads(ready.read_text())["grpc_port"], process.pid)
+            ports = json.loads(ready.read_text())
+            yield Running(ports["grpc_port"], process.pid, ports["metrics_port"])
         finally:
             end(process)
 
