@@ -18,6 +18,7 @@ from support.tiny_model import make_tiny_models
 from twinserve_bench import foreign_clients, perf_analyzer
 from twinserve_bench.certificates import make_certificates
 from twinserve_host.cores import usable_cores
+from twinserve_host.gpu import gpus
 
 #: Where the tests find the full MNIST when MNIST_ROOT does not say.
 if "MNIST_ROOT" not in os.environ and (shared := Path(__file__).parents[2] / "shared" / "mnist").is_dir():
@@ -42,6 +43,15 @@ TOOLS = {
 }
 
 
+def gpu_is_usable() -> bool:
+    """Whether a driver, its GPU, and a torch that suits them are here."""
+    if not gpus():
+        return False
+    import torch
+
+    return bool(torch.cuda.is_available())
+
+
 def missing_tools() -> dict[str, str]:
     """Markers whose tests cannot run here, and what to do about it."""
     missing = {
@@ -54,6 +64,8 @@ def missing_tools() -> dict[str, str]:
         missing["mnist"] = "the full MNIST is not in MNIST_ROOT"
     if not _is_full(MODELS / "mnist" / "1" / "manifest.json"):
         missing["full_model"] = f"no model of all of MNIST is in {MODELS} (MNIST_ROOT=... make demo)"
+    if not gpu_is_usable():
+        missing["gpu"] = "there is no CUDA device that torch can use"
     if not FASHION.is_dir():
         missing["fashion"] = "Fashion-MNIST is not installed (apt-get install dataset-fashion-mnist)"
     if not perf_analyzer.is_installed():

@@ -85,6 +85,8 @@ def _artefacts(version: ModelVersion, served: list[str], libraries: Mapping[str,
         engine = variant.quantized_engine
         if not wrong and variant.format == "torchscript" and engine not in {"none", *known["engines"]}:
             wrong = f"variant {variant.name!r} needs the engine {engine!r}, which this build of torch lacks"
+        if not wrong and variant.device != "cpu" and not known.get("cuda"):
+            wrong = f"variant {variant.name!r} needs {variant.device}, and torch finds no CUDA device"
         facts["variants"][variant.name] = wrong or "ok"
         if wrong:
             (faults if variant.name in served else notes).append(wrong)

@@ -16,6 +16,7 @@ from twinserve_host.files import FileError, check_writable
 from twinserve_models.artefacts import make_artefacts
 from twinserve_models.budget import fit, seconds_a_step
 from twinserve_models.data import Dataset, DatasetInfo, load_dataset
+from twinserve_models.devices import Device, device_artefacts
 from twinserve_models.export import write_version
 from twinserve_models.mnist_files import DataError
 from twinserve_models.own_data import read_own
@@ -54,6 +55,7 @@ def build_models(
     seconds: float | None = None,
     model: str = MODEL,
     classes: list[str] | None = None,
+    devices: list[str] | None = None,
 ) -> Path:
     """Train, quantise and write ``folder/<model>/<version>`` and its ``testset.npz``; return the version's path.
 
@@ -70,13 +72,17 @@ def build_models(
             are used, which the manifest tells. None: however long it takes.
         model: What the model is called; another name than MNIST's is for images of your own.
         classes: The names of the classes of your own images.
+        devices: Also build fp32, fp16 and bf16 for these: ``cuda:0``.
 
     Raises:
-        DataError: the images cannot be had.
+        DataError: the images cannot be had, or a device is not here.
         FileError: the model folder cannot be written.
     """
     console = Console(stderr=True, quiet=not progress)
     target = folder / model / version
+    places = [Device(name) for name in dict.fromkeys(devices or [])]
+    for place in places:
+        place.check()
     with _lock(folder):
         if not force and (target / MANIFEST_NAME).is_file():
             return target
@@ -94,7 +100,7 @@ def build_models(
                 )
         training = _train(dataset, seed, recipe, console)
         with console.status("quantising and evaluating …"), new_version(folder / model, version) as scratch:
-            artefacts = make_artefacts(training.net, dataset)
+            artefacts = make_artefacts(training.net, dataset) + device_artefacts(training.net, dataset, places)
             write_version(scratch, model, artefacts, training, dataset.info, reduced, dataset.classes)
             write_testset(folder / model, dataset.test_images, dataset.test_labels, dataset.info)
     return target

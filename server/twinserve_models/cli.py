@@ -35,6 +35,8 @@ Examples:
   twinserve models build --force --seed 7          build anew
 
   twinserve models build --full                    train on everything, however slow the machine is
+
+  twinserve models build --devices cuda:0          also fp32-cuda, fp16-cuda, bf16-cuda, for a GPU
 """
 )
 def build(
@@ -50,12 +52,17 @@ def build(
         str, typer.Option(help="Model; another name than mnist is for images of your own, 28 x 28, grey, ten classes.")
     ] = "mnist",
     labels: Annotated[str, typer.Option(help="Names of your ten classes, divided by commas.", metavar="A,B,...")] = "",
+    devices: Annotated[
+        str, typer.Option(help="Also fp32, fp16 and bf16 of the same weights for these devices.", metavar="cuda:0,...")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Train the network once and write its three variants: fp32, int8, int8-dynamic."""
     from twinserve_models.commands import build as run
 
-    raise typer.Exit(run(models, data, seed, force, full=full, model=name, labels=labels, as_json=as_json))
+    raise typer.Exit(
+        run(models, data, seed, force, full=full, model=name, labels=labels, devices=devices, as_json=as_json)
+    )
 
 
 @app.command(

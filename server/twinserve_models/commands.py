@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -34,6 +35,7 @@ def build(
     full: bool,
     model: str = MODEL,
     labels: str = "",
+    devices: str = "",
     as_json: bool = False,
 ) -> int:
     """0: built, or there already; 1: the data are wrong, or the folder is."""
@@ -48,6 +50,7 @@ def build(
             seconds=None if full else TRAINING_SECONDS,
             model=model,
             classes=[label.strip() for label in labels.split(",")] if labels else None,
+            devices=[device.strip() for device in devices.split(",")] if devices else None,
         )
     except (DataError, FileError) as error:
         return fail(str(error))
@@ -63,6 +66,9 @@ def bench(
     """0: measured; 1: the models or their test set are missing or wrong."""
     try:
         version = find(models, model)
+        # What is for other devices is compared by `twinserve compare`.
+        here = {name: variant for name, variant in version.variants.items() if variant.device == "cpu"}
+        version = replace(version, variants=here)
         for variant in version.variants.values():
             read_artefact(variant)
         pixels, labels = read_testset(models, model)

@@ -38,6 +38,9 @@ class Artefact:
     max_batch_size: int
     correct: int
     on_demand: bool = False
+    device: str = "cpu"
+    #: Empty: fp32, or int8 where it is quantised.
+    precision: str = ""
 
 
 def write_version(
@@ -63,8 +66,8 @@ def write_version(
         variants[artefact.name] = {
             "file": path.name,
             "runtime": artefact.format,
-            "device": "cpu",
-            "precision": "fp32" if artefact.quantization["method"] == "none" else "int8",
+            "device": artefact.device,
+            "precision": artefact.precision or ("fp32" if artefact.quantization["method"] == "none" else "int8"),
             "sha256": sha256_of(path),
             "bytes": path.stat().st_size,
             "description": artefact.description,

@@ -41,6 +41,7 @@ class Variant:
         format: the manifest's ``runtime``, which runs it (``model/<format>.py``).
         on_demand: served only if the options name it.
         precision: what its kernels should compute in, such as ``int8``; empty if the manifest does not say.
+        device: where it runs, ``cpu`` or ``cuda:0``.
         quantized_engine: the manifest's ``engine``, torch's backend for quantised operators; ``none`` for any.
     """
 
@@ -55,6 +56,7 @@ class Variant:
     parameter_bytes: int = 0
     on_demand: bool = False
     precision: str = ""
+    device: str = "cpu"
 
     @property
     def quantized(self) -> bool:
@@ -191,6 +193,7 @@ def _variant(name: str, entry: dict[str, Any], folder: Path) -> Variant:
         parameter_bytes=entry.get("parameter_bytes", 0),
         on_demand=entry.get("on_demand", False),
         precision=entry.get("precision", ""),
+        device=entry.get("device", "cpu"),
     )
 
 

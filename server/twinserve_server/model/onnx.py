@@ -32,7 +32,9 @@ _NOWHERE: Final = "/dev/null"
 class Onnx(Runtime):
     """One ONNX graph on the CPU."""
 
-    def __init__(self, variant: Variant, threads: int) -> None:  # noqa: ARG002  (a session needs no backend set)
+    def __init__(self, variant: Variant, threads: int) -> None:
+        if variant.device != "cpu":
+            raise ArtefactError(f"device {variant.device!r}: ONNX files run on the CPU; say cpu, or serve TorchScript")
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

@@ -41,6 +41,8 @@ class RuntimeFacts:
         version: of the library.
         backend: the selected kernels (torch's quantised engine, an execution provider), or ``none``.
         kernels: number of occurrences of each compute operator in the loaded graph.
+        device: ``cpu``, or the device and its name, such as ``cuda:0 (NVIDIA L4)``.
+        device_bytes: memory of that device by kind, unless it is the CPU; what is not known is absent.
     """
 
     format: str
@@ -48,6 +50,8 @@ class RuntimeFacts:
     version: str
     backend: str
     kernels: dict[str, int] = field(default_factory=dict)
+    device: str = "cpu"
+    device_bytes: dict[str, int] = field(default_factory=dict)
 
     @property
     def computes_in_integers(self) -> bool:
@@ -93,7 +97,7 @@ class Runtime(ABC):
     @abstractmethod
     def prepare(self, data: Buffer, datatype: DataType, shape: tuple[int, ...]) -> Any:
         """A batch (row-major, little-endian, first dimension: items) as :meth:`run` takes it. It is good until
-        the next one is prepared."""
+        the next one is prepared. Its way to a device may go on while :meth:`run` waits for it."""
 
     @abstractmethod
     def run(self, batch: Any) -> Output:

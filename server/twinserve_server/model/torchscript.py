@@ -1,4 +1,4 @@
-"""The runtime of TorchScript files. The one module of the server that imports torch."""
+"""The runtime of TorchScript files. With ``torch_cuda`` the one module of the server that imports torch."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any, ClassVar, Final
 
 import torch
@@ -20,6 +21,7 @@ from twinserve_server.engine.job import Buffer
 from twinserve_server.errors import ArtefactError, InferenceError
 from twinserve_server.model.heap import keep_freed_memory
 from twinserve_server.model.runtime import Array, Output, Runtime, RuntimeFacts
+from twinserve_server.model.torch_cuda import CudaDevice
 
 # What came off the socket is read-only bytes, and no artefact writes its input.
 warnings.filterwarnings("ignore", message="The given (buffer|NumPy array) is not writable")
@@ -35,13 +37,15 @@ _KERNELS: Final = re.compile(
 
 
 class TorchScript(Runtime):
-    """One TorchScript module on the CPU."""
+    """One TorchScript module, on the CPU or on a CUDA device."""
 
     #: The first call of a graph is profiled, the second one compiles what was seen.
     warm_up_passes: ClassVar[int] = 2
 
     def __init__(self, variant: Variant, threads: int) -> None:
         configure_torch(variant.quantized_engine, threads)
+        #: None: the CPU.
+        self._cuda = None if variant.device == "cpu" else _open(variant)
         self._backend = variant.quantized_engine
         self._module: Callable[[torch.Tensor], Any]
         self._kernels: dict[str, int] = {}
@@ -56,8 +60,8 @@ class TorchScript(Runtime):
 
     def load(self, data: bytes, signature: Signature | None = None) -> None:  # noqa: ARG002  (any module will do)
         try:
-            # Saved on a GPU or not, it runs here.
-            module = torch.jit.load(io.BytesIO(data), map_location="cpu").eval()
+            # Wherever it was saved, it runs where the manifest says.
+            module = torch.jit.load(io.BytesIO(data), map_location=self._cuda.device if self._cuda else "cpu").eval()
         except Exception as error:  # noqa: BLE001  (what a damaged file raises is anybody's guess)
             raise ArtefactError(
                 f"is not a TorchScript file that torch {torch.__version__} can load ({one_line(error)}); "
@@ -65,8 +69,12 @@ class TorchScript(Runtime):
             ) from None
         self._module = module
         self._kernels = _kernels(module)
+        if self._cuda is not None:
+            self._cuda.loaded()
 
     def prepare(self, data: Buffer, datatype: DataType, shape: tuple[int, ...]) -> torch.Tensor:
+        if self._cuda is not None:
+            return self._cuda.to_device(data, _DTYPES[datatype], shape)
         size = len(data)
         if size > SMALL_BYTES:
             return torch.frombuffer(data, dtype=_DTYPES[datatype]).view(shape)
@@ -84,6 +92,9 @@ class TorchScript(Runtime):
             else:
                 with torch.inference_mode():
                     output = self._module(batch)
+            if self._cuda is not None and isinstance(output, torch.Tensor) and output.layout is torch.strided:
+                # Whatever failed on the device shows here, where its stream has finished.
+                output = self._cuda.to_host(output)
         except Exception as error:  # noqa: BLE001  (a script raises what it likes, and so does torch)
             raise InferenceError(f"the forward pass failed: {one_line(error)}") from None
         if not isinstance(output, torch.Tensor):
@@ -101,7 +112,7 @@ class TorchScript(Runtime):
     def run_named(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
         try:
             with torch.inference_mode():
-                returned = self._module(*map(torch.from_numpy, inputs.values()))
+                returned = self._module(*map(self._there, inputs.values()))
         except Exception as error:  # noqa: BLE001  (a script raises what it likes, and so does torch)
             raise InferenceError(f"the forward pass failed: {one_line(error)}") from None
         if isinstance(returned, dict):
@@ -115,7 +126,16 @@ class TorchScript(Runtime):
         return [_array(name, tensor) for name, tensor in zip(outputs, found, strict=True)]
 
     def describe(self) -> RuntimeFacts:
-        return RuntimeFacts("torchscript", "torch", str(torch.__version__), self._backend, self._kernels)
+        facts = RuntimeFacts("torchscript", "torch", str(torch.__version__), self._backend, self._kernels)
+        if self._cuda is None:
+            return facts
+        device = f"{self._cuda.device} ({self._cuda.card})"
+        return replace(facts, device=device, device_bytes=self._cuda.memory())
+
+    def _there(self, array: Array) -> torch.Tensor:
+        """A tensor where the module runs. Copies from memory that is not pinned are waited for."""
+        tensor = torch.from_numpy(array)
+        return tensor if self._cuda is None else tensor.to(self._cuda.device)
 
 
 RUNTIME: Final = TorchScript
@@ -124,9 +144,19 @@ RUNTIME: Final = TorchScript
 def _array(name: str, tensor: object) -> Array:
     if not isinstance(tensor, torch.Tensor) or tensor.layout is not torch.strided or tensor.is_quantized:
         raise InferenceError(f"forward() returned a {type(tensor).__name__} as {name}; a dense tensor is needed")
+    tensor = tensor.cpu()  # which waits, where it is not there yet
     # numpy has no bfloat16.
     array: Array = (tensor.float() if tensor.dtype is torch.bfloat16 else tensor).numpy()
     return array
+
+
+def _open(variant: Variant) -> CudaDevice:
+    if variant.quantized:
+        raise ArtefactError(
+            f"device {variant.device!r}: torch has no INT8 kernels for CUDA; use fp32, fp16 or bf16 there, and "
+            "run INT8 on the CPU"
+        )
+    return CudaDevice(variant.device)
 
 
 def configure_torch(engine: str, threads: int) -> None:
