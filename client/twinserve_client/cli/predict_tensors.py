@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import zipfile
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from twinserve_client.cli.predict_entry import as_entry
 from twinserve_client.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -61,13 +61,7 @@ def tensors_document(predictions: list[Prediction]) -> dict[str, Any]:
     return {
         "answers": [
             {
-                "model": prediction.model,
-                "version": prediction.version,
-                "variant": prediction.variant,
-                "sha256": prediction.sha256,
-                "route": prediction.route,
-                "request_id": prediction.request_id,
-                "timing": asdict(prediction.timing),
+                **as_entry(prediction),
                 "outputs": {name: array.tolist() for name, array in _outputs(prediction).items()},
             }
             for prediction in predictions

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import PurePath
 from typing import Any, Final
 
@@ -13,6 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from twinserve_client.cli.predict_entry import as_entry
 from twinserve_client.types import Prediction, Timing
 
 BAR_WIDTH: Final = 16
@@ -25,13 +25,7 @@ def as_document(files: list[str], predictions: list[Prediction], labels: tuple[s
     return {
         "answers": [
             {
-                "model": prediction.model,
-                "version": prediction.version,
-                "variant": prediction.variant,
-                "sha256": prediction.sha256,
-                "route": prediction.route,
-                "request_id": prediction.request_id,
-                "timing": asdict(prediction.timing),
+                **as_entry(prediction),
                 "images": [
                     {
                         "file": file,

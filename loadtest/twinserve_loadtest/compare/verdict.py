@@ -26,7 +26,7 @@ from twinserve_loadtest.record.comparison import (
     Verdict,
     VerdictOutcome,
 )
-from twinserve_loadtest.record.run import Effect
+from twinserve_loadtest.record.run import Effect, Interval
 from twinserve_loadtest.statistics.paired import more_images, more_units, wilson_interval
 
 
@@ -95,7 +95,7 @@ def judge_gate(gate: Gate, evidence: Evidence, confidence: float = 0.95) -> Gate
         # A generator's own time is added to both arms and pulls their ratio towards 1: a speed-up that passes
         # in spite of it passes, everything else is not known.
         return _result(
-            gate, "undecided", _factor(effect), f"{gate.rule.meaning}: the figure is not valid: {bad}", effect
+            gate, "undecided", _factor(effect), f"{gate.rule.meaning}: the figure is not valid: {bad}", effect.interval
         )
     return judged
 
@@ -108,13 +108,13 @@ def _judge_ratio(gate: Gate, effect: Effect, error: tuple[float, int, float] | N
         good = side <= 0 if gate.rule.kind == "ratio" else side >= 0
         outcome: GateOutcome = "pass" if good else "fail"
         return _result(
-            gate, outcome, _factor(effect), f"{gate.rule.meaning}: {_factor(effect)}, required {gate.limit}", effect
+            gate, outcome, _factor(effect), f"{gate.rule.meaning}: {_factor(effect)}, required {gate.limit}", found
         )
     side = side_of(gate.threshold, found.estimate, found.low, found.high, effect.noise_floor)
     wanted = 1 if gate.rule.kind == "speedup" else -1
     text = f"{gate.rule.meaning}: {_factor(effect)}, required {gate.limit}"
     if side != 0:
-        return _result(gate, "pass" if side == wanted else "fail", _factor(effect), text, effect)
+        return _result(gate, "pass" if side == wanted else "fail", _factor(effect), text, found)
     more = _more_pairs(gate.threshold, effect, error)
     if not found.low <= gate.threshold <= found.high:
         noise = 100 * ((effect.noise_floor or 1) - 1)
@@ -122,7 +122,7 @@ def _judge_ratio(gate: Gate, effect: Effect, error: tuple[float, int, float] | N
     text += (
         f"; about {more:,} more pairs would decide" if more else "; it is on the limit: no number of pairs would decide"
     )
-    return _result(gate, "undecided", _factor(effect), text, effect, more, "pairs")
+    return _result(gate, "undecided", _factor(effect), text, found, more, "pairs")
 
 
 def _more_pairs(limit: float, effect: Effect, error: tuple[float, int, float] | None) -> int | None:
@@ -155,19 +155,7 @@ def _judge_accuracy(gate: Gate, accuracy: PairedAccuracy | None) -> GateResult:
         outcome = "undecided"
         more = more_images(counts_of(accuracy), -gate.threshold, found.confidence)
         text += f"; about {more:,} more test images would decide" if more else "; it is on the limit"
-    return GateResult(
-        gate.name,
-        gate.limit,
-        observed,
-        outcome,
-        text,
-        found.estimate,
-        found.low,
-        found.high,
-        -gate.threshold,
-        more,
-        "images",
-    )
+    return _result(gate, outcome, observed, text, found, more, "images", threshold=-gate.threshold)
 
 
 def _judge_quality(gate: Gate, quality: PairedQuality | None) -> GateResult:
@@ -193,9 +181,7 @@ def _judge_quality(gate: Gate, quality: PairedQuality | None) -> GateResult:
             # The interval narrows with the root of the number of items.
             more = math.ceil(quality.items * (((found.high - found.low) / 2 / gap) ** 2 - 1)) or None
         text += f"; about {more:,} more items would decide" if more else "; too few items to tell"
-    return GateResult(
-        gate.name, shown, observed, outcome, text, found.estimate, found.low, found.high, limit, more, "items"
-    )
+    return _result(gate, outcome, observed, text, found, more, "items", limit=shown, threshold=limit)
 
 
 def _judge_errors(gate: Gate, failed: int, sent: int, confidence: float) -> GateResult:
@@ -218,19 +204,7 @@ def _judge_errors(gate: Gate, failed: int, sent: int, confidence: float) -> Gate
             spread = math.sqrt(found.estimate * (1 - found.estimate) / sent)
             more = more_units(spread, found.estimate - gate.threshold, sent, confidence)
         text += f"; about {more:,} more requests would decide" if more else "; it is on the limit"
-    return GateResult(
-        gate.name,
-        gate.limit,
-        observed,
-        outcome,
-        text,
-        found.estimate,
-        found.low,
-        found.high,
-        gate.threshold,
-        more,
-        "requests",
-    )
+    return _result(gate, outcome, observed, text, found, more, "requests")
 
 
 def _factor(effect: Effect) -> str:
@@ -247,21 +221,23 @@ def _result(
     outcome: GateOutcome,
     observed: str,
     reason: str,
-    effect: Effect | None = None,
+    found: Interval | None = None,
     more: int | None = None,
     unit: str = "",
+    *,
+    limit: str | None = None,
+    threshold: float | None = None,
 ) -> GateResult:
-    found = effect.interval if effect is not None else None
     return GateResult(
         name=gate.name,
-        limit=gate.limit,
+        limit=gate.limit if limit is None else limit,
         observed=observed,
         outcome=outcome,
         reason=reason,
         value=found.estimate if found else None,
         low=found.low if found else None,
         high=found.high if found else None,
-        threshold=gate.threshold,
+        threshold=gate.threshold if threshold is None else threshold,
         more_samples=more,
         more_samples_unit=unit,
     )

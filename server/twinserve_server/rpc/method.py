@@ -6,11 +6,13 @@ import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
+from twinserve_server.errors import InvalidInputError
 from twinserve_server.rpc.callback import DirectMethod, DirectStream
 from twinserve_server.rpc.coroutine import ask, ask_each
 
@@ -18,6 +20,7 @@ from twinserve_server.rpc.coroutine import ask, ask_each
 Behaviour = Callable[[Any, Any], Any]
 
 _WORD: Final = re.compile(r"(?<!^)(?=[A-Z])")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,18 @@ class RpcMethod:
     def generates(self) -> bool:
         """Whether the behaviour is an async generator of responses."""
         return inspect.isasyncgenfunction(self.behaviour)
+
+
+def parse_message(parse: Callable[[bytes], T], path: str, raw: bytes) -> T:
+    """Parse a request to the method ``path`` (``package.Service/Method``).
+
+    Raises:
+        InvalidInputError: the bytes are not such a message.
+    """
+    try:
+        return parse(raw)
+    except DecodeError:
+        raise InvalidInputError(f"the request is not a message that {path} takes ({len(raw)} bytes)") from None
 
 
 def methods_of(service: ServiceDescriptor, servicer: object) -> list[RpcMethod]:

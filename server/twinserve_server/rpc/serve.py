@@ -11,13 +11,12 @@ from typing import Any, Final, Protocol
 
 import grpc
 import structlog
-from google.protobuf.message import DecodeError
 
-from twinserve_server.errors import InvalidInputError, TwinserveError
+from twinserve_server.errors import TwinserveError
 from twinserve_server.rpc.auth import Admit
 from twinserve_server.rpc.callback import DirectMethod, DirectStream
 from twinserve_server.rpc.deadlines import is_past_deadline
-from twinserve_server.rpc.method import RpcMethod
+from twinserve_server.rpc.method import RpcMethod, parse_message
 from twinserve_server.rpc.status import outcome_of
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -134,14 +133,7 @@ def _check(admit: Admit, context: Context) -> None:
 
 
 def _parse(method: RpcMethod, raw: bytes) -> Any:
-    if method.parse is None:
-        return raw
-    try:
-        return method.parse(raw)
-    except DecodeError:
-        raise InvalidInputError(
-            f"the request is not a message that {method.service}/{method.name} takes ({len(raw)} bytes)"
-        ) from None
+    return raw if method.parse is None else parse_message(method.parse, f"{method.service}/{method.name}", raw)
 
 
 async def _parse_each(method: RpcMethod, raw: AsyncIterator[bytes]) -> AsyncIterator[Any]:

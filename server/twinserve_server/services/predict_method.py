@@ -6,15 +6,14 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from google.protobuf.message import DecodeError
-
 from twinserve.v1 import predict_pb2
 from twinserve_server.engine.amount import Amount
 from twinserve_server.engine.call import Call
 from twinserve_server.engine.engine import Engine
 from twinserve_server.engine.served import ServedModel
-from twinserve_server.errors import InvalidInputError, TwinserveError
+from twinserve_server.errors import TwinserveError
 from twinserve_server.rpc.callback import Arrival, Exchange, begin_each
+from twinserve_server.rpc.method import parse_message
 from twinserve_server.services.decode import (
     MAX_KEY_BYTES,
     Items,
@@ -30,8 +29,6 @@ from twinserve_server.services.tensors import decode_request, encode_tensors
 
 #: So many streams that send more than is worked off share a variant's queue before requests are refused.
 STREAMS_A_QUEUE: Final = 4
-
-_parse: Final = predict_pb2.PredictRequest.FromString
 
 
 class PredictMethod:
@@ -147,9 +144,4 @@ def parse_request(raw: bytes) -> predict_pb2.PredictRequest:
     Raises:
         InvalidInputError: it is not one.
     """
-    try:
-        return _parse(raw)
-    except DecodeError:
-        raise InvalidInputError(
-            f"the request is not a message that twinserve.v1.PredictService/Predict takes ({len(raw)} bytes)"
-        ) from None
+    return parse_message(predict_pb2.PredictRequest.FromString, "twinserve.v1.PredictService/Predict", raw)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
-
-from google.protobuf.message import DecodeError
 
 from twinserve.inference import open_inference_pb2 as pb
 from twinserve_server.engine.address import AT
@@ -13,13 +10,12 @@ from twinserve_server.engine.call import Call
 from twinserve_server.engine.engine import Engine
 from twinserve_server.errors import InvalidInputError, TwinserveError
 from twinserve_server.rpc.callback import Arrival, Exchange, begin_each
+from twinserve_server.rpc.method import parse_message
 from twinserve_server.services.decode import MAX_KEY_BYTES, Items, Limits, check_request_id, check_text
 from twinserve_server.services.open_inference.decode import WantedOutput, decode_items, text_parameter, wanted_outputs
 from twinserve_server.services.open_inference.encode import encode_response
 from twinserve_server.services.open_inference.names import addressed, resolve
 from twinserve_server.services.open_inference.tensors import decode_named, encode_named
-
-_parse: Final = pb.ModelInferRequest.FromString
 
 
 class ModelInferMethod:
@@ -67,12 +63,7 @@ def parse_request(raw: bytes) -> pb.ModelInferRequest:
     Raises:
         InvalidInputError: it is not one.
     """
-    try:
-        return _parse(raw)
-    except DecodeError:
-        raise InvalidInputError(
-            f"the request is not a message that inference.GRPCInferenceService/ModelInfer takes ({len(raw)} bytes)"
-        ) from None
+    return parse_message(pb.ModelInferRequest.FromString, "inference.GRPCInferenceService/ModelInfer", raw)
 
 
 def open_call(
