@@ -1,4 +1,4 @@
-"""Measurements of twinserve itself, for who works on it; not in the wheel.
+"""Benchmarks of twinserve itself, for its developers; not in the wheel.
 
 - ``run`` (``make bench``): the server against its bounds. ``h2load``, ``http2_load`` and ``health_probe`` are the load,
   ``processes`` the servers, ``noop_server`` and ``bare_model`` the bounds, ``where_time_goes`` a profile by the folders

@@ -12,7 +12,7 @@ app = typer.Typer()
 EXAMPLES = """
 Examples:
 
-  twinserve doctor                          what is here, and whether `twinserve serve` would start
+  twinserve doctor                          whether `twinserve serve` would start here, and why not
 
   twinserve doctor --models models --port 9000
 
@@ -28,9 +28,9 @@ def doctor(
     host: Annotated[str | None, typer.Option(help="Address to listen on. (default: 127.0.0.1)")] = None,
     port: Annotated[int | None, typer.Option(help="gRPC port. (default: 8500)")] = None,
     metrics_port: Annotated[int | None, typer.Option(help="Port of /metrics. (default: 8502)")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The findings for programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
 ) -> None:
-    """Look at processor, memory, libraries, models and ports, and say what to do about each finding.
+    """Check processor, memory, libraries, models and ports, and say what to do about each finding.
 
     Exit code 0: a server would start; 1: it would not.
     """
@@ -43,10 +43,10 @@ def doctor(
 
     given = {"models": models, "host": host, "port": port, "metrics_port": metrics_port}
     errors = Console(stderr=True)
-    with errors.status("looking …") as status:
+    with errors.status("checking …") as status:
         found = examine(
             {name: value for name, value in given.items() if value is not None},
-            lambda what: status.update(f"looking at {what} …"),
+            lambda what: status.update(f"checking {what} …"),
         )
     if as_json:
         print(json.dumps({"serves": serves(found), "findings": [finding.to_json() for finding in found]}, indent=1))

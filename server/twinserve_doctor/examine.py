@@ -1,4 +1,4 @@
-"""All checks, in the order of a server's start. One that cannot run says what it lacks and hides none of the others."""
+"""All checks, in the order of a server's start. One that cannot run says what is missing; the others still run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GPUs: whether the machine has one that torch can use. None is no fault."""
+"""GPUs: whether the machine has one that torch can use. Having none is not a fault."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The libraries that run models: installed or not, and whether they load. Each is tried in a process of its own."""
+"""The libraries that run models: installed or not, and whether they load. Each is tried in a separate process."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def examine_library(library: Library) -> Finding:
     if importlib.util.find_spec(name) is None:
         advice = f"for artefacts of format {library.extra!r}: pip install 'twinserve[{library.extra}]'"
         return Finding(name, "note", "not installed", advice, {"version": None})
-    again = f"install it again: pip install --force-reinstall 'twinserve[{library.extra}]'"
+    again = f"reinstall it: pip install --force-reinstall 'twinserve[{library.extra}]'"
     try:
         ran = subprocess.run(
             python("-c", library.program),

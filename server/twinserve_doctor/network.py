@@ -38,7 +38,7 @@ def network(settings: ServerSettings) -> list[Finding]:
         try:
             reserve_port(option, host, port).close()
         except StartError as error:
-            advice = f"`twinserve health` tells whether a server of ours is there; else choose another {option}"
+            advice = f"`twinserve health` tells whether a twinserve server is there; otherwise choose another {option}"
             found.append(Finding(f"{what} port", "fault", error.message, advice, facts))
         else:
             found.append(

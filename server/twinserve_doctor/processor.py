@@ -39,11 +39,11 @@ def processor(machine: str | None = None, root: Path = Path("/")) -> Finding:
     present = [flag for flag in (ARM_FLAGS if arm else X86_FLAGS) if flag in flags]
     engines = engines_for(machine)
     facts = {"architecture": machine, "name": name, "flags": present, "engine": engines[0], "engines": list(engines)}
-    spoken = ", ".join(SPOKEN.get(flag, flag) for flag in present) or "no vector instructions that we know of"
+    spoken = ", ".join(SPOKEN.get(flag, flag) for flag in present) or "no known vector instructions"
     found = f"{name} ({machine}): {spoken}; quantised engine {' or '.join(engines)}"
     if arm:
         fast, missing = "asimddp" in flags, "dot product (asimddp, ARMv8.2)"
-        without = "8-bit products take as many instructions as floats do"
+        without = "8-bit products take as many instructions as floats"
     else:
         fast, missing = bool(flags & VNNI_FLAGS), "VNNI or AMX"
         without = "8-bit products may saturate, so models are built with 7 bits (reduce_range)"
@@ -51,8 +51,8 @@ def processor(machine: str | None = None, root: Path = Path("/")) -> Finding:
         advice = "a 32-bit system, for which there is no torch: install the 64-bit one, which every ARMv8 runs"
         return Finding("processor", "note", found, advice, facts)
     if not flags:
-        return Finding("processor", "note", found, "/proc/cpuinfo tells no flags: measure INT8 here", facts)
+        return Finding("processor", "note", found, "/proc/cpuinfo lists no flags: measure INT8 here", facts)
     if not fast:
-        advice = f"without {missing} {without}: expect little from INT8 but its size; `twinserve compare` measures it"
+        advice = f"without {missing} {without}: INT8 is smaller but hardly faster; measure with `twinserve compare`"
         return Finding("processor", "note", found, advice, facts)
     return Finding("processor", "ok", found, facts=facts)

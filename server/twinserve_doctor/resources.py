@@ -31,7 +31,7 @@ def cores(root: Path = Path("/")) -> Finding:
         advice = "a quota below one core stops every process for part of each period: give at least 1, or expect a "
         return Finding("cores", "note", found, advice + "p99 of the period's length", facts)
     if usable == 1:
-        advice = "gateway, model processes and load generator will take turns on it: measured latencies include that"
+        advice = "gateway, model processes and load generator share it, which affects measured latencies"
         return Finding("cores", "note", found, advice, facts)
     return Finding("cores", "ok", found, facts=facts)
 
@@ -52,7 +52,7 @@ def memory(variants: int, root: Path = Path("/")) -> Finding:
     if usable < needed:
         return Finding("memory", "fault", found, advice, facts)
     if free is not None and free < needed:
-        return Finding("memory", "note", found, f"what is available now may not do: {advice}", facts)
+        return Finding("memory", "note", found, f"what is available now may not be enough: {advice}", facts)
     return Finding("memory", "ok", found, facts=facts)
 
 

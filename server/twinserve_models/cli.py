@@ -26,13 +26,13 @@ Classifier = Annotated[
     epilog="""
 Examples:
 
-  twinserve models build                           full MNIST if it can be had, else a small subset; says which
+  twinserve models build                           full MNIST if available, else a small subset; says which
 
-  twinserve models build --data ~/mnist            a folder that holds MNIST (or set MNIST_ROOT)
+  twinserve models build --data ~/mnist            a folder with MNIST (or set MNIST_ROOT)
 
   twinserve models build --name fashion --data DIR your own images: IDX files, .npz, <class>/*.png, torchvision:NAME
 
-  twinserve models build --force --seed 7          build anew
+  twinserve models build --force --seed 7          rebuild
 
   twinserve models build --full                    train on everything, however slow the machine is
 
@@ -41,9 +41,9 @@ Examples:
 )
 def build(
     models: Models = Path("models"),
-    data: Annotated[Path | None, typer.Option(help="Folder that holds MNIST; with --name, your own images.")] = None,
-    seed: Annotated[int, typer.Option(help="Of weights, order, shifts and dropout.")] = 0,
-    force: Annotated[bool, typer.Option(help="Replace a version that is there.")] = False,
+    data: Annotated[Path | None, typer.Option(help="Folder with MNIST; with --name, your own images.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed for weights, order, shifts and dropout.")] = 0,
+    force: Annotated[bool, typer.Option(help="Replace an existing version.")] = False,
     full: Annotated[
         bool,
         typer.Option("--full", help="All images and epochs. (default: what this machine trains in about four minutes)"),
@@ -51,7 +51,9 @@ def build(
     name: Annotated[
         str, typer.Option(help="Model; another name than mnist is for images of your own, 28 x 28, grey, ten classes.")
     ] = "mnist",
-    labels: Annotated[str, typer.Option(help="Names of your ten classes, divided by commas.", metavar="A,B,...")] = "",
+    labels: Annotated[
+        str, typer.Option(help="Names of your ten classes, separated by commas.", metavar="A,B,...")
+    ] = "",
     devices: Annotated[
         str, typer.Option(help="Also fp32, fp16 and bf16 of the same weights for these devices.", metavar="cuda:0,...")
     ] = "",
@@ -76,27 +78,27 @@ Examples:
   twinserve models add price --fp32 a.onnx --int8 b.onnx --input size:4:FP32 --input place:2:FP32 --output y:tensor
 
 An input is NAME:SHAPE:DATATYPE[:LOW..HIGH], an output NAME[:SHAPE:DATATYPE]:KIND, KIND being classifier (or logits,
-probabilities) or tensor. A shape is that of one item; ? is a size that each request chooses.
+probabilities) or tensor. A shape is that of one item; ? is a size that may differ from request to request.
 """
 )
 def add(
-    name: Annotated[str, typer.Argument(help="Model; a name that is there gets its next version.")],
+    name: Annotated[str, typer.Argument(help="Model; an existing one gets its next version.")],
     fp32: Annotated[Path | None, typer.Option(help="Variant fp32: TorchScript or ONNX.", metavar="FILE")] = None,
     int8: Annotated[Path | None, typer.Option(help="Variant int8: TorchScript or ONNX.", metavar="FILE")] = None,
     variant: Annotated[list[str] | None, typer.Option(help="Another variant.", metavar="NAME=FILE")] = None,
     input_: Annotated[list[str] | None, typer.Option("--input", help="In forward()'s order.", metavar="…")] = None,
     output: Annotated[list[str] | None, typer.Option(help="In forward()'s order.", metavar="…")] = None,
-    labels: Annotated[str, typer.Option(help="Names of the classes, or a file of them.", metavar="A,B,...")] = "",
+    labels: Annotated[str, typer.Option(help="Class names, or a file with them.", metavar="A,B,...")] = "",
     metric: Annotated[
         str, typer.Option(help="Of tensors: mse, max_abs, cosine, top1 or module:function. (default: mse)")
     ] = "",
     max_batch_size: Annotated[
-        int | None, typer.Option(min=1, max=4096, help="The most items of a forward pass. (default: 64)")
+        int | None, typer.Option(min=1, max=4096, help="Most items per forward pass. (default: 64)")
     ] = None,
     models: Models = Path("models"),
     as_json: Json = False,
 ) -> None:
-    """Add a model of your own: try its files, say what does not fit, write its manifest.
+    """Add your own model: try its files, report what does not fit, write its manifest.
 
     Exit code 0: added; 1: something does not fit; 2: an option is wrong.
     """
@@ -106,7 +108,7 @@ def add(
     for text in variant or []:
         key, _, path = text.partition("=")
         if not key or not path or key in files:
-            raise typer.BadParameter(f"{text!r} is no NAME=FILE with a new name", param_hint="--variant")
+            raise typer.BadParameter(f"{text!r} is not NAME=FILE with a new name", param_hint="--variant")
         files[key] = Path(path)
     asked = Asked(name, files, input_ or [], output or [], labels, metric, max_batch_size, models)
     raise typer.Exit(run(asked, as_json=as_json))
@@ -126,12 +128,16 @@ Examples:
 def quantize(
     name: Annotated[str, typer.Argument(help="Model.")],
     calibration: Annotated[
-        Path | None, typer.Option(help=".npz with an array by the name of each input.", metavar="FILE")
+        Path | None, typer.Option(help=".npz with an array named after each input.", metavar="FILE")
     ] = None,
-    static: Annotated[bool, typer.Option("--static/--dynamic", help="Ranges found now, or batch by batch.")] = True,
+    static: Annotated[
+        bool, typer.Option("--static/--dynamic", help="Ranges from calibration, or computed per batch.")
+    ] = True,
     function: Annotated[
         str,
-        typer.Option("--from", help="Makes the eager module. (default: an ONNX file)", metavar="MODULE:FUNCTION"),
+        typer.Option(
+            "--from", help="Function that returns the eager module. (default: an ONNX file)", metavar="MODULE:FUNCTION"
+        ),
     ] = "",
     source: Annotated[str, typer.Option("--of", help="Variant in floats. (default: the first)")] = "",
     variant: Annotated[str, typer.Option(help="The new one's name. (default: int8, or int8-dynamic)")] = "",
@@ -181,8 +187,8 @@ Examples:
 def bench(
     model: Annotated[str, typer.Argument(help="Model.")] = "mnist",
     models: Models = Path("models"),
-    threads: Annotated[int, typer.Option(min=1, max=256, help="Threads of a forward pass.")] = 1,
-    repeats: Annotated[int, typer.Option(min=1, max=100, help="How often each time is taken.")] = 3,
+    threads: Annotated[int, typer.Option(min=1, max=256, help="Threads per forward pass.")] = 1,
+    repeats: Annotated[int, typer.Option(min=1, max=100, help="How often each time is measured.")] = 3,
     images: Annotated[int, typer.Option(min=0, help="Use only the first N test images; 0: all.")] = 0,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
     plots: Annotated[Path | None, typer.Option(help="Draw the pictures into this folder.")] = None,
@@ -231,14 +237,14 @@ Examples:
 )
 def import_mar(
     archive: Annotated[Path, typer.Argument(help="FILE.mar, made by torch-model-archiver from a TorchScript file.")],
-    shape: Annotated[str, typer.Option(help="Of one item, without the batch.", metavar="N,N,...")],
-    datatype: Annotated[str, typer.Option(help="What the file takes: FP32 or UINT8.")] = "FP32",
+    shape: Annotated[str, typer.Option(help="Shape of one item, without the batch.", metavar="N,N,...")],
+    datatype: Annotated[str, typer.Option(help="Datatype that the file takes: FP32 or UINT8.")] = "FP32",
     name: Annotated[str, typer.Option(help="The model's name. (default: the archive's)")] = "",
     variant: VariantName = "fp32",
     models: Models = Path("models"),
     as_json: Json = False,
 ) -> None:
-    """Make a model folder of a TorchServe archive; say what of it is not carried over."""
+    """Convert a TorchServe archive to a model folder; report what is not carried over."""
     from twinserve_models.importing.command import import_mar as run
 
     sides = shape.replace("x", ",").split(",")

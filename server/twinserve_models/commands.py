@@ -40,7 +40,7 @@ def build(
 ) -> int:
     """0: built, or there already; 1: the data are wrong, or the folder is."""
     if not NAME.fullmatch(model):
-        return fail(f"--name {model}: use lower-case letters, digits, '_', '.' and '-', 64 at most")
+        return fail(f"--name {model}: use at most 64 lower-case letters, digits, '_', '.' and '-'")
     try:
         folder = build_models(
             models,
@@ -56,7 +56,7 @@ def build(
         return fail(str(error))
     if as_json:
         print(json.dumps({"folder": str(folder)}))
-    errors.print(f"{folder} is ready; `twinserve models show` tells what it holds.", highlight=False)
+    errors.print(f"{folder} is ready; see `twinserve models show`.", highlight=False)
     return 0
 
 

@@ -28,7 +28,7 @@ FOLDERS = ("MNIST/raw", "raw", ".")
 
 
 class DataError(TwinserveError):
-    """The images cannot be had or are not what they should be; names the file or folder."""
+    """The images are missing or damaged; the message names the file or folder."""
 
     reason = "BAD_DATA"
 

@@ -5,7 +5,7 @@
 - a folder of pictures, ``<class>/*.png``, or ``train/<class>/...`` and ``test/<class>/...``;
 - ``torchvision:NAME``, a data set that torchvision fetches, such as ``torchvision:FashionMNIST``.
 
-What is not split is split four to one, each class alike, in the same way every time.
+Data without a split is split four to one, stratified by class, in the same way every time.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ def _torchvision(name: str) -> tuple[_Part, _Part, list[str]]:
         train, test = (made(root, train=part, download=True) for part in (True, False))
         parts = [(np.asarray(part.data), np.asarray(part.targets, np.int64)) for part in (train, test)]
     except (OSError, RuntimeError, TypeError, AttributeError) as error:
-        raise DataError(f"--data {TORCHVISION}{name}: cannot be had ({error})") from None
+        raise DataError(f"--data {TORCHVISION}{name}: cannot be downloaded ({error})") from None
     return parts[0], parts[1], list(train.classes)
 
 

@@ -1,4 +1,4 @@
-"""Version folders, written whole or not at all. Needs none of the libraries that run models."""
+"""Version folders, written atomically. Needs none of the libraries that run models."""
 
 from __future__ import annotations
 
@@ -75,6 +75,6 @@ def scratch_in(folder: Path, prefix: str) -> Iterator[Path]:
 
 
 def remove_leftovers(model_folder: Path) -> None:
-    """Remove what a killed build left behind. Only for who holds the build lock."""
+    """Remove what a killed build left behind. The caller must hold the build lock."""
     for folder in model_folder.glob(f"{BUILDING}*"):
         shutil.rmtree(folder)

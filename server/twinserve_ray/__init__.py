@@ -6,9 +6,9 @@
    which takes Serve's calls (``context``).
 3. ``links`` carries the batches that the gateway's queues form to the replicas of their variant.
 4. ``model`` is a deployment for each variant: the server's own model thread.
-5. ``supervisor`` is a deployment of one replica: what the others have in common (traffic, statistics, ``/metrics``),
-   and what they say of themselves (``reports``, ``account``).
+5. ``supervisor`` is a deployment of one replica: the state that the others share (traffic, statistics, ``/metrics``),
+   and their reports (``reports``, ``account``).
 
-``app`` puts them together. Nothing of what a model does, or of how a request is checked, routed, batched, counted and
-answered, is written here again.
+``app`` puts them together. Everything about running models, and about checking, routing, batching, counting and
+answering requests, is the server's own code.
 """

@@ -82,5 +82,5 @@ def _settings(args: Mapping[str, Any]) -> ServerSettings:
             raise SettingsError(f"args.{name}: is not a setting; see docs/settings.md (given: {value!r})")
         if name in ELSEWHERE:
             instead = f"; set {ELSEWHERE[name]} in the Serve configuration" if ELSEWHERE[name] else ""
-            raise SettingsError(f"args.{name}: means nothing under Ray Serve{instead} (given: {value!r})")
+            raise SettingsError(f"args.{name}: has no effect under Ray Serve{instead} (given: {value!r})")
     return read_settings({"profile": "isolated", **args})

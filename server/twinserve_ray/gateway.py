@@ -118,11 +118,11 @@ class ServeGateway:
                 raise RuntimeError(f"the gateway has ended: {task.exception()}")
 
     async def answer(self, method: str, raw: Any, context: RayServegRPCContext) -> Encoded:
-        """See :meth:`ServeTransport.answer`."""
+        """Answer a unary RPC; ``raw`` is the encoded request."""
         return await (await self._ready()).answer(method, raw, context)
 
     async def answer_each(self, method: str, raw: Any, context: RayServegRPCContext) -> AsyncIterator[Encoded]:
-        """See :meth:`ServeTransport.answer_each`."""
+        """Answer the requests of a stream, in order."""
         transport = await self._ready()
         async for response in transport.answer_each(method, raw, context):
             yield response

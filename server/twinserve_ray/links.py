@@ -36,7 +36,7 @@ class ServeLink(Link):
         self._asking: asyncio.Task[None] | None = None
 
     def send(self, batch: Batch) -> None:
-        """See :meth:`Link.send`."""
+        """Send ``batch`` to the replica."""
         batch.sent_ns = time.monotonic_ns()
         self._in_flight.append(batch)
         # Not in the context of the request that happened to fill the batch: to Serve this would be a part of it, which
@@ -88,7 +88,7 @@ class ServeLinks:
         self._channels: list[ModelChannel] = []
 
     def connect(self, channel: ModelChannel, replica: int, path: str) -> None:  # noqa: ARG002  (Serve finds them)
-        """See :meth:`Links.connect`: from now on the channel has links while its variant has replicas."""
+        """Keep links from ``channel`` to all replicas of its variant, from now on."""
         channel.on_held_back = partial(pump_at, channel)
         self._channels.append(channel)
 
@@ -106,7 +106,7 @@ class ServeLinks:
                 channel.add(ServeLink(channel, self._models[key]))
 
     def disconnect(self, channel: ModelChannel) -> None:
-        """See :meth:`Links.disconnect`: what is served is served until the gateway ends."""
+        """Nothing: the same models are served until the gateway ends."""
 
     def close(self) -> None:
         """End every link."""

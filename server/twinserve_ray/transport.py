@@ -32,7 +32,7 @@ class ServeTransport:
         """Serve listens."""
 
     def later(self, callback: Callable[[], None]) -> None:
-        """See :meth:`Transport.later`."""
+        """Run ``callback`` on the loop soon, after the requests that have arrived together."""
         asyncio.get_running_loop().call_soon(callback)
 
     async def drain(self, grace_seconds: float) -> None:

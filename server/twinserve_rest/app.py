@@ -125,7 +125,7 @@ def _add_health(app: FastAPI, models: Models) -> None:
             extensions=["binary_tensor_data", "model_repository"],
         )
 
-    @app.get("/v2/health/live", summary="Is this process there?", response_model_exclude_none=True)
+    @app.get("/v2/health/live", summary="Is this process alive?", response_model_exclude_none=True)
     async def live() -> ServerState:
         return ServerState(live=True)
 

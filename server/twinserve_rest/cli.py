@@ -19,7 +19,7 @@ Examples:
 
   twinserve rest                                     in front of the server on 127.0.0.1:8500
 
-  curl -s localhost:8080/v2/models/mnist_int8        what it takes and gives
+  curl -s localhost:8080/v2/models/mnist_int8        its inputs and outputs
 
   twinserve rest --admin-target 127.0.0.1:8501       callers may load and unload models, too
 
@@ -54,8 +54,8 @@ def rest(
 ) -> None:
     """Speak the Open Inference Protocol over HTTP (JSON and binary tensors) in front of a running server.
 
-    A process of its own, for curl, browsers and clients without gRPC. It speaks
-    plain HTTP: put a proxy with TLS before it where others can reach it.
+    A separate process, for curl, browsers and clients without gRPC. It uses
+    plain HTTP: put a proxy with TLS in front of it if others can reach it.
     """
     import uvicorn
 

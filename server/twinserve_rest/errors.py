@@ -1,4 +1,4 @@
-"""Whatever goes wrong as an HTTP status and ``{"error": …}``, by one table."""
+"""Maps every error to an HTTP status and ``{"error": …}``, by one table."""
 
 from __future__ import annotations
 

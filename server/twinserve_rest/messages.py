@@ -1,4 +1,4 @@
-"""The JSON of the protocol: requests as they are checked, answers as they are documented."""
+"""The JSON messages of the protocol: requests as validated, answers as documented."""
 
 from __future__ import annotations
 

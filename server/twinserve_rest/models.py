@@ -1,4 +1,4 @@
-"""Which model and variant a name means, and the clients that ask for them."""
+"""Maps names to models and variants, and keeps a client for each model."""
 
 from __future__ import annotations
 

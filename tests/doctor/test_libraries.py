@@ -18,7 +18,7 @@ def test_one_that_does_not_load_is_a_fault_in_one_line() -> None:
     found = examine_library(Library("json", "onnx", "raise ImportError('libx.so: cannot open shared object file')"))
     assert found.level == "fault"
     assert found.found == "installed, but does not load: ImportError: libx.so: cannot open shared object file"
-    assert "install it again" in found.advice
+    assert "reinstall it" in found.advice
 
 
 def test_one_built_for_another_processor_is_a_fault_that_names_the_signal() -> None:

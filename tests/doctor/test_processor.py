@@ -37,7 +37,7 @@ def x86(flags: str) -> str:
         ("aarch64", PI_4, "note", ["qnnpack", "onednn"], "without dot product"),
         ("aarch64", PI_5, "ok", ["qnnpack", "onednn"], "Cortex-A76 (aarch64): dot product, NEON;"),
         ("aarch64", GRAVITON, "ok", ["qnnpack", "onednn"], "SVE2, SVE i8mm, SVE, i8mm, BF16, dot product, NEON"),
-        ("aarch64", "", "note", ["qnnpack", "onednn"], "tells no flags"),
+        ("aarch64", "", "note", ["qnnpack", "onednn"], "lists no flags"),
         ("armv7l", "Features\t: half thumb neon vfpv4\n", "note", ["qnnpack", "onednn"], "install the 64-bit one"),
     ],
 )

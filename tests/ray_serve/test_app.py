@@ -20,9 +20,9 @@ from twinserve_server.supervisor.plan import OptionError
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        ({"port": 8500}, "args.port: means nothing under Ray Serve; set grpc_options in the Serve configuration"),
+        ({"port": 8500}, "args.port: has no effect under Ray Serve; set grpc_options in the Serve configuration"),
         ({"replicas": {"int8": 2}}, "num_replicas or autoscaling_config of the deployment"),
-        ({"transport": "fast"}, "args.transport: means nothing under Ray Serve (given: 'fast')"),
+        ({"transport": "fast"}, "args.transport: has no effect under Ray Serve (given: 'fast')"),
         ({"modles": "models"}, "args.modles: is not a setting; see docs/settings.md (given: 'models')"),
         ({"threads": 0}, "--threads: Input should be greater than or equal to 1 (given: 0)"),
     ],

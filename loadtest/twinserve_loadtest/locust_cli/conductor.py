@@ -110,7 +110,7 @@ class Conductor:
         logger.info("%s", self.now)
 
     def block_goes_on(self, requests: int, seconds: float) -> None:
-        """See :class:`twinserve_loadtest.loadtest.runner.Observer`."""
+        """Nothing: Locust shows the progress."""
 
     def _conduct(self) -> None:
         options = self.options

@@ -1,6 +1,6 @@
-"""``twinserve models add``: files of any model become a version that a server serves.
+"""``twinserve models add``: turns the files of any model into a version that a server can serve.
 
-``declare`` reads what the user says of inputs and outputs; ``files`` reads the files and what they themselves say;
-``trial`` runs them on a few items and finds what does not fit, field by field; ``version`` writes manifest and files,
-whole or not at all; ``command`` is the way there and back.
+``declare`` parses the inputs and outputs declared by the user; ``files`` reads the files and their own metadata;
+``trial`` runs them on a few items and finds mismatches, field by field; ``version`` writes manifest and files
+atomically; ``command`` connects the steps.
 """

@@ -1,4 +1,4 @@
-"""``twinserve models add``: from options to a version, or to what does not fit."""
+"""``twinserve models add``: from options to a version, or to a list of mismatches."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def add(asked: Asked) -> Added:
     check_outputs(outputs)
     for option, names in (("--input", [spec.name for spec in inputs]), ("--output", [one.name for one in outputs])):
         if twice := next((name for name in names if names.count(name) > 1), None):
-            raise DeclarationError(f"{option} {twice}: is declared twice; each tensor has a name of its own")
+            raise DeclarationError(f"{option} {twice}: is declared twice; give each tensor a unique name")
     metric, kind = metric_of(asked.metric, outputs), outputs[0].kind
     _check_metric(metric)
     labels = read_labels(asked.labels) if asked.labels else []
@@ -135,9 +135,11 @@ def _check_names(asked: Asked) -> None:
     allowed = schema()["$defs"]["name"]["pattern"].replace("$", r"\Z")
     for option, word in (("NAME", asked.model), *(("--variant", name) for name in asked.files)):
         if not re.search(allowed, word):  # they become names of files
-            raise DeclarationError(f"{option}: {word!r} is no name here; use a-z, 0-9, '.', '_' and '-', 64 at most")
+            raise DeclarationError(
+                f"{option}: {word!r} is not a valid name; use at most 64 of a-z, 0-9, '.', '_' and '-'"
+            )
     if not asked.files:
-        raise DeclarationError("--fp32, --int8: no file is given; name at least one")
+        raise DeclarationError("--fp32, --int8: no file is given; give at least one")
 
 
 def _check_metric(metric: str) -> None:

@@ -1,4 +1,4 @@
-"""Inputs, outputs and labels as they are written on the command line."""
+"""Parses inputs, outputs and labels given on the command line."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _OUTPUT: Final = "NAME[:SHAPE:DATATYPE]:KIND, for example scores:classifier or s
 
 
 class DeclarationError(Exception):
-    """An option that cannot be used; the text names it, its value and what is wanted."""
+    """An option cannot be used; the message names it, its value and what is expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def parse_output(text: str) -> Output:
     where = f"--output {text}"
     rest, _, kind = text.rpartition(":")
     if not rest or kind not in KINDS:
-        raise DeclarationError(f"{where}: ends with {kind!r}; wanted is {_OUTPUT}, KIND being {', '.join(KINDS)}")
+        raise DeclarationError(f"{where}: ends with {kind!r}; expected {_OUTPUT}, with KIND one of {', '.join(KINDS)}")
     fields = rest.rsplit(":", 2)
     if len(fields) != 3 or fields[2] not in DATATYPES:
         return Output(_name(rest, where), cast("Kind", kind), None)
@@ -121,16 +121,16 @@ def read_labels(text: str) -> list[str]:
     except OSError as error:
         raise DeclarationError(f"--labels {text}: cannot be read ({error.strerror})") from None
     except ValueError as error:
-        raise DeclarationError(f"--labels {text}: is no text in UTF-8, or no JSON ({error})") from None
+        raise DeclarationError(f"--labels {text}: is not UTF-8 text, or not JSON ({error})") from None
     if not isinstance(found, list) or not all(isinstance(label, str) for label in found):
-        raise DeclarationError(f"--labels {text}: holds no list of names")
+        raise DeclarationError(f"--labels {text}: is not a list of names")
     return [label.strip() for label in found if label.strip()]
 
 
 def _name(text: str, where: str) -> str:
     pattern = schema()["$defs"]["tensor_name"]["pattern"]
     if not re.fullmatch(pattern.replace("$", r"\Z"), text):
-        raise DeclarationError(f"{where}: {text!r} is no name of a tensor; letters, digits and _./:- make one")
+        raise DeclarationError(f"{where}: {text!r} is not a valid tensor name; use letters, digits and _./:-")
     return text
 
 

@@ -1,4 +1,4 @@
-"""The files of a model that is added: what each of them is, and what an ONNX graph says of its own tensors."""
+"""The files of a model to be added: their formats, and the tensors that an ONNX graph declares."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ _TYPES: Final[dict[str, DataType]] = {
 
 
 class FileProblem(Exception):  # noqa: N818  (becomes a finding, not an end)
-    """A file that cannot be used; the text says why and what to do."""
+    """A file cannot be used; the message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A file that shall become a variant."""
+    """A file that is to become a variant."""
 
     name: str
     path: Path

@@ -1,4 +1,4 @@
-"""Runs the files of a model on a few items, and finds what does not fit, field by field."""
+"""Runs the files of a model on a few items, and finds mismatches, field by field."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SUM_TOLERANCE: Final = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What does not fit: of which file and field, and what to do about it."""
+    """A mismatch: in which file and field, and what to do about it."""
 
     variant: str
     field: str
@@ -218,9 +218,7 @@ def _check_outputs(tried: Tried, batch: list[Array], outputs: list[TensorSpec], 
         elif not spec.fits(array.shape[1:]):
             tried.found(where, f"is declared {list(spec.shape)} an item, but is {list(array.shape[1:])}")
         if array.dtype.kind == "f" and not np.isfinite(array).all():
-            tried.found(
-                where, "holds NaN or infinity for valid input; state the values that are meant: --input …:LOW..HIGH"
-            )
+            tried.found(where, "holds NaN or infinity for valid input; give the valid range: --input …:LOW..HIGH")
     return len(tried.findings) == before
 
 

@@ -1,4 +1,4 @@
-"""What every import shares: what was read, once checked as the server checks it, becomes a model folder."""
+"""Shared by all imports: a source, once it has passed the server's checks, becomes a model folder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TRIED: Final = 2
 
 
 class ImportModelError(Exception):
-    """It cannot be imported; the text says why and what to do."""
+    """The model cannot be imported; the message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def check_name(option: str, word: str) -> None:
         ImportModelError: it is none that a manifest may hold.
     """
     if not re.search(schema()["$defs"]["name"]["pattern"].replace("$", r"\Z"), word):
-        raise ImportModelError(f"{option}: {word!r} is no name here; use a-z, 0-9, '.', '_' and '-', 64 at most")
+        raise ImportModelError(f"{option}: {word!r} is not a valid name; use at most 64 of a-z, 0-9, '.', '_' and '-'")
 
 
 def read_file(path: Path) -> bytes:
@@ -103,7 +103,7 @@ def write_models(sources: list[Source], models: Path, variant: str) -> list[Impo
         check_name("--name", source.model)
         if (models / source.model).exists():
             raise ImportModelError(
-                f"{models / source.model}: is there already; give another name with --name, or remove it"
+                f"{models / source.model}: exists already; give another name with --name, or remove it"
             )
     with _scratch(models) as scratch:
         for source in sources:

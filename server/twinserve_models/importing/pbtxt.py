@@ -20,7 +20,7 @@ def read_config(path: Path) -> tuple[pb.ModelConfig, list[str]]:
     try:
         text = path.read_text("utf-8")
     except FileNotFoundError:
-        raise ImportModelError(f"{path}: is not there; write one, or name the folder that holds it") from None
+        raise ImportModelError(f"{path}: does not exist; write one, or name the folder that contains it") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ImportModelError(f"{path}: cannot be read ({error})") from None
     try:
@@ -28,7 +28,7 @@ def read_config(path: Path) -> tuple[pb.ModelConfig, list[str]]:
         config = text_format.Parse(text, pb.ModelConfig(), allow_unknown_field=True)
         return config, list(dict.fromkeys(stated(text)))
     except text_format.ParseError as error:
-        raise ImportModelError(f"{path}: is no model configuration in protobuf's text format ({error})") from None
+        raise ImportModelError(f"{path}: is not a model configuration in protobuf's text format ({error})") from None
 
 
 def stated(text: str) -> Iterable[str]:

@@ -38,7 +38,7 @@ _CARRIED: Final = frozenset(
 )
 #: What to do about some of the others.
 _ADVICE: Final = {
-    "version_policy.all": "one version is served, the greatest",
+    "version_policy.all": "only the highest version is served",
     "instance_group.gpus": "models run on the CPU",
     "model_warmup": "every batch size is warmed up before a variant is ready",
     "dynamic_batching.preserve_ordering": "answers on a stream come in the order of its requests",
@@ -68,7 +68,7 @@ def read_repository(repository: Path, only: str, name: str, variant: str, *, sco
     elif repository.is_dir():
         folders = sorted(path.parent for path in repository.glob(f"*/{CONFIG}") if only in ("", path.parent.name))
     else:
-        raise ImportModelError(f"{repository}: is no folder")
+        raise ImportModelError(f"{repository}: is not a folder")
     if not folders:
         raise ImportModelError(f"{repository}: holds no {only or '<model>'}/{CONFIG}")
     if name and len(folders) > 1:
@@ -126,7 +126,7 @@ def _version(folder: Path, config: pb.ModelConfig) -> tuple[str, list[str]]:
     wanted = {str(number) for number in config.version_policy.specific.versions} or set(there)
     if not (found := [number for number in there if number in wanted]):
         raise ImportModelError(f"{folder}: holds no version folder ({', '.join(sorted(wanted)) or '1, 2, ...'})")
-    return found[-1], [f"version {number}: one version is imported, the greatest" for number in there[:-1]]
+    return found[-1], [f"version {number}: only the highest version is imported" for number in there[:-1]]
 
 
 def _drop_batch(config: pb.ModelConfig, path: Path) -> int:

@@ -91,7 +91,12 @@ class Edge:
         self._following: asyncio.Future[None] | None = None
 
     async def start(self, on_progress: Callable[[int, int], None] = lambda *_: None) -> None:
-        """See :meth:`Runner.start`."""
+        """Load the models, then start the gateway; returns when both are ready.
+
+        Raises:
+            ArtefactError: a model cannot be served.
+            StartError: the gateway cannot start.
+        """
         self._watchdog.start()
         self._following = asyncio.ensure_future(self.traffic.keep_following())
         replicas = list(self.plan.replicas())
@@ -118,7 +123,7 @@ class Edge:
         self._watchdog.ready = True
 
     async def stop(self, grace_seconds: float) -> None:
-        """See :meth:`Runner.stop`."""
+        """Drain the gateway, then end the models' thread."""
         self._stopping = True
         if self._following is not None:
             self._following.cancel()
@@ -136,15 +141,15 @@ class Edge:
         self.books.close()
 
     def kill(self) -> None:
-        """See :meth:`Runner.kill`."""
+        """End the process at once."""
         self._killed.set()
 
     def processes(self) -> str:
-        """See :meth:`Runner.processes`."""
+        """The running processes, in a few words."""
         return "1 process"
 
     def values(self) -> dict[str, Values]:
-        """See :meth:`Runner.values`."""
+        """Every metric family with ``source="supervisor"``, by name."""
         return edge_values(self)
 
     def tell(self, message: Message) -> bool:
@@ -158,16 +163,16 @@ class Edge:
         return True
 
     def connect(self, channel: ModelChannel, replica: int, path: str) -> None:  # noqa: ARG002  (there is one replica)
-        """See :meth:`Links.connect`: the model is in this process, and ready."""
+        """Connect ``channel`` to its model, which is in this process and ready."""
         channel.on_held_back = partial(pump_at, channel)
         model, _ = self.models[self.plan.replica(channel.model, channel.name, replica).name]
         channel.add(ThreadLink(channel, model.run))
 
     def disconnect(self, channel: ModelChannel) -> None:
-        """See :meth:`Links.disconnect`: what this process serves, it serves until it ends."""
+        """Nothing: this process serves the same models until it ends."""
 
     def close(self) -> None:
-        """See :meth:`Links.close`: a thread needs no leave-taking."""
+        """Nothing: links to a thread need no closing."""
 
     async def _load(self, replica: Replica) -> None:
         config = self.plan.model_config(replica, -1, self.books.open(replica.name))

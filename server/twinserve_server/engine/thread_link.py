@@ -28,7 +28,7 @@ class ThreadLink(Link):
         self._loop = asyncio.get_running_loop()
 
     def send(self, batch: Batch) -> None:
-        """See :meth:`Link.send`."""
+        """Give ``batch`` to the model's thread."""
         batch.sent_ns = time.monotonic_ns()
         self._in_flight.append(batch)
         self._run(batch.buffers(self.channel.item_bytes(batch.datatype)), batch.datatype, batch.images, self._told)

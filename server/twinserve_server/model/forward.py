@@ -124,7 +124,7 @@ class Forward:
         return Answers(classes, packed, ready - started, done - ready, time.perf_counter_ns() - done, not_finite)
 
     def session(self) -> AbstractContextManager[object]:
-        """See :meth:`Runtime.session`."""
+        """A context to enter once for all passes that follow in this thread."""
         return self._runtime.session()
 
     def _load(

@@ -40,7 +40,7 @@ class PredictMethod:
         self._skeletons = Skeletons()
 
     def begin_all(self, arrivals: Sequence[Arrival]) -> list[Call | None]:
-        """See :meth:`DirectMethod.begin_all`: known requests go to the queue in one pass, others one by one."""
+        """Begin requests that arrived together: those with a known skeleton in one pass, the others one by one."""
         engine, find, now_ns = self._engine, self._skeletons.find, time.monotonic_ns()
         begun: list[Call | None] = []
         calls: list[Call] = []

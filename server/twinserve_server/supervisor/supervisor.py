@@ -119,11 +119,11 @@ class Supervisor:
         self.fleet.kill()
 
     def processes(self) -> str:
-        """See :meth:`Runner.processes`."""
+        """The running processes, in a few words."""
         return f"{len(self.fleet.gateways)} gateways, {len(self.fleet.models)} model processes"
 
     def values(self) -> dict[str, Values]:
-        """See :meth:`Runner.values`."""
+        """Every metric family with ``source="supervisor"``, by name."""
         return supervisor_values(self)
 
     def _gateway_config(self, index: int, control_fd: int, handed: Handed) -> GatewayConfig:

@@ -14,7 +14,7 @@ MAX_LINE_BYTES: Final = 1 << 16
 
 
 class Relay:
-    """Reads one process's standard error on the running loop, so that the process never waits for who reads the log."""
+    """Reads one process's standard error on the running loop, so that the process never waits for the log's reader."""
 
     def __init__(self, target: StandardError) -> None:
         self._target = target

@@ -107,7 +107,7 @@ class NativeCall:
 
     @property
     def peer(self) -> str:
-        """See :attr:`Exchange.peer`: the library names the caller or the timeout, and callers are trusted."""
+        """The same for all: the library reports either the caller or the timeout, and callers are trusted."""
         return ""
 
     def begin(self, raw: bytes, metadata: Any) -> None:

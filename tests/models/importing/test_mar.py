@@ -91,8 +91,8 @@ def test_an_archive_is_imported_and_served(tmp_path: Path, serve: Callable[..., 
         ({"script": b"weights"}, [], "is not a TorchScript file"),
         ({"labels": b'{"0": "ant"}'}, [], "does not name the classes 0 to 2"),
         ({}, ["--shape", "1"], "returns float32 [2, 1] for two items"),
-        ({}, ["--name", "../b"], "--name: '../b' is no name here"),
-        ({}, ["--variant", "FP32"], "--variant: 'FP32' is no name here"),
+        ({}, ["--name", "../b"], "--name: '../b' is not a valid name"),
+        ({}, ["--variant", "FP32"], "--variant: 'FP32' is not a valid name"),
     ],
 )
 def test_what_cannot_be_imported_is_said_and_leaves_nothing(

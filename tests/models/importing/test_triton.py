@@ -155,9 +155,9 @@ def test_what_means_something_else_here_is_said(tmp_path: Path) -> None:
         ("latest { num_versions: 1 }", "specific { versions: 7 }", "holds no version folder (7)"),
         ("dims: [ 1 ]", "dims: [ 2 ]", "does not fit its manifest"),
         ("dims: [ 4 ]", "dims: [ 0 ]", "field inputs.0.shape.0"),
-        ("input [", "input {", "is no model configuration in protobuf's text format"),
+        ("input [", "input {", "is not a model configuration in protobuf's text format"),
         ("output [ {", "# [ {", "states no output"),
-        ('name: "sum"', 'name: "Sum of all"', "--name: 'Sum of all' is no name here"),
+        ('name: "sum"', 'name: "Sum of all"', "--name: 'Sum of all' is not a valid name"),
         ('name: "sum"', 'name: "sum"\ndefault_model_filename: "net.pt"', "net.pt: cannot be read (No such file"),
     ],
 )
@@ -175,7 +175,7 @@ def test_what_cannot_be_imported_is_said_and_leaves_nothing(tmp_path: Path, old:
 @pytest.mark.parametrize(
     ("path", "options", "words"),
     [
-        ("nowhere", [], "nowhere: is no folder"),
+        ("nowhere", [], "nowhere: is not a folder"),
         ("repository", ["--model", "other"], "holds no other/config.pbtxt"),
         ("repository", ["--name", "one"], "there are sum, wide; pick one with --model"),
         ("repository", ["--model", "sum", "--classifier"], "returns float32 [2, 1] for two items"),

@@ -91,7 +91,7 @@ class UnaryCall:
 
     @property
     def peer(self) -> str:
-        """See :attr:`Exchange.peer`."""
+        """The address of the connection: peers take turns."""
         address: str = self._call.peer()
         return address
 
