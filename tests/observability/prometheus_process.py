@@ -1,4 +1,4 @@
-"""A real Prometheus with the committed configuration, scraping one server every second."""
+"""A real Prometheus with the committed configuration, scraping one server every second, or as often as told."""
 
 from __future__ import annotations
 
@@ -40,11 +40,12 @@ def tool(name: str) -> str:
 class PrometheusProcess:
     """Starts on entry and waits until it answers; ends on exit."""
 
-    def __init__(self, metrics_port: int, scratch: Path) -> None:
+    def __init__(self, metrics_port: int, scratch: Path, seconds: int = 1) -> None:
+        """``seconds``: between scrapes, and the most that one may take."""
         scratch.mkdir(parents=True, exist_ok=True)
         self._scratch = scratch
         config = yaml.safe_load((DEPLOY / "prometheus.yml").read_text("utf-8"))
-        config["global"] |= {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
+        config["global"] |= dict.fromkeys(("scrape_interval", "scrape_timeout", "evaluation_interval"), f"{seconds}s")
         config["rule_files"] = [str(DEPLOY / pattern) for pattern in config["rule_files"]]
         config["scrape_configs"][0]["static_configs"] = [{"targets": [f"127.0.0.1:{metrics_port}"]}]
         (scratch / "prometheus.yml").write_text(yaml.safe_dump(config), "utf-8")
@@ -89,7 +90,7 @@ class PrometheusProcess:
     def wait_for_scrape(self) -> None:
         """Return when a scrape that began after this call is stored."""
         begun = time.time()
-        wait_until(lambda: self.value('min(timestamp(up{job="twinserve"}))') > begun, 30)
+        wait_until(lambda: self.value('min(timestamp(up{job="twinserve"}))') > begun, 120)
 
     def api(self, endpoint: str, **params: str) -> Any:
         """The data of an answer of the HTTP API."""

@@ -74,6 +74,12 @@ class Call:
         """The request id as the caller reads it: the signed answer, if there is one, follows the name."""
         return self.request_id + (self.receipt or "")
 
+    def end(self, error: TwinserveError | None, now_ns: int) -> None:
+        """It is over at ``now_ns`` (monotonic): refused with ``error``, or answered."""
+        self.total_ns = now_ns - self.started_ns
+        self.error = error
+        self.state = "answered" if error is None else "refused"
+
 
 #: What callers read of a request's time, in the order of :func:`timing_of`.
 TIMING: Final = (*(f"{stage}_ns" for stage in STAGES), "total_ns", "batch_size")

@@ -19,10 +19,10 @@ from twinserve_server.engine.layout import Form
 from twinserve_server.engine.receipts import Receipt, Receipts
 from twinserve_server.engine.router import TrafficPolicy
 from twinserve_server.engine.served import ServedModel
+from twinserve_server.engine.shadows import Shadows
 from twinserve_server.errors import (
     DeadlineError,
     DrainingError,
-    QueueFullError,
     TwinserveError,
     UnknownModelError,
     shown,
@@ -58,6 +58,7 @@ class Engine:
         self._receipts = receipts
         self._id_prefix = f"{id_prefix}{os.urandom(4).hex()}-"
         self._ids = itertools.count(1)
+        self._shadows = Shadows(self._tell)
 
     @property
     def ready(self) -> bool:
@@ -193,7 +194,7 @@ class Engine:
             call.job.cancel()
             # Nobody is told any more; parted, call, job and pixels go without waiting for the collector of cycles.
             call.job.owner = call.owner = None
-            self._end(call, error, time.monotonic_ns())
+            call.end(error, time.monotonic_ns())
             self._tell((call,))
 
     def judge(self, request_id: str, labels: Sequence[int]) -> Judgement:
@@ -257,7 +258,7 @@ class Engine:
                     self._feedback.remember(
                         call.request_id, version.model, version.version, call.variant, version.classes, job.classes
                     )
-        self._end(call, job.error, now_ns)
+        call.end(job.error, now_ns)
 
     def _conclude(self, calls: Sequence[Call]) -> None:
         """Tell hooks and callers of calls that ended alike."""
@@ -280,7 +281,7 @@ class Engine:
                 self._spoil(call, error)
                 self._tell_again(call, on_done)
             if job.error is None and call.served.router.policy.shadows:
-                self._maybe_shadow(call, job)
+                self._shadows.follow(call, job)
 
     @staticmethod
     def _tell_again(call: Call, on_done: Callable[[Call], None]) -> None:
@@ -294,42 +295,6 @@ class Engine:
         why = f"the answer could not be delivered ({type(error).__name__}: {error})"
         call.error = call.job.error = TwinserveError(why)
         call.state = "refused"
-
-    def _maybe_shadow(self, call: Call, first: Job) -> None:
-        served, primary = call.served, call.variant
-        address = served.router.draw_shadow(primary)
-        if address is None or (target := served.addresses.get(address)) in (None, (served, primary)):
-            return
-        assert target is not None
-        shadowing, name = target
-        channel = shadowing.channels[name]
-        shadow = Call(shadowing, name, "shadow", call.request_id, primary=call)
-        # A shadow takes only what nobody else wants: no queue of its own, none of the primary's.
-        if not channel.ready or len(channel.queue) or len(served.channels[primary].queue) or channel.images_in_flight:
-            self._drop(shadow)
-            return
-        shadow.job = Job(first.data, first.datatype, first.count, self._finish_shadow, owner=shadow)
-        try:
-            channel.submit(shadow.job)
-        except QueueFullError:
-            self._drop(shadow)
-
-    def _finish_shadow(self, jobs: Sequence[Job]) -> None:
-        for job in jobs:
-            shadow: Call = job.owner
-            job.owner = None
-            self._end(shadow, job.error, time.monotonic_ns())
-            self._tell((shadow,))
-
-    @staticmethod
-    def _end(call: Call, error: TwinserveError | None, now_ns: int) -> None:
-        call.total_ns = now_ns - call.started_ns
-        call.error = error
-        call.state = "answered" if error is None else "refused"
-
-    def _drop(self, shadow: Call) -> None:
-        shadow.state = "dropped"
-        self._tell((shadow,))
 
     def _tell(self, event: Sequence[Call] | Judgement) -> None:
         for hook in self._hooks:
