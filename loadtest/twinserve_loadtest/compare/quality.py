@@ -48,7 +48,7 @@ def compare_quality(
         None when no item was answered by both.
 
     Raises:
-        MetricError: the metric cannot be computed; the text says why.
+        MetricError: the metric cannot be computed; the message says why.
     """
     both = _answered(baseline[1]) & _answered(candidate[1])
     if not both.any():

@@ -71,7 +71,7 @@ def run_load_test(order: Order, err: Console) -> Record:
 
     Raises:
         LoadTestError: there are no results.
-        FileError: they could not be written where they should be; the text says where they are.
+        FileError: they could not be written where they should be; the message says where they are.
     """
     try:
         check_writable(order.output)

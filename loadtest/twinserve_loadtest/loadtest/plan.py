@@ -29,7 +29,7 @@ class LoadSettings:
     """What the user asked for.
 
     Raises:
-        ValueError: a value is outside its range; the text names it.
+        ValueError: a value is outside its range; the message names it.
     """
 
     mode: LoadMode = "standard"

@@ -120,7 +120,7 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """Answers of a model without classes held against their targets: the mean loss, 0 being best."""
+    """Answers of a model without classes compared with their targets: the mean loss, 0 being best."""
 
     #: As the manifest names it: "mse", "cosine", "module:function".
     metric: str

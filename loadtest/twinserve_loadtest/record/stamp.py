@@ -78,7 +78,7 @@ def read_stamp(
     server: dict[str, str] | None = None,
     energy: str = "",
 ) -> Stamp:
-    """Read this machine's stamp; what it does not tell stays ``None`` or "unknown"."""
+    """Read this machine's stamp; anything it does not report is ``None`` or "unknown"."""
     present = cpu_flags()
     flags = [flag for flag in ISA_FLAGS if flag in present]
     return Stamp(

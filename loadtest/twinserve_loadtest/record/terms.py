@@ -1,4 +1,4 @@
-"""The words of a measurement: scenarios, roles, phases, and where a report tells of them."""
+"""The vocabulary of a measurement: scenarios, roles, phases, and their sections in the report."""
 
 from __future__ import annotations
 

@@ -31,14 +31,14 @@ _NO_LABELS = np.empty(0, np.int64)
 
 
 class TestSetError(Exception):
-    """A test set that cannot be used; the text names the file and what to do."""
+    """A test set that cannot be used; the message names the file and what to do."""
 
     __test__ = False  # not a pytest class
 
 
 @dataclass(frozen=True, slots=True)
 class TestSet:
-    """Images with their true labels, or named tensors with what is expected, in a fixed order."""
+    """Images with their true labels, or named tensors with the expected outputs, in a fixed order."""
 
     __test__ = False  # not a pytest class
 

@@ -38,7 +38,7 @@ def write_report(inputs: Sequence[Path], output: Path, *, test_set: Path | None 
         ``output``.
 
     Raises:
-        ReportError: a file cannot be used or written; the text says which and why.
+        ReportError: a file cannot be used or written; the message says which and why.
     """
     return write_document(read_document(inputs, test_set=test_set), output)
 
@@ -47,7 +47,7 @@ def read_document(inputs: Sequence[Path], *, test_set: Path | None = None) -> Do
     """What a report of ``inputs`` says.
 
     Raises:
-        ReportError: a file cannot be used; the text says which and why.
+        ReportError: a file cannot be used; the message says which and why.
     """
     try:
         images = load_test_set(test_set) if test_set is not None else None

@@ -143,7 +143,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One question, what was found in a sentence, and the figures behind it."""
+    """One question, the finding in a sentence, and the figures behind it."""
 
     key: str
     title: str
@@ -152,7 +152,7 @@ class Section:
     figures: list[Figure]
     missing: list[str] = field(default_factory=list)
     finding: str = ""
-    """What was found, for readers who read nothing else of it."""
+    """The finding, for readers who skip the rest."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The files that a report is made of, told apart by what is in them."""
+"""The input files of a report, recognised by their content."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ReportError(Exception):
-    """A report that cannot be made; the text names the file and says what to do."""
+    """A report that cannot be made; the message names the file and says what to do."""
 
 
 @dataclass(frozen=True, slots=True)

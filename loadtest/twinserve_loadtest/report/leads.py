@@ -1,4 +1,4 @@
-"""A section's finding in one sentence, for readers who read nothing else of it."""
+"""The finding of a section in one sentence, for readers who skip the rest."""
 
 from __future__ import annotations
 

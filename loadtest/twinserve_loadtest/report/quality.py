@@ -1,4 +1,4 @@
-"""Of a model without classes, what stands in the section on accuracy: mean losses, and the paired difference."""
+"""The accuracy section for a model without classes: mean losses, and the paired difference."""
 
 from __future__ import annotations
 

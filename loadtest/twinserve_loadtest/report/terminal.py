@@ -1,4 +1,4 @@
-"""The report in a terminal: a table, on request what is behind it, and the answer as the last line."""
+"""The report in a terminal: a table, on request the details, and the answer as the last line."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ LARGEST_PLAN = 10_000_000
 
 @dataclass(frozen=True, slots=True)
 class PairedCounts:
-    """Images by who was right."""
+    """Images by which arm was right."""
 
     both: int
     only_baseline: int
@@ -50,7 +50,7 @@ def paired_counts(
     baseline: NDArray[np.integer[Any]],
     candidate: NDArray[np.integer[Any]],
 ) -> PairedCounts:
-    """Count who was right (three arrays of N class indices)."""
+    """Count which arm was right (three arrays of N class indices)."""
     first, second = baseline == labels, candidate == labels
     return PairedCounts(
         both=int(np.sum(first & second)),

@@ -34,7 +34,7 @@ CHUNK: Final = 512
 
 @dataclass(frozen=True, slots=True)
 class QualityTest:
-    """What answers are held against.
+    """The targets that answers are compared with.
 
     Attributes:
         metric: as the manifest names it.
@@ -55,7 +55,7 @@ class QualityTest:
 
 
 class MetricError(Exception):
-    """A loss cannot be found; the text says why."""
+    """A loss cannot be found; the message says why."""
 
 
 def losses(metric: str | LossFunction, answers: Arrays, targets: Arrays) -> Losses:

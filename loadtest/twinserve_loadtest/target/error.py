@@ -2,4 +2,4 @@
 
 
 class TargetError(Exception):
-    """The server cannot be tested as asked; the text says why and what to do."""
+    """The server cannot be tested as asked; the message says why and what to do."""

@@ -25,7 +25,7 @@ STOP_SECONDS = 30.0
 
 
 class ServerStartError(Exception):
-    """The server did not start; the text has its last words."""
+    """The server did not start; the message has its last words."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ TIMEOUT_SECONDS = 5.0
 
 
 class MetricsError(Exception):
-    """The metrics page could not be read; the text names the address and the reason."""
+    """The metrics page could not be read; the message names the address and the reason."""
 
 
 @dataclass(frozen=True, slots=True)

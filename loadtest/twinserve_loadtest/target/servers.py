@@ -1,4 +1,4 @@
-"""The servers behind a target, each with an address of its own: what is measured is known by its server."""
+"""The servers behind a target, each with its own address: measurements are kept by server."""
 
 from __future__ import annotations
 

@@ -118,4 +118,4 @@ class Twins(Protocol):
 
 
 class NoTwinsError(Exception):
-    """The two artefacts are not one network in floats and integers; the text says where they part."""
+    """The two artefacts are not one network in floats and integers; the message says where they differ."""
