@@ -16,7 +16,7 @@ from support.tiny_model import ITEM, classes_of, items
 
 @pytest.mark.parametrize(
     "module",
-    ["run", "peers.run", "calibration", "open_inference", "perf_analyzer", "foreign_clients"],
+    ["run", "peers.run", "calibration", "open_inference", "perf_analyzer", "foreign_clients", "device_check"],
 )
 def test_it_explains_itself(module: str) -> None:
     command = [sys.executable, "-m", f"twinserve_bench.{module}", "--help"]
