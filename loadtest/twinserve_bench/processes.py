@@ -136,6 +136,11 @@ def pss_mib(pid: int) -> float:
     return sum(pss for pss, _ in memory_mib(pid).values())
 
 
+def gateways_mib(pid: int) -> float:
+    """Resident memory (RSS, MiB) of the gateways of a server."""
+    return sum(rss for role, (_, rss) in memory_mib(pid).items() if role.startswith("gateway"))
+
+
 def cpu_seconds(pid: int) -> dict[str, float]:
     """CPU seconds so far of ``pid`` and its descendants, by role: gateway, model, supervisor, edge, other."""
     found: dict[str, float] = {}

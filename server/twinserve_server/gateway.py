@@ -33,6 +33,7 @@ from twinserve_server.engine.feedback import FeedbackStore, Judgement
 from twinserve_server.engine.links import Links, ModelLinks
 from twinserve_server.engine.receipts import Receipts
 from twinserve_server.errors import TwinserveError
+from twinserve_server.host.relief import give_back_after_rushes
 from twinserve_server.host.standard_error import StandardError
 from twinserve_server.ipc.addresses import is_ours
 from twinserve_server.ipc.control import SUPERVISOR_SECONDS, ControlLine
@@ -146,12 +147,14 @@ class Gateway:
             await self._control.close()
             return 3
         ticker = asyncio.ensure_future(self._tick())
+        relieving = asyncio.ensure_future(give_back_after_rushes())
         # Everything so far lives as long as the process, so the garbage collector need not look at it again.
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
         await self._drained.wait()
         ticker.cancel()
+        relieving.cancel()
         self._links.close()
         # In a thread: sending the last traces may take a while, and this process must stay alive meanwhile.
         await asyncio.to_thread(self._telemetry.close)

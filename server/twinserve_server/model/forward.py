@@ -17,9 +17,9 @@ from twinserve_server.artefact.manifest import MAX_BATCH_BYTES, ModelVersion, Va
 from twinserve_server.engine.job import Buffer
 from twinserve_server.engine.layout import Form, Layout
 from twinserve_server.errors import ArtefactError, InferenceError
+from twinserve_server.host.heap import return_freed_memory
 from twinserve_server.host.memory import resident_bytes
 from twinserve_server.model.convert import convert
-from twinserve_server.model.heap import return_freed_memory
 from twinserve_server.model.probe import check_answers, check_one
 from twinserve_server.model.runtime import Output, Runtime, RuntimeFacts, find_runtime
 from twinserve_server.model.warm_up import WarmUp, ranges_of, sizes_to_warm

@@ -19,7 +19,7 @@ from twinserve_server.artefact.manifest import Variant
 from twinserve_server.artefact.signature import Signature
 from twinserve_server.engine.job import Buffer
 from twinserve_server.errors import ArtefactError, InferenceError
-from twinserve_server.model.heap import keep_freed_memory
+from twinserve_server.host.heap import keep_freed_memory
 from twinserve_server.model.runtime import Array, Output, Runtime, RuntimeFacts
 from twinserve_server.model.torch_cuda import CudaDevice
 

@@ -27,7 +27,9 @@ from twinserve_bench.http2 import (
     SETTINGS,
     preface,
 )
+from twinserve_bench.reliability.flood import Flood
 from twinserve_client._channel import _DEFAULTS
+from twinserve_server.host.memory import resident_bytes
 from twinserve_server.transport import base
 from twinserve_server.transport.aio import AioTransport
 from twinserve_server.transport.base import ConnectionLimits, Door, ListenOptions
@@ -155,6 +157,16 @@ def test_a_client_that_pings_without_end_is_sent_away(server: ServerProcess) -> 
             for _ in range(20):
                 sock.sendall(frame(PING, 0, 0, bytes(8)))
         assert any(kind == GOAWAY and b"too_many_pings" in payload for kind, payload in frames(sock))
+
+
+@on_bounded
+def test_calls_that_are_begun_and_reset_without_end_do_not_pile_up(server: ServerProcess) -> None:
+    (pid,) = [process.pid for process in server.processes() if process.name == "gateway-0"]
+    before = resident_bytes(pid).rss
+    assert Flood(server.grpc_port, "reset", 2).run(2.0).times > 10 * CALLS
+    # Unbounded, each of them holds some 10 KiB until the server comes round to it.
+    assert resident_bytes(pid).rss - before < 64 << 20
+    server.predict.Predict(request(items(1)), timeout=SECONDS)
 
 
 def test_the_sdk_pings_less_often_than_a_server_allows() -> None:

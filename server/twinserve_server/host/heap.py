@@ -1,4 +1,4 @@
-"""The C heap of a process that runs models. Only glibc can be tuned; elsewhere both functions do nothing."""
+"""The C heap of this process. Only glibc can be told; elsewhere both functions do nothing."""
 
 from __future__ import annotations
 
