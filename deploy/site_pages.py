@@ -30,13 +30,13 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """What a page links to outside the documentation is in the repository: name it instead."""
+    """What a page links to outside the documentation is in the repository: name it instead. Pages are no files here."""
     here = posixpath.dirname(page.file.src_uri)
 
     def named(link: re.Match[str]) -> str:
         target = posixpath.normpath(posixpath.join("docs", here, link[2]))
         if "://" in link[2] or target.startswith("docs/"):
-            return link[0]
+            return link[0].replace(f"[{link[1]}]", f"[{link[1].removesuffix('.md')}]", 1)
         return f"{link[1]} (`{target}`)"
 
     return LINK.sub(named, markdown)
