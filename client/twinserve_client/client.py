@@ -33,8 +33,7 @@ class Client:
         model: the model to use; None for the server's default.
         timeout: seconds per call, including retries; None for no limit.
         retries: a policy, the number of attempts after the first, or 0/None for none. See :class:`RetryPolicy`.
-        retry_exhausted: retry calls that the overloaded server refuses (RESOURCE_EXHAUSTED) when it says when to retry,
-            after that time, until the timeout.
+        retry_exhausted: retry what an overloaded server refuses as soon as it allows, until the timeout.
         tls: TLS settings; None for plain text, unless the target's URL says otherwise.
         token: sent as ``authorization: Bearer …``. None uses the environment variable ``TWINSERVE_TOKEN``; "" sends
             none.
@@ -76,10 +75,9 @@ class Client:
         self._admin_connection = self._connection if admin_target is None else connect(admin_target)
         self._timeout = seconds("timeout", timeout, ConfigurationError)
         self._calls = Calls(model)
-        self._session = Session(self._connection, self._calls, self._timeout)
-        self._admin = (
-            self._session if admin_target is None else Session(self._admin_connection, self._calls, self._timeout)
-        )
+        self._session = self._admin = Session(self._connection, self._calls, self._timeout)
+        if admin_target is not None:
+            self._admin = Session(self._admin_connection, self._calls, self._timeout)
         #: Lists, loads, activates and unloads versions of the client's model on the running servers.
         self.versions: Final = Versions(self._admin_connection, self._admin, self._calls, self._deadline)
 
@@ -270,8 +268,7 @@ class Client:
 
         Args:
             weights: relative weight by variant; a variant left out answers only requests that name it.
-            shadows: by variant, the share (0..1) of requests that also run on it, after they are answered; None for
-                none.
+            shadows: by variant, the share (0..1) of requests that also run on it, after they are answered.
             if_generation: change only if the policy still has this generation; for several servers, the
                 ``generations`` of a ``Traffic``.
             timeout: seconds; None for the client's own.

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from twinserve_server.metrics import families
+from twinserve_server.metrics.family import Family
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "metrics.md"
@@ -59,7 +60,7 @@ def page() -> str:
     return "\n".join(parts)
 
 
-def _row(family: families.Family) -> str:
+def _row(family: Family) -> str:
     labels = ", ".join(f"`{label}`" for label in family.labels)
     return f"| `{family.name}{SUFFIX[family.kind]}` | {family.kind} | {labels} | {family.help} | {_uses(family)} |"
 
@@ -73,7 +74,7 @@ def _buckets() -> str:
     return "## Upper bounds of the buckets\n\n" + "\n".join(lines) + "\n"
 
 
-def _uses(family: families.Family) -> str:
+def _uses(family: Family) -> str:
     """The boards and rule files that name the family."""
     pattern = re.compile(rf"(?<![\w:]){family.name}(?:_total|_info|_bucket|_count|_sum)?(?![\w:])")
     boards = sorted((ROOT / "deploy/grafana/dashboards").glob("*.json"))

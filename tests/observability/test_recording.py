@@ -17,6 +17,7 @@ from twinserve_server.errors import QueueFullError
 from twinserve_server.metrics import exemplars, families
 from twinserve_server.metrics.cells import Cell
 from twinserve_server.metrics.exemplars import ExemplarBook
+from twinserve_server.metrics.family import Family
 from twinserve_server.metrics.recorder import Recorder
 from twinserve_server.metrics.settlement import settle
 from twinserve_server.metrics.shared_memory import reserve
@@ -43,7 +44,7 @@ def answered(version: ModelVersion, route: str = "random", total_ns: int = 400_0
     return call
 
 
-def value(slab: Slab, family: families.Family, labels: tuple[str, ...]) -> float:
+def value(slab: Slab, family: Family, labels: tuple[str, ...]) -> float:
     found = [series for series in slab.series() if (series.family, series.labels) == (family.name, labels)]
     return slab.cells[found[0].start] if found else 0.0
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from twinserve_server.metrics import families
 from twinserve_server.metrics.batch_sizes import BatchSizes
+from twinserve_server.metrics.family import Family
 from twinserve_server.metrics.slab import Slab
 
 Labels = tuple[str, ...]
@@ -17,7 +18,7 @@ class Cell:
 
     __slots__ = ("_at", "_cells")
 
-    def __init__(self, slab: Slab, family: families.Family, labels: Labels) -> None:
+    def __init__(self, slab: Slab, family: Family, labels: Labels) -> None:
         self._cells = slab.cells
         self._at = slab.allocate(family.name, labels, family.cells)
 
@@ -40,7 +41,7 @@ class Histogram:
 
     __slots__ = ("_at", "_bounds", "_cells", "_sum_at")
 
-    def __init__(self, slab: Slab, family: families.Family, labels: Labels) -> None:
+    def __init__(self, slab: Slab, family: Family, labels: Labels) -> None:
         self._cells = slab.cells
         self._bounds = family.buckets
         self._at = slab.allocate(family.name, labels, family.cells)

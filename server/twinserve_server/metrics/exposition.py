@@ -17,6 +17,7 @@ from prometheus_client.samples import Exemplar as OpenMetricsExemplar
 
 from twinserve_server.metrics import families
 from twinserve_server.metrics.exemplars import Exemplar, ExemplarBook
+from twinserve_server.metrics.family import Family
 from twinserve_server.metrics.slab import Series, Slab
 from twinserve_server.metrics.sums import Values, add_slabs
 
@@ -65,7 +66,7 @@ def _keep_latest(exemplars: Exemplars, book: ExemplarBook, series: Series) -> No
                 exemplars[series.labels, bucket] = found
 
 
-def _exposed(family: families.Family, values: Values, exemplars: Exemplars) -> Metric:
+def _exposed(family: Family, values: Values, exemplars: Exemplars) -> Metric:
     if family.kind == "histogram":
         return _exposed_histogram(family, values, exemplars if family is families.REQUEST_SECONDS else {})
     if family.kind == "info":
@@ -80,7 +81,7 @@ def _exposed(family: families.Family, values: Values, exemplars: Exemplars) -> M
     return exposed
 
 
-def _exposed_histogram(family: families.Family, values: Values, exemplars: Exemplars) -> Metric:
+def _exposed_histogram(family: Family, values: Values, exemplars: Exemplars) -> Metric:
     histogram = HistogramMetricFamily(family.name, family.help, labels=family.labels)
     bounds = [*map(repr, family.buckets), "+Inf"]
     for labels, cells in sorted(values.items()):

@@ -12,6 +12,7 @@ from twinserve_server.engine.call import Call
 from twinserve_server.engine.job import Job
 from twinserve_server.metrics import families
 from twinserve_server.metrics.cells import Cell, Histogram, Labels
+from twinserve_server.metrics.family import Family
 
 #: Why a good request may go without an answer: counted from 0, so that the first one is seen as a rate.
 EXPECTED_REFUSALS: Final = (
@@ -22,8 +23,8 @@ EXPECTED_REFUSALS: Final = (
     "MODEL_UNAVAILABLE",
 )
 
-FindCell = Callable[[families.Family, Labels], Cell]
-FindHistogram = Callable[[families.Family, Labels], Histogram]
+FindCell = Callable[[Family, Labels], Cell]
+FindHistogram = Callable[[Family, Labels], Histogram]
 
 
 class RpcTally:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from twinserve_server.host.memory import resident_bytes
 from twinserve_server.metrics import families
+from twinserve_server.metrics.family import Family
 from twinserve_server.metrics.sums import Values
 from twinserve_server.supervisor.model_reports import ModelState
 from twinserve_server.supervisor.pulse import ENDED, HUNG, REASONS
@@ -32,11 +33,11 @@ class Sheet:
         build = (package_version("twinserve"), package_version("grpcio"), platform.python_version(), transport)
         self.put(families.BUILD_INFO, build, 1.0)
 
-    def put(self, family: families.Family, labels: tuple[str, ...], value: float) -> None:
+    def put(self, family: Family, labels: tuple[str, ...], value: float) -> None:
         """Set one value."""
         self.values.setdefault(family.name, {})[labels] = [value]
 
-    def add(self, family: families.Family, labels: tuple[str, ...], value: float) -> None:
+    def add(self, family: Family, labels: tuple[str, ...], value: float) -> None:
         """Add to one value."""
         self.put(family, labels, self.values.get(family.name, {}).get(labels, [0.0])[0] + value)
 

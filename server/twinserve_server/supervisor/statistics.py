@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from twinserve_server.ipc.messages import BatchStatistics, Total, VariantStatistics
 from twinserve_server.metrics import families
 from twinserve_server.metrics.batch_sizes import BatchTotals, read_batches
+from twinserve_server.metrics.family import Family
 from twinserve_server.metrics.slab import Slab
 from twinserve_server.metrics.sums import Values, add_slabs
 
@@ -25,14 +26,14 @@ def variant_statistics(slabs: Iterable[Slab]) -> list[VariantStatistics]:
 def _statistics(account: dict[str, Values], key: Key, batches: BatchTotals) -> VariantStatistics:
     model, version, variant = key
 
-    def counter(family: families.Family, *rest: str) -> float:
+    def counter(family: Family, *rest: str) -> float:
         return sum(
             cells[0]
             for labels, cells in account.get(family.name, {}).items()
             if labels[:3] == key and labels[3 : 3 + len(rest)] == rest
         )
 
-    def histogram(family: families.Family, *rest: str) -> Total:
+    def histogram(family: Family, *rest: str) -> Total:
         found = [
             cells
             for labels, cells in account.get(family.name, {}).items()

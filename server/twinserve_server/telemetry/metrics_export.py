@@ -30,6 +30,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from twinserve_server.metrics import families
+from twinserve_server.metrics.family import Family
 from twinserve_server.metrics.sums import Values
 from twinserve_server.telemetry.collector import collector_session
 
@@ -85,7 +86,7 @@ class MetricsExport:
         scope = InstrumentationScope("twinserve_server", version("twinserve"))
         return MetricsData([ResourceMetrics(self._resource, [ScopeMetrics(scope, metrics, "")], "")])
 
-    def _metric(self, family: families.Family, values: Values, now: int) -> Metric:
+    def _metric(self, family: Family, values: Values, now: int) -> Metric:
         name = f"{family.name}_info" if family.kind == "info" else family.name
         unit = next((unit for ending, unit in _UNITS.items() if name.endswith(ending)), "1")
         data: Histogram | Sum | Gauge
@@ -99,9 +100,7 @@ class MetricsExport:
             data = Sum(points, _CUMULATIVE, is_monotonic=True) if family.kind == "counter" else Gauge(points)
         return Metric(_NAMES.get(family.name, name), family.help, unit, data)
 
-    def _histogram(
-        self, family: families.Family, labels: tuple[str, ...], cells: list[float], now: int
-    ) -> HistogramDataPoint:
+    def _histogram(self, family: Family, labels: tuple[str, ...], cells: list[float], now: int) -> HistogramDataPoint:
         counts = [int(cell) for cell in cells[:-1]]
         return HistogramDataPoint(
             attributes(family, labels),
@@ -116,7 +115,7 @@ class MetricsExport:
         )
 
 
-def attributes(family: families.Family, labels: tuple[str, ...]) -> dict[str, str]:
+def attributes(family: Family, labels: tuple[str, ...]) -> dict[str, str]:
     """The labels of a series; those of an RPC as OpenTelemetry names them."""
     told = dict(zip(family.labels, labels, strict=True))
     if "grpc_method" not in told:

@@ -21,6 +21,7 @@ from twinserve_server.engine.job import Job
 from twinserve_server.metrics import families
 from twinserve_server.metrics.cells import Cell, Histogram
 from twinserve_server.metrics.exposition import ServerCollector
+from twinserve_server.metrics.family import Family
 from twinserve_server.metrics.shared_memory import SharedMemoryError, reserve
 from twinserve_server.metrics.slab import CELLS, SIZE, Slab
 from twinserve_server.metrics.tallies import VariantTally
@@ -106,7 +107,7 @@ def test_a_killed_worker_loses_nothing_and_its_successor_goes_on() -> None:
 
 def test_a_label_whose_values_never_end_is_refused() -> None:
     slab = new_slab()
-    family = families.Family("endless", "histogram", "", ("id",), tuple(map(float, range(CELLS // 4))))
+    family = Family("endless", "histogram", "", ("id",), tuple(map(float, range(CELLS // 4))))
     for number in range(3):
         slab.allocate(family.name, (str(number),), family.cells)
     with pytest.raises(MemoryError, match="no room for another series of endless"):
