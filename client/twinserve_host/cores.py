@@ -10,9 +10,13 @@ from twinserve_host.cgroups import cgroup_folders
 
 def usable_cores(root: Path = Path("/")) -> int:
     """The number of cores in the affinity mask, or fewer if a cgroup's quota (rounded up) allows less."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = cpu_quota(root)
+    cores, quota = affinity_cores(), cpu_quota(root)
     return cores if quota is None else min(cores, max(1, -int(-quota // 1)))
+
+
+def affinity_cores() -> int:
+    """The number of cores in the affinity mask; all cores where the kernel has none."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def cpu_quota(root: Path = Path("/")) -> float | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
-from twinserve_host.cores import cpu_quota
+from twinserve_host.cores import affinity_cores, cpu_quota
 from twinserve_host.processor import cpu_flags, cpu_name
 
 #: The flags of /proc/cpuinfo that decide how fast FP32 and INT8 kernels run.
@@ -85,7 +85,7 @@ def read_stamp(
         cpu_model=cpu_name() or "unknown",
         isa=isa_of(platform.machine(), flags),
         isa_flags=flags,
-        cores_by_affinity=len(os.sched_getaffinity(0)),
+        cores_by_affinity=affinity_cores(),
         cores_by_cgroup=cpu_quota(),
         memory_bytes=_memory_bytes(),
         kernel=platform.release(),
