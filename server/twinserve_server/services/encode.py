@@ -140,9 +140,15 @@ def _packed_classes(job: Job) -> bytes:
     return varint(len(body)) + body
 
 
-@lru_cache(maxsize=4096)
 def varint(value: int) -> bytes:
     """``value`` as protobuf's variable-width integer."""
+    # Nearly all are as short as this, and the loop takes twice as long.
+    if value < 1 << 7:
+        return bytes((value,))
+    if value < 1 << 14:
+        return bytes((value & 0x7F | 0x80, value >> 7))
+    if value < 1 << 21:
+        return bytes((value & 0x7F | 0x80, value >> 7 & 0x7F | 0x80, value >> 14))
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)

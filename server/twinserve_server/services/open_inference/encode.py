@@ -5,6 +5,7 @@ As in ``services.encode``: what all answers of a variant share is encoded once, 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 
@@ -56,7 +57,7 @@ def encode_response(call: Call, job: Job, name: str, wanted: tuple[WantedOutput,
             _TAG_ID,
             varint(len(request_id)),
             request_id,
-            *map(_number, TIMING, timing_of(call, job)),
+            *_numbers(timing_of(call, job)),
             *(part for content in contents for part in (_TAG_RAW, varint(len(content)), content)),
         )
     )
@@ -104,19 +105,23 @@ def _head(
     ).SerializeToString()
 
 
-def _number(key: str, value: int) -> bytes:
-    """One entry of ``parameters``: a map entry is a message of key and value."""
-    encoded = varint(value)
-    body = _key(key)
-    inner = len(encoded) + 1
-    return b"".join(
-        (_TAG_PARAMETER, varint(len(body) + 2 + inner), body, _TAG_VALUE, varint(inner), _TAG_INT64, encoded)
-    )
+def _prefix(key: str, digits: int) -> bytes:
+    """An entry of ``parameters`` (a map entry is a message of key and value) up to its number of ``digits`` bytes."""
+    body = _TAG_KEY + varint(len(key)) + key.encode()
+    inner = digits + 1
+    return _TAG_PARAMETER + varint(len(body) + 2 + inner) + body + _TAG_VALUE + varint(inner) + _TAG_INT64
 
 
-@lru_cache(maxsize=64)
-def _key(key: str) -> bytes:
-    return _TAG_KEY + varint(len(key)) + key.encode()
+#: By the width of the number, 1 to 10 bytes.
+_PREFIXES: Final = tuple(tuple(_prefix(key, digits) for digits in range(11)) for key in TIMING)
+
+
+def _numbers(values: tuple[int, ...]) -> Iterator[bytes]:
+    """The entries of ``parameters`` for ``TIMING``."""
+    for prefixes, value in zip(_PREFIXES, values, strict=True):
+        number = varint(value)
+        yield prefixes[len(number)]
+        yield number
 
 
 def _contents(output: WantedOutput, job: Job, classes: int, labels: tuple[str, ...]) -> bytes:
