@@ -84,9 +84,9 @@ def build_models(
     for place in places:
         place.check()
     with _lock(folder):
+        remove_leftovers(folder / model)
         if not force and (target / MANIFEST_NAME).is_file():
             return target
-        remove_leftovers(folder / model)
         check_writable(folder / model / TESTSET_NAME)  # before minutes of training
         with console.status("looking for images …"):
             dataset = load_images(model, data, classes or [])

@@ -75,6 +75,13 @@ def scratch_in(folder: Path, prefix: str) -> Iterator[Path]:
 
 
 def remove_leftovers(model_folder: Path) -> None:
-    """Remove what a killed build left behind. The caller must hold the build lock."""
+    """Remove what a killed build left behind. The caller must hold the build lock.
+
+    A build that was killed while it replaced a version had moved the old one aside: it goes back to its place.
+    """
     for folder in model_folder.glob(f"{BUILDING}*"):
+        for replaced in folder.glob(f"{REPLACED}*"):
+            target = model_folder / replaced.name.removeprefix(REPLACED)
+            if not target.exists():
+                replaced.rename(target)
         shutil.rmtree(folder)

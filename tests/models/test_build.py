@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from twinserve_models.evaluate import Forward, onnx_forward, predict_classes
 from twinserve_models.machine import engine_for
 from twinserve_models.net import Net
 from twinserve_models.train import normalise
+from twinserve_models.versions import BUILDING, REPLACED
 from twinserve_server.artefact.files import read_artefact
 from twinserve_server.artefact.manifest import ModelVersion, read_manifest
 from twinserve_server.model.torchscript import configure_torch
@@ -124,6 +126,17 @@ def test_a_build_that_is_interrupted_leaves_what_was_there(
         build.build_models(folder, progress=False, force=True)
     assert [path.name for path in (folder / "mnist").iterdir()] == ["1"]
     assert read_manifest(folder / "mnist" / "1").model == "mnist"
+
+
+def test_a_build_that_was_killed_while_it_replaced_a_version_gives_the_old_one_back(
+    built: Path, tmp_path: Path
+) -> None:
+    """Between the two renames the version is in neither place."""
+    aside = tmp_path / "mnist" / f"{BUILDING}killed" / f"{REPLACED}1"
+    shutil.copytree(built, aside)
+    assert build.ensure_models(tmp_path, progress=False) == tmp_path / "mnist" / "1"
+    assert [path.name for path in (tmp_path / "mnist").iterdir()] == ["1"]
+    assert read_manifest(tmp_path / "mnist" / "1").manifest_json == read_manifest(built).manifest_json
 
 
 def test_what_is_there_is_not_built_again(built: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import grpc
@@ -62,5 +62,26 @@ def _registered(handler: RpcHandler) -> grpc.RpcMethodHandler[Any, Any]:
         "client_stream": grpc.stream_unary_rpc_method_handler,
         "bidi_stream": grpc.stream_stream_rpc_method_handler,
     }[handler.method.kind]
-    registered: grpc.RpcMethodHandler[Any, Any] = make(handler.handle, None, encoded)
+    handle = handler.handle if handler.method.response_streaming else _one_answer(handler)
+    registered: grpc.RpcMethodHandler[Any, Any] = make(handle, None, encoded)
     return registered
+
+
+def _one_answer(handler: RpcHandler) -> Callable[[Any, Any], Awaitable[Any]]:
+    """``handler.handle`` whose errors are a status and nothing else.
+
+    Left to itself, grpc.aio sends an empty message before the status of an error, and no client retries a call whose
+    answer has begun.
+    """
+
+    async def handle(raw: Any, context: Any) -> Any:
+        response = await handler.handle(raw, context)
+        if response is None and not context.done():
+            try:
+                await context.abort(context.code(), context.details())
+            except grpc.aio.AbortError as error:
+                # The context keeps the error, and with it this frame; it raises it again by itself.
+                error.__traceback__ = error.__context__ = None
+        return response
+
+    return handle

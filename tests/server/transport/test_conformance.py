@@ -123,6 +123,30 @@ def test_refused_requests_leave_no_memory_behind(server: Any) -> None:
         assert peak_mib(gateway.pid) - before < 60
 
 
+#: Requests of each kind of handler that are refused: by a callback, by a coroutine, by gRPC's own servicer.
+REFUSED = {
+    "/twinserve.v1.PredictService/Predict": predict_pb2.PredictRequest(variant="none"),
+    "/twinserve.v1.PredictService/DescribeModel": predict_pb2.DescribeModelRequest(model="none"),
+    "/grpc.health.v1.Health/Check": health_pb2.HealthCheckRequest(service="none"),
+}
+
+
+@pytest.mark.parametrize("path", REFUSED)
+def test_a_refusal_is_a_status_and_nothing_else(server: Any, certificates: Path, path: str) -> None:
+    """gRPC clients do not retry a call once its answer has begun (gRFC A6), be it with an empty message."""
+    sent = REFUSED[path].SerializeToString()
+    body = b"\0" + len(sent).to_bytes(4, "big") + sent
+    preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b"")
+    with connect(server, certificates) as sock:
+        sock.sendall(preface + frame(HEADERS, 4, 1, headers(path)) + frame(DATA, END_STREAM, 1, body))
+        while True:
+            head = read(sock, 9)
+            read(sock, int.from_bytes(head[:3], "big"))
+            if int.from_bytes(head[5:9], "big") == 1 and head[3] in {HEADERS, DATA}:
+                break
+    assert (head[3], head[4] & END_STREAM) == (HEADERS, END_STREAM)
+
+
 @pytest.mark.parametrize("compression", [grpc.Compression.Gzip, grpc.Compression.Deflate])
 def test_a_compressed_request_is_understood(server: Any, compression: grpc.Compression) -> None:
     pixels = items(200)
