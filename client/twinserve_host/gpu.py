@@ -34,6 +34,18 @@ class Gpu:
     #: Of each process that computes on it, by process id.
     process_bytes: dict[int, int]
 
+    def __str__(self) -> str:
+        """For a stamp: ``NVIDIA L4, driver 580.95, 1900 of 2040 MHz, memory 6251 MHz, 72 W at most``."""
+        parts = [self.name, f"driver {self.driver}"]
+        if self.clock_mhz is not None:
+            most = "" if self.most_clock_mhz is None else f" of {self.most_clock_mhz}"
+            parts.append(f"{self.clock_mhz}{most} MHz")
+        if self.memory_clock_mhz is not None:
+            parts.append(f"memory {self.memory_clock_mhz} MHz")
+        if self.limit_watts is not None:
+            parts.append(f"{self.limit_watts:g} W at most")
+        return ", ".join(parts)
+
 
 def gpus() -> list[Gpu]:
     """The GPUs of this machine; none without a driver, or without ``nvidia-ml-py``."""

@@ -27,6 +27,7 @@ TOPICS = {
     ),
     "Answers": ("twinserve_images", "twinserve_predictions", "twinserve_shadow", "twinserve_feedback"),
     "Models": ("twinserve_model",),
+    "GPUs": ("twinserve_gpu",),
     "Processes": ("twinserve_gateway", "twinserve_supervisor", "twinserve_process", "twinserve_log", "twinserve_build"),
 }
 SUFFIX = {"counter": "_total", "info": "_info", "gauge": "", "histogram": ""}

@@ -121,7 +121,7 @@ def send(target: str, arm: str, size: int, seconds: float, begin: float) -> list
 
 def timed(one: Any, seconds: float) -> list[float]:
     """Call ``one`` for so long; the seconds of each call."""
-    took = []
+    took: list[float] = []
     started = before = time.perf_counter()
     while not took or before - started < seconds:
         one()

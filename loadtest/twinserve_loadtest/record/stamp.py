@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 
 from twinserve_host.cores import affinity_cores, cpu_quota
+from twinserve_host.gpu import gpus
 from twinserve_host.processor import cpu_flags, cpu_name
 
 #: The flags of /proc/cpuinfo that decide how fast FP32 and INT8 kernels run.
@@ -65,6 +66,8 @@ class Stamp:
     engines: dict[str, str] = field(default_factory=dict)
     #: What the server said of itself: version, transport, gateways, threads.
     server: dict[str, str] = field(default_factory=dict)
+    #: GPUs of this machine: name, driver, clocks, power limit.
+    gpus: list[str] = field(default_factory=list)
     #: Where energy was read ("RAPL: package-0, dram"), or "unknown: " and why; empty: nobody looked.
     energy: str = ""
 
@@ -98,6 +101,7 @@ def read_stamp(
         engines=engines or {},
         server=server or {},
         energy=energy,
+        gpus=[str(gpu) for gpu in gpus()],
     )
 
 

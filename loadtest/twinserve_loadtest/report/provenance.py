@@ -59,6 +59,7 @@ def _facts(record: Record) -> dict[str, str]:
     stamp = record.stamp
     facts = {
         "CPU": stamp.cpu_model,
+        "GPU": "; ".join(stamp.gpus),
         "Instruction set": stamp.isa or "not recorded",
         "Cores": _cores(stamp),
         "Memory": f"{significant(stamp.memory_bytes / _GIB)} GB" if stamp.memory_bytes else "",

@@ -23,8 +23,11 @@ def edge_values(edge: Edge) -> dict[str, Values]:
     """
     sheet = Sheet(edge.transport)
     models_cpu, models_pss = 0.0, 0
-    for model, state in list(edge.models.values()):
+    models = list(edge.models.values())
+    sheet.put_gpus(state for _, state in models)
+    for model, state in models:
         labels = sheet.put_model(edge.traffic, state, ready=True)
+        sheet.put_device_bytes(labels, state)
         sheet.put(families.MODEL_CPU, labels, model.cpu_seconds)
         added = state.facts["added_warm_up_bytes"]
         sheet.put(families.MODEL_RESIDENT, (*labels, str(state.replica.index), "added"), added)

@@ -222,6 +222,21 @@ MODEL_RESIDENT: Final = Family(
     (*MODEL, "replica", "kind"),
     source="supervisor",
 )
+MODEL_DEVICE_BYTES: Final = Family(
+    "twinserve_model_device_bytes",
+    "gauge",
+    "GPU memory of the process of a variant's replica. kind: context, weights, peak_reserved (the most that torch had "
+    "reserved when the model was warm, activations included) or process (the driver's count now). A figure that is not "
+    "known has no series.",
+    (*MODEL, "replica", "kind"),
+    source="supervisor",
+)
+GPU_UTILIZATION: Final = Family(
+    "twinserve_gpu_utilization_ratio", "gauge", "Share of time busy, 0..1.", ("gpu", "name"), source="supervisor"
+)
+GPU_POWER: Final = Family(
+    "twinserve_gpu_power_watts", "gauge", "Power drawn by a GPU.", ("gpu", "name"), source="supervisor"
+)
 MODEL_CPU: Final = Family(
     "twinserve_model_cpu_seconds",
     "counter",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version as package_version
 from typing import TYPE_CHECKING, Any
 
+from twinserve_host.gpu import Gpu, gpus
 from twinserve_server.host.memory import resident_bytes
 from twinserve_server.metrics import families
 from twinserve_server.metrics.family import Family
@@ -71,6 +73,27 @@ class Sheet:
             self.put(families.MODEL_INFO, (*labels, *info), 1.0)
         return labels
 
+    def put_device_bytes(
+        self, labels: tuple[str, str, str], state: ModelState, pid: int = 0, cards: Sequence[Gpu] = ()
+    ) -> None:
+        """GPU memory of one replica: what it told when it was warm, and the driver's count for ``pid`` now."""
+        found = dict(state.facts["runtime"]["device_bytes"]) if state.facts else {}
+        found.pop("process", None)
+        if now := sum(card.process_bytes.get(pid, 0) for card in cards):
+            found["process"] = now
+        for kind, size in found.items():
+            self.put(families.MODEL_DEVICE_BYTES, (*labels, str(state.replica.index), kind), size)
+
+    def put_gpus(self, states: Iterable[ModelState]) -> list[Gpu]:
+        """What the GPUs do, which are returned; none unless a variant runs on one."""
+        devices = (state.replica.version.variants[state.replica.variant].device for state in states)
+        cards = gpus() if any(device != "cpu" for device in devices) else []
+        for card in cards:
+            for family, value in ((families.GPU_UTILIZATION, card.utilisation), (families.GPU_POWER, card.watts)):
+                if value is not None:
+                    self.put(family, (str(card.index), card.name), value)
+        return cards
+
     def put_traffic_file(self, traffic: Traffic) -> None:
         """What is known of the file that the policies follow, if they follow one."""
         if traffic.file is not None:
@@ -82,11 +105,14 @@ def supervisor_values(supervisor: Supervisor) -> dict[str, Values]:
     """Every family with ``source="supervisor"``, by name."""
     sheet = Sheet(supervisor.transport)
     put = sheet.put
-    for child, state in list(supervisor.fleet.models.values()):
+    models = list(supervisor.fleet.models.values())
+    cards = sheet.put_gpus(state for _, state in models)
+    for child, state in models:
         if not supervisor.plan.holds(state.replica.version):
             # It is being loaded, or ends: nobody is served by it.
             continue
         labels = sheet.put_model(supervisor.traffic, state, ready=child.ready)
+        sheet.put_device_bytes(labels, state, child.pid, cards)
         for reason in REASONS:
             put(families.RESTARTS, (child.name, reason), child.restarts[reason])
         sheet.add(families.MODEL_CPU, labels, child.cpu_seconds())
