@@ -5,6 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.models import units
 
+from gpu_row import gpus_row
 from panels import INSTANCE, PLAIN, VARIANT, Steps, bars, board, facts, heat, latest, lines, number, query
 
 WINDOW = "[$__rate_interval]"
@@ -22,7 +23,7 @@ def service_board() -> dashboard.Dashboard:
         "RPC rates and codes, queues and batches, processes: CPU, memory, restarts.",
         ("model", "variant", "instance"),
     )
-    for row in (_overview, _rpcs, _queues, _processes):
+    for row in (_overview, _rpcs, _queues, _processes, gpus_row):
         found = row(found)
     return found
 
@@ -153,10 +154,11 @@ def _queues(found: dashboard.Dashboard) -> dashboard.Dashboard:
         found.with_row(dashboard.Row("Queues and batches"))
         .with_panel(
             lines(
-                "Images waiting",
+                "Images and requests waiting",
                 "In the queues of the gateways, by variant.",
                 units.Short,
-                query(f"sum by (variant) (twinserve_queue_depth_images{{{VARIANT}}})", "{{variant}}"),
+                query(f"sum by (variant) (twinserve_queue_depth_images{{{VARIANT}}})", "{{variant}} images"),
+                query(f"sum by (variant) (twinserve_queue_depth_requests{{{VARIANT}}})", "{{variant}} requests"),
             )
         )
         .with_panel(
@@ -172,10 +174,9 @@ def _queues(found: dashboard.Dashboard) -> dashboard.Dashboard:
                 "Input bytes in gateways",
                 "Of the requests that wait or run, by variant; those that wait are bounded by --max-queue-mib.",
                 units.BytesIEC,
-                query(
-                    f'sum by (variant) ({{__name__=~"twinserve_(queue_depth|in_flight)_bytes",{VARIANT}}})',
-                    "{{variant}}",
-                ),
+                query(f"sum by (variant) (twinserve_queue_depth_bytes{{{VARIANT}}})", "{{variant}} waiting"),
+                query(f"sum by (variant) (twinserve_in_flight_bytes{{{VARIANT}}})", "{{variant}} running"),
+                stack=True,
             )
         )
         .with_panel(
@@ -264,37 +265,6 @@ def _processes(found: dashboard.Dashboard) -> dashboard.Dashboard:
                 query(f'sum by (gateway) (twinserve_gateway_resident_bytes{{kind="pss",{INSTANCE}}})', "{{gateway}}"),
                 query(f'sum (twinserve_supervisor_resident_bytes{{kind="pss",{INSTANCE}}})', "supervisor"),
                 stack=True,
-            )
-        )
-        .with_panel(
-            lines(
-                "GPU memory",
-                "Memory of the model processes on GPUs: context, weights, the most that torch reserved, and the "
-                "driver's own count. Empty on a machine without a GPU.",
-                units.BytesIEC,
-                query(
-                    f"sum by (variant, kind) (twinserve_model_device_bytes{{{VARIANT}}})",
-                    "{{variant}} {{kind}}",
-                ),
-                span=8,
-            )
-        )
-        .with_panel(
-            lines(
-                "GPU utilisation",
-                "Share of the time in which a kernel ran, of whatever process. Empty on a machine without a GPU.",
-                units.PercentUnit,
-                query(f"twinserve_gpu_utilization_ratio{{{INSTANCE}}}", "{{gpu}} {{name}}"),
-                span=8,
-            )
-        )
-        .with_panel(
-            lines(
-                "GPU power",
-                "Power that the GPUs draw. Empty on a machine without a GPU.",
-                units.Watt,
-                query(f"twinserve_gpu_power_watts{{{INSTANCE}}}", "{{gpu}} {{name}}"),
-                span=8,
             )
         )
         .with_panel(
