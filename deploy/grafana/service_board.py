@@ -243,6 +243,7 @@ def _queues(found: dashboard.Dashboard) -> dashboard.Dashboard:
 
 def _processes(found: dashboard.Dashboard) -> dashboard.Dashboard:
     model_cpu = f"sum by (variant) (rate(twinserve_model_cpu_seconds_total{{{VARIANT}}}{WINDOW}))"
+    loaded = f"min by (variant) (twinserve_model_last_load_timestamp_seconds{{{VARIANT}}})"
     gateway_cpu = f"sum by (gateway) (rate(twinserve_gateway_cpu_seconds_total{{{INSTANCE}}}{WINDOW}))"
     return (
         found.with_row(dashboard.Row("Processes"))
@@ -302,10 +303,7 @@ def _processes(found: dashboard.Dashboard) -> dashboard.Dashboard:
                 "Serving since",
                 "Age of the variant's last load.",
                 units.Seconds,
-                query(
-                    f"time() - min by (variant) (twinserve_model_last_load_timestamp_seconds{{{VARIANT}}})",
-                    "{{variant}}",
-                ),
+                query(f"time() - {loaded}", "{{variant}}"),
                 span=8,
                 decimals=0,
             )
