@@ -82,11 +82,9 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "venv" / "bin"
 
 
-def test_what_an_image_holds_serves_and_passes_its_health_check(
-    image: Path, torchscript_models: Path, tmp_path: Path
-) -> None:
+def test_what_an_image_holds_serves_and_passes_its_health_check(image: Path, tiny_models: Path, tmp_path: Path) -> None:
     options = ("--gateways", "1", "--no-build", "--log-format", "json")
-    with ServerProcess(torchscript_models, tmp_path, *options, program=image / "twinserve") as server:
+    with ServerProcess(tiny_models, tmp_path, *options, program=image / "twinserve") as server:
         check = [str(image / "twinserve"), "health", "--target", server.target, "--timeout", "30"]
         done = subprocess.run(check, capture_output=True, text=True, check=False, timeout=60)
         assert (done.returncode, done.stdout) == (0, "the server: SERVING\n")

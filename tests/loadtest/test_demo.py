@@ -24,7 +24,7 @@ TWINSERVE = Path(sysconfig.get_path("scripts")) / "twinserve"
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder that need not be built, by a machine that was too slow for all of the training."""
-    root = make_tiny_models(tmp_path_factory.mktemp("models"), model="mnist")
+    root = make_tiny_models(tmp_path_factory.mktemp("models"), model="mnist", runtime="onnx")
     path = root / "mnist" / "1" / "manifest.json"
     reduced = {"images": 4_000, "of_images": 60_000, "epochs": 2, "of_epochs": 3}
     training = {"epochs": 2, "seed": 0, "losses": [0.5, 0.25], "reduced": reduced}
@@ -95,7 +95,7 @@ def test_ctrl_c_or_a_termination_under_load_leaves_nothing_running(
 
 def test_a_model_folder_that_cannot_be_served_ends_it_with_the_reason(models: Path, tmp_path: Path) -> None:
     broken = shutil.copytree(models, tmp_path / "broken")
-    (broken / "mnist" / "1" / "int8.pt").write_bytes(b"no model")
+    (broken / "mnist" / "1" / "int8.onnx").write_bytes(b"no model")
     process = start(broken, tmp_path / "reports")
     out, _ = process.communicate(timeout=90)
     assert process.returncode == 1

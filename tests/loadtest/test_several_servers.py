@@ -7,9 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -17,11 +15,9 @@ from typer.testing import CliRunner
 import twinserve_loadtest
 from support.processes import process_tree
 from support.server_process import ServerProcess, wait_until
+from support.short_comparison import shorten_comparisons
 from twinserve_loadtest.commands import compare as compare_command
-from twinserve_loadtest.commands.outcome import run_compare
-from twinserve_loadtest.compare.command import CompareOrder
 from twinserve_loadtest.compare.exit_codes import EXIT_CODES
-from twinserve_loadtest.compare.sizing import Sizes
 from twinserve_loadtest.record.files import read_record
 from twinserve_loadtest.record.spread import summed
 from twinserve_loadtest.report import document_of
@@ -134,24 +130,10 @@ def test_a_server_that_dies_in_a_load_test_is_named(
     assert "Traceback" not in out + err
 
 
-SIZES = Sizes(single_stream_s=0.02, server_s=0.05, offline_s=0.02, images_per_request=16)
-
-
-def shortened(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """Comparisons of a few seconds."""
-
-    def run_shortly(order: CompareOrder, *rest: Any) -> int:
-        return run_compare(
-            replace(order, settings=replace(order.settings, seconds=seconds, least_units=2, sizes=SIZES)), *rest
-        )
-
-    monkeypatch.setattr("twinserve_loadtest.commands.outcome.run_compare", run_shortly)
-
-
 def test_a_comparison_takes_both(
     pair: Pair, tiny_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shortened(monkeypatch, 4.0)
+    shorten_comparisons(monkeypatch)
     output = tmp_path / "compare.json"
     options = [*both(pair), "--models", str(tiny_models), "--output", str(output), "--quick"]
     result = CliRunner().invoke(compare_command.app, ["fp32", "int8", *options])
@@ -185,7 +167,7 @@ def test_a_server_that_dies_in_a_comparison_leaves_no_verdict(
     victim = serve(tiny_models, "--gateways", "1")
     tree = process_tree(victim)
     output = tmp_path / "compare.json"
-    shortened(monkeypatch, 60.0)
+    shorten_comparisons(monkeypatch, 60.0)
 
     def kill() -> None:
         wait_until(lambda: counted(victim, "int8") > 100, 60)

@@ -6,20 +6,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 import twinserve_loadtest
 from support.server_process import ServerProcess
+from support.short_comparison import shorten_comparisons
 from twinserve_loadtest.commands import compare as compare_command
-from twinserve_loadtest.commands.outcome import run_compare
-from twinserve_loadtest.compare.command import CompareOrder
 from twinserve_loadtest.compare.exit_codes import NO_VERDICT
-from twinserve_loadtest.compare.sizing import Sizes
 from twinserve_loadtest.record.files import read_record
 
 LOCUSTFILE = Path(twinserve_loadtest.__file__).parent / "locust_cli" / "locustfile.py"
@@ -87,13 +83,7 @@ def test_compare(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    sizes = Sizes(single_stream_s=0.02, server_s=0.05, offline_s=0.02, images_per_request=16)
-
-    def run_shortly(order: CompareOrder, *rest: Any) -> int:
-        settings = replace(order.settings, seconds=4.0, least_units=2, sizes=sizes)
-        return run_compare(replace(order, settings=settings), *rest)
-
-    monkeypatch.setattr("twinserve_loadtest.commands.outcome.run_compare", run_shortly)
+    shorten_comparisons(monkeypatch)
     output = tmp_path / "compare.json"
     options = ["--target", tls_server.target, "--models", str(tiny_models), "--output", str(output), "--quick"]
     result = CliRunner().invoke(compare_command.app, ["fp32", "int8", *options, *flags(certificates)])

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from support.foreign_models import CLASSES, IMAGE, image_graph, regression_graph, sequence_graph
 from support.server_process import ServerProcess
+from support.short_comparison import shorten_comparisons
 from twinserve_client.cli.root import app
 from twinserve_loadtest.record.files import read_record
 
@@ -135,9 +136,12 @@ def test_each_is_load_tested_over_its_test_set(world: World, model: str, correct
     assert ("Correct answers" if correct is not None else "Mean loss") in page.read_text("utf-8")
 
 
-def test_a_regression_is_compared_by_its_metric_and_the_gate_is_its_own(world: World) -> None:
+def test_a_regression_is_compared_by_its_metric_and_the_gate_is_its_own(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shorten_comparisons(monkeypatch)
     output = world.folder / "compare.json"
-    options = ("--model", "regression", "--data", str(world.folder / "regression.npz"), "--quick", "--time", "30")
+    options = ("--model", "regression", "--data", str(world.folder / "regression.npz"), "--quick")
     gates = ("--max-quality-loss", "1000%", "--output", str(output))
     world.call("compare", "fp32", "int8", *options, *gates, exit_codes=(0, 1, 2))
     compared = read_record(output).comparison

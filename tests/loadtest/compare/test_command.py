@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from support.short_comparison import shortened
 from support.tiny_model import classes_of, items, make_tiny_models
 from twinserve_loadtest.commands.compare import app
 from twinserve_loadtest.commands.outcome import finish_comparison, run_compare
@@ -19,7 +20,6 @@ from twinserve_loadtest.compare.exit_codes import NO_VERDICT
 from twinserve_loadtest.compare.gates import parse_gates
 from twinserve_loadtest.compare.measurements import ExperimentSettings
 from twinserve_loadtest.compare.rate_ladder import Objective
-from twinserve_loadtest.compare.sizing import Sizes
 from twinserve_loadtest.record.files import read_record
 from twinserve_loadtest.record.measurement import Dataset
 from twinserve_loadtest.record.stamp import read_stamp
@@ -27,13 +27,11 @@ from twinserve_loadtest.record.testset import FILE_NAME, TestSet, save_test_set
 from twinserve_loadtest.record.wire import to_plain
 from twinserve_loadtest.report.junit import junit
 
-SMALL = Sizes(single_stream_s=0.02, server_s=0.05, offline_s=0.02, images_per_request=16)
-
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder of our own: its test set is larger than the shared one's."""
-    folder = make_tiny_models(tmp_path_factory.mktemp("compared"))
+    folder = make_tiny_models(tmp_path_factory.mktemp("compared"), runtime="onnx")
     pixels = items(400)
     test_set = TestSet(pixels, classes_of(pixels), Dataset("tiny", "made here", len(pixels), full=True))
     save_test_set(test_set, folder / "tiny" / FILE_NAME)
@@ -53,7 +51,7 @@ class Outcome:
 def outcome(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     """One comparison from end to end; it is the slow part, so that all tests read the same one."""
     path = tmp_path_factory.mktemp("compare") / "deep" / "compare.json"
-    settings = replace(ExperimentSettings.quickly("fp32", "int8", 0), seconds=4.0, least_units=2, sizes=SMALL)
+    settings = shortened(ExperimentSettings.quickly("fp32", "int8", 0))
     order = CompareOrder(
         settings=settings,
         gates=parse_gates({"max_accuracy_loss": "2pp", "max_size_ratio": 1.5}, "test"),

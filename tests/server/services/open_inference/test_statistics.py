@@ -57,7 +57,7 @@ def send_mixed_traffic(server: ServerProcess) -> None:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """Two gateways, a split and a shadow, after mixed traffic, idle again."""
-    models = make_tiny_models(tmp_path_factory.mktemp("models"), VARIANTS)
+    models = make_tiny_models(tmp_path_factory.mktemp("models"), VARIANTS, runtime="onnx")
     flags = ("--gateways", "2", "--split", "fragile=0.5", "--shadow", "fp32=1")
     with ServerProcess(models, tmp_path_factory.mktemp("statistics"), *flags) as process:
         send_mixed_traffic(process)
