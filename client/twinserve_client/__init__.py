@@ -16,45 +16,50 @@
 to exception is in :mod:`twinserve_client.errors`. Needs numpy, grpcio and protobuf only.
 """
 
-from twinserve_client._channel import TLS
-from twinserve_client._channel import version as _version
-from twinserve_client._retry import RetryPolicy
-from twinserve_client.async_client import AsyncClient
-from twinserve_client.client import Client
-from twinserve_client.errors import (
-    AlreadyExistsError,
-    CallCancelledError,
-    CallError,
-    ClientClosedError,
-    ConfigurationError,
-    ConflictError,
-    DeadlineExceededError,
-    FieldViolation,
-    InternalError,
-    InvalidInputError,
-    LabelsUnknownError,
-    NotFoundError,
-    OverloadedError,
-    PartlyAppliedError,
-    PermissionDeniedError,
-    TwinserveError,
-    UnauthenticatedError,
-    UnavailableError,
-    UnimplementedError,
-)
-from twinserve_client.types import (
-    Feedback,
-    ModelInfo,
-    ModelVersions,
-    Prediction,
-    ProcessStatus,
-    ServerStatus,
-    TensorInfo,
-    Timing,
-    Traffic,
-    VariantInfo,
-    VersionInfo,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from twinserve_client._environment import version as _version
+
+if TYPE_CHECKING:
+    from twinserve_client._channel import TLS
+    from twinserve_client._retry import RetryPolicy
+    from twinserve_client.async_client import AsyncClient
+    from twinserve_client.client import Client
+    from twinserve_client.errors import (
+        AlreadyExistsError,
+        CallCancelledError,
+        CallError,
+        ClientClosedError,
+        ConfigurationError,
+        ConflictError,
+        DeadlineExceededError,
+        FieldViolation,
+        InternalError,
+        InvalidInputError,
+        LabelsUnknownError,
+        NotFoundError,
+        OverloadedError,
+        PartlyAppliedError,
+        PermissionDeniedError,
+        TwinserveError,
+        UnauthenticatedError,
+        UnavailableError,
+        UnimplementedError,
+    )
+    from twinserve_client.types import (
+        Feedback,
+        ModelInfo,
+        ModelVersions,
+        Prediction,
+        ProcessStatus,
+        ServerStatus,
+        TensorInfo,
+        Timing,
+        Traffic,
+        VariantInfo,
+        VersionInfo,
+    )
 
 __version__ = _version()
 
@@ -95,3 +100,22 @@ __all__ = [
     "VersionInfo",
     "__version__",
 ]
+
+#: Where these names live, the lightest first.
+_MODULES = ("errors", "types", "_retry", "_channel", "client", "async_client")
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Load a name when it is first asked for: numpy and gRPC take 25 MiB, and not every command needs them."""
+        if name in _MODULES:
+            return import_module(f"{__name__}.{name}")
+        if name in __all__:
+            for module in map(import_module, (f"{__name__}.{module}" for module in _MODULES)):
+                if hasattr(module, name):
+                    globals()[name] = getattr(module, name)
+                    return globals()[name]
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted(__all__)

@@ -7,8 +7,6 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
-from importlib import metadata
 from os import PathLike
 from pathlib import Path
 from typing import Any, Final
@@ -16,13 +14,11 @@ from typing import Any, Final
 import grpc
 
 from twinserve_client import _arguments
+from twinserve_client._environment import VARIABLE, version
 from twinserve_client._retry import RetryPolicy, retry_policy, service_config
 from twinserve_client._target import Host, Target
 from twinserve_client._tensor import MAX_MESSAGE_BYTES
 from twinserve_client.errors import ConfigurationError
-
-#: The environment variable with the default token.
-VARIABLE: Final = "TWINSERVE_TOKEN"
 
 Option = tuple[str, Any]
 Metadata = tuple[tuple[str, str], ...]
@@ -248,12 +244,3 @@ def _read(name: str, path: str | PathLike[str] | None) -> bytes | None:
     if b"-----BEGIN " not in content:
         raise ConfigurationError(f"{name}: {path} is not a PEM file")
     return content
-
-
-@cache
-def version() -> str:
-    """The version of the installed distribution."""
-    try:
-        return metadata.version("twinserve")
-    except metadata.PackageNotFoundError:
-        return "unknown"

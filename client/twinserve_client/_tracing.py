@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from twinserve_client._channel import Metadata, version
+from twinserve_client._channel import Metadata
+from twinserve_client._environment import version
 from twinserve_client._target import Target
 from twinserve_client.errors import CallError
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from importlib.metadata import version as package_version
 from typing import Final
 
-import structlog
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
@@ -32,6 +31,7 @@ from twinserve_server.ipc.messages import (
 from twinserve_server.metrics import families
 from twinserve_server.metrics.exposition import ServerCollector
 from twinserve_server.metrics.sums import Values
+from twinserve_server.structured_log import structlog
 from twinserve_server.supervisor.metrics import Sheet
 from twinserve_server.supervisor.model_reports import ModelState
 from twinserve_server.supervisor.plan import Plan

@@ -8,7 +8,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from twinserve_client._channel import version
+from twinserve_client._environment import version
 from twinserve_host.files import FileError, rescue_file
 
 

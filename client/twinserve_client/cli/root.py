@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
-from twinserve_client._channel import version
+from twinserve_client._environment import version
 from twinserve_client.cli.failure import explain, release_output
 from twinserve_client.cli.main import INTERRUPTED, UNEXPECTED, usage_code
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from twinserve_client._channel import VARIABLE
+from twinserve_client._environment import VARIABLE
 from twinserve_client.cli.main import USAGE
 
 MAX_BYTES = 4096

@@ -10,7 +10,7 @@ from urllib.request import Request
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from twinserve_client._channel import VARIABLE
+from twinserve_client._environment import VARIABLE
 from twinserve_host.http import HttpError, is_loopback, read_url
 from twinserve_loadtest.record.measurement import Memory
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-import structlog
-
 from twinserve_server.access.token_file import TokenFile
 from twinserve_server.access.tokens import Token, TokenError, find_token
 from twinserve_server.errors import PermissionDeniedError, TwinserveError, UnauthenticatedError
+from twinserve_server.structured_log import structlog
 
 SCHEME: Final = "bearer"
 

@@ -15,8 +15,6 @@ from functools import partial
 from importlib.metadata import version as package_version
 from typing import Any
 
-import structlog
-
 from twinserve_server.edge.metrics import edge_values
 from twinserve_server.edge.watchdog import Watchdog
 from twinserve_server.engine.channel import ModelChannel
@@ -52,6 +50,7 @@ from twinserve_server.ipc.messages import (
 from twinserve_server.metrics.books import Books
 from twinserve_server.metrics.sums import Values
 from twinserve_server.model.thread import ModelThread, ThreadModel
+from twinserve_server.structured_log import structlog
 from twinserve_server.supervisor.entrance import Entrance
 from twinserve_server.supervisor.model_reports import ModelState, log_report
 from twinserve_server.supervisor.plan import Plan, Replica

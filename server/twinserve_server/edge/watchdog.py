@@ -6,12 +6,11 @@ import os
 import threading
 import time
 
-import structlog
-
 from twinserve_server.host.standard_error import protect_standard_error
 from twinserve_server.ipc.messages import ALIVE_SECONDS
 from twinserve_server.model.thread import ModelThread
 from twinserve_server.settings.server import ServerSettings
+from twinserve_server.structured_log import structlog
 from twinserve_server.supervisor.pulse import Pulse
 
 log = structlog.get_logger()

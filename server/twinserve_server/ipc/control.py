@@ -12,12 +12,11 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
-import structlog
-
 from twinserve_server import errors
 from twinserve_server.errors import TwinserveError
 from twinserve_server.ipc.codec import Frames, frame
 from twinserve_server.ipc.messages import Answer, Done, Message, Refused
+from twinserve_server.structured_log import structlog
 
 Answered = TypeVar("Answered", bound=Message)
 #: Handles a message; its return value answers a question.

@@ -10,11 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-import structlog
-
 from twinserve_server.engine.amount import Amount
 from twinserve_server.engine.call import Call
 from twinserve_server.errors import TwinserveError
+from twinserve_server.structured_log import structlog
 
 log = structlog.get_logger()
 

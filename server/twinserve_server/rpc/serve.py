@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import grpc
-import structlog
 
 from twinserve_server.errors import TwinserveError
 from twinserve_server.rpc.auth import Admit
@@ -18,6 +17,7 @@ from twinserve_server.rpc.callback import DirectMethod, DirectStream
 from twinserve_server.rpc.deadlines import is_past_deadline
 from twinserve_server.rpc.method import RpcMethod, parse_message
 from twinserve_server.rpc.status import outcome_of
+from twinserve_server.structured_log import structlog
 
 Context = grpc.aio.ServicerContext[Any, Any]
 

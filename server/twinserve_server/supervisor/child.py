@@ -13,14 +13,13 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any, Final
 
-import structlog
-
 from twinserve_host.python import environment, python
 from twinserve_server.host.memory import cpu_seconds
 from twinserve_server.host.standard_error import StandardError
 from twinserve_server.ipc.control import CHILD_SECONDS, ControlLine
 from twinserve_server.ipc.messages import Message
 from twinserve_server.ipc.process_config import ProcessConfig, document
+from twinserve_server.structured_log import structlog
 from twinserve_server.supervisor.pulse import ENDED, Pulse
 from twinserve_server.telemetry.relay import Relay
 

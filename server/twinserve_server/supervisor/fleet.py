@@ -8,14 +8,13 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-import structlog
-
 from twinserve_server.errors import ArtefactError
 from twinserve_server.host.standard_error import protect_standard_error
 from twinserve_server.ipc.messages import ALIVE_SECONDS, Drain, FromGateway, FromModel, Message
 from twinserve_server.ipc.process_config import GatewayConfig
 from twinserve_server.metrics.books import Books, Handed
 from twinserve_server.metrics.settlement import settle
+from twinserve_server.structured_log import structlog
 from twinserve_server.supervisor.child import ChildProcess
 from twinserve_server.supervisor.model_reports import ModelState
 from twinserve_server.supervisor.plan import Plan, Replica

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import structlog
-
 from twinserve_server.ipc.messages import Ready, WarmingUp
+from twinserve_server.structured_log import structlog
 from twinserve_server.supervisor.plan import Replica
 
 log = structlog.get_logger()

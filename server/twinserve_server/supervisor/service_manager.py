@@ -9,7 +9,7 @@ import asyncio
 import os
 import socket
 
-import structlog
+from twinserve_server.structured_log import structlog
 
 log = structlog.get_logger()
 

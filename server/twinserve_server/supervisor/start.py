@@ -12,8 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-import structlog
-
 from twinserve_host.exposure import host_and_port, is_private
 from twinserve_host.files import FileError, write_file
 from twinserve_server.access.guard import Guard
@@ -25,6 +23,7 @@ from twinserve_server.metrics.exposition import ServerCollector
 from twinserve_server.metrics.http import serve_metrics
 from twinserve_server.settings.exposure import listening, tls_files
 from twinserve_server.settings.server import ServerSettings
+from twinserve_server.structured_log import structlog
 from twinserve_server.supervisor.entrance import Entrance
 from twinserve_server.supervisor.plan import Plan, make_plan
 from twinserve_server.supervisor.runner import Runner, StartError

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-import structlog
-
 from twinserve_server.ipc.messages import (
     ActivateVersion,
     Alive,
@@ -30,6 +28,7 @@ from twinserve_server.ipc.messages import (
 from twinserve_server.ipc.process_config import GatewayConfig
 from twinserve_server.metrics.books import Books, Handed
 from twinserve_server.metrics.sums import Values
+from twinserve_server.structured_log import structlog
 from twinserve_server.supervisor.census import Census
 from twinserve_server.supervisor.child import ChildProcess
 from twinserve_server.supervisor.entrance import Entrance

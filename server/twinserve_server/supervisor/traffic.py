@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Protocol
 
-import structlog
-
 from twinserve_server.artefact.manifest import ModelVersion, same_signature
 from twinserve_server.engine.address import AT, address_of
 from twinserve_server.engine.router import TrafficPolicy
 from twinserve_server.errors import ConflictError, FollowsFileError, InvalidInputError, PreconditionError
 from twinserve_server.ipc.control import ControlLine
 from twinserve_server.ipc.messages import Done, Judge, Judged, Message, SetPolicy, SetTraffic
+from twinserve_server.structured_log import structlog
 from twinserve_server.supervisor.claims import Claims
 from twinserve_server.supervisor.feedback_key import feedback_keys
 from twinserve_server.supervisor.plan import Plan

@@ -7,11 +7,10 @@ import os
 from pathlib import Path
 from typing import Final
 
-import structlog
-
 from twinserve_server.artefact.manifest import MANIFEST_NAME
 from twinserve_server.artefact.repository import version_folders
 from twinserve_server.errors import TwinserveError
+from twinserve_server.structured_log import structlog
 from twinserve_server.supervisor.fleet import Fleet
 from twinserve_server.supervisor.versions import Versions
 

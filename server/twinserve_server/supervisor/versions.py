@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import structlog
-
 from twinserve_server.artefact.manifest import ModelVersion, read_manifest
 from twinserve_server.artefact.repository import find_version, version_folders
 from twinserve_server.errors import ArtefactError, ConflictError, PreconditionError, TwinserveError, UnknownModelError
 from twinserve_server.ipc import messages
 from twinserve_server.ipc.messages import Done, KeepMetrics, ModelVersions, SetModel, VersionStatus
+from twinserve_server.structured_log import structlog
 from twinserve_server.supervisor.child import ChildProcess
 from twinserve_server.supervisor.fleet import Fleet
 from twinserve_server.supervisor.plan import first_policy, served_of

@@ -7,9 +7,8 @@ import logging
 import os
 from typing import TextIO, cast
 
-import structlog
-
 from twinserve_server.host.standard_error import StandardError, protect_standard_error
+from twinserve_server.structured_log import structlog
 
 
 def configure_logging(form: str, level: str, **bound: str) -> StandardError:

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import Final
 
-import structlog
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
@@ -32,6 +31,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from twinserve_server.metrics import families
 from twinserve_server.metrics.family import Family
 from twinserve_server.metrics.sums import Values
+from twinserve_server.structured_log import structlog
 from twinserve_server.telemetry.collector import collector_session
 
 log = structlog.get_logger()

@@ -5,10 +5,9 @@ from __future__ import annotations
 import random
 from typing import Any
 
-import structlog
-
 from twinserve_server.engine.call import Call
 from twinserve_server.engine.job import STAGES
+from twinserve_server.structured_log import structlog
 from twinserve_server.telemetry.journal import RpcRecord, code_of
 
 log = structlog.get_logger()

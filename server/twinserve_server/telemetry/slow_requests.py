@@ -6,10 +6,9 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-import structlog
-
 from twinserve_server.engine.call import Call
 from twinserve_server.engine.feedback import Judgement
+from twinserve_server.structured_log import structlog
 from twinserve_server.telemetry.journal import code_of
 from twinserve_server.telemetry.request_logs import request_fields, trace_fields
 

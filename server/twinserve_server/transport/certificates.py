@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import structlog
-
+from twinserve_server.structured_log import structlog
 from twinserve_server.transport.tls import Pem, TlsError, TlsFiles
 
 if TYPE_CHECKING:

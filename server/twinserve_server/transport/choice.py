@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
-import structlog
-
+from twinserve_server.structured_log import structlog
 from twinserve_server.transport.base import Door, Transport, TransportError
 from twinserve_server.transport.fast import support
 from twinserve_server.transport.ipv4 import only_ipv4

@@ -19,7 +19,6 @@ from dataclasses import replace
 from typing import Any, Final
 
 import grpc
-import structlog
 from pygrpc_native import EVENT_CALL, NativeGrpcFront
 
 from twinserve_server.engine.call import Call
@@ -29,6 +28,7 @@ from twinserve_server.rpc.callback import DirectMethod
 from twinserve_server.rpc.deadlines import gone_code, why_gone
 from twinserve_server.rpc.serve import RpcTally
 from twinserve_server.rpc.status import PUSHBACK_KEY, outcome_of
+from twinserve_server.structured_log import structlog
 from twinserve_server.transport.aio import AioTransport
 from twinserve_server.transport.base import (
     KEEPALIVE_MS,

@@ -9,7 +9,8 @@ import pytest
 import typer
 
 from twinserve_client import Client
-from twinserve_client._channel import VARIABLE, Connection
+from twinserve_client._channel import Connection
+from twinserve_client._environment import VARIABLE
 from twinserve_client.cli.token import use_token
 
 SECRET = "twinserve_" + "s" * 43

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
 import grpc
-import structlog
 from grpc._cython.cygrpc import (
     ReceiveCloseOnServerOperation,
     ReceiveMessageOperation,
@@ -25,6 +24,7 @@ from twinserve_server.rpc.deadlines import gone_code, why_gone
 from twinserve_server.rpc.serve import RpcTally
 from twinserve_server.rpc.status import Metadata, outcome_of
 from twinserve_server.rpc.stream_window import StreamWindow
+from twinserve_server.structured_log import structlog
 from twinserve_server.transport.fast.queue import QueueLoop
 
 Method = TypeVar("Method", DirectMethod, DirectStream)

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
-import structlog
 from grpc._cython.cygrpc import (
     ReceiveCloseOnServerOperation,
     ReceiveMessageOperation,
@@ -18,6 +17,7 @@ from grpc._cython.cygrpc import (
 )
 
 from twinserve_server.rpc.serve import RpcHandler, encoded
+from twinserve_server.structured_log import structlog
 from twinserve_server.transport.fast.calls import NO_DEADLINE, NO_REQUEST
 from twinserve_server.transport.fast.queue import QueueLoop
 

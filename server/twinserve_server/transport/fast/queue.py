@@ -12,8 +12,9 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-import structlog
 from grpc._cython import cygrpc
+
+from twinserve_server.structured_log import structlog
 
 log = structlog.get_logger()
 
