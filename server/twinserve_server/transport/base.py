@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from twinserve_host.exposure import host_and_port
 from twinserve_server.errors import TwinserveError
-from twinserve_server.rpc.serve import RpcHandler
+
+if TYPE_CHECKING:  # the settings take their limits from here, and the supervisor needs no gRPC for that
+    from twinserve_server.rpc.serve import RpcHandler
 
 #: More than any machine works off before its callers' deadlines pass.
 MAX_PENDING_CALLS: Final = 100_000
