@@ -132,6 +132,14 @@ def test_connections_beyond_the_limit_are_closed_and_others_serve_on(server: Ser
         # One is the client's that has asked.
         assert sum(greeted) <= CONNECTIONS - 1
         server.predict.Predict(request(items(1)), timeout=SECONDS)
+    # A closed connection counts until the server has seen its end.
+    wait_until(lambda: greets(server), SECONDS)
+
+
+def greets(server: ServerProcess) -> bool:
+    """Whether a new connection is taken."""
+    with connect(server.grpc_port) as sock:
+        return any(kind == SETTINGS for kind, _ in frames_until_settings(sock))
 
 
 def frames_until_settings(sock: socket.socket) -> Iterator[tuple[int, bytes]]:
