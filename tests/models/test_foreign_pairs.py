@@ -4,6 +4,9 @@ compared, replaced while the server runs, and rolled back."""
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +16,16 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import twinserve_loadtest
 from support.foreign_models import CLASSES, IMAGE, image_graph, regression_graph, sequence_graph
-from support.server_process import ServerProcess
+from support.server_process import ServerProcess, wait_until
 from support.short_comparison import shorten_comparisons
 from twinserve_client.cli.root import app
 from twinserve_loadtest.record.files import read_record
+from twinserve_loadtest.target.metrics import read_metrics
 
 ITEMS = 48
+LOCUSTFILE = Path(twinserve_loadtest.__file__).parent / "locust_cli" / "locustfile.py"
 
 
 @dataclass(frozen=True)
@@ -151,6 +157,76 @@ def test_a_regression_is_compared_by_its_metric_and_the_gate_is_its_own(
     assert (compared.quality.metric, compared.quality.against, compared.quality.items) == ("mse", "", ITEMS)
     gate = next(gate for gate in compared.verdict.gates if gate.name == "max_quality_loss")
     assert (gate.outcome, "1000 % of the baseline's loss" in gate.limit) == ("pass", True)
+
+
+@pytest.mark.parametrize(("model", "gate"), [("wide", "max_accuracy_loss"), ("sequence", "max_quality_loss")])
+def test_a_thousand_classes_and_none_are_compared(
+    world: World, model: str, gate: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shorten_comparisons(monkeypatch)
+    output = world.folder / f"compare-{model}.json"
+    options = ("--model", model, "--data", str(world.folder / f"{model}.npz"), "--quick", "--output", str(output))
+    world.call("compare", "fp32", "int8", *options, exit_codes=(0, 1, 2))
+    record = read_record(output)
+    assert record.complete
+    assert record.comparison is not None
+    judged = {one.name: one for one in record.comparison.verdict.gates}
+    assert judged[gate].outcome != "fail"
+    if model == "wide":
+        assert record.comparison.accuracy is not None
+        assert record.comparison.accuracy.disagreement_count == 0
+    else:
+        assert record.comparison.quality is not None
+        assert record.comparison.quality.difference.estimate == pytest.approx(0)
+    assert "int8" in output.with_suffix(".html").read_text("utf-8")
+
+
+@pytest.mark.parametrize("model", ["sequence", "wide"])
+def test_locusts_own_command_line_takes_their_test_sets(world: World, model: str, tmp_path: Path) -> None:
+    output = tmp_path / "locust.json"
+    options = ["--twin-testset", str(world.folder / f"{model}.npz"), "--twin-model", model, "--twin-mode", "accuracy"]
+    command = [
+        sys.executable,
+        "-m",
+        "locust",
+        "-f",
+        str(LOCUSTFILE),
+        "--headless",
+        "--host",
+        world.server.target,
+        *options,
+    ]
+    environment = {**os.environ, "GEVENT_BACKEND": "select"}
+    ran = subprocess.run(
+        [*command, "--twin-results", str(output)], check=False, capture_output=True, text=True, env=environment
+    )
+    assert ran.returncode == 0, ran.stderr
+    for arm in read_record(output).runs["accuracy"].arms.values():
+        assert (arm.answers is not None, arm.quality is not None) == (model == "wide", model == "sequence")
+
+
+def test_metrics_tell_the_quantised_variant_and_nothing_of_classes_that_there_are_not(world: World) -> None:
+    url = f"http://127.0.0.1:{world.server.metrics_port}"
+    page = read_metrics(url)
+    told = page.by_label("twinserve_model_info", "quantization", model="regression")
+    assert set(told) == {"none", "unknown"}
+    for model in ("regression", "wide"):
+        world.call("traffic", "--model", model, "--shadow", "int8=1", "--split", "int8=0")
+
+    def shadowed() -> bool:
+        for model in ("regression", "wide"):
+            world.predict(model)
+        page = read_metrics(url)
+        return all(page.sum("twinserve_shadow_requests_total", model=model) for model in ("regression", "wide"))
+
+    wait_until(shadowed, 30)
+    page = read_metrics(url)
+    for name in ("images_total", "disagreements_total", "probability_difference_count"):
+        assert page.sum(f"twinserve_shadow_{name}", model="regression") is None
+        assert page.sum(f"twinserve_shadow_{name}", model="wide") is not None
+    (regression,) = (one for one in json.loads(run("top", url, "--json"))["models"] if one["name"] == "regression")
+    assert [variant["disagreement"] for variant in regression["variants"]] == [None, None]
+    assert [variant["baseline"] for variant in regression["variants"]] == [True, False]
 
 
 def test_a_new_version_takes_over_while_the_server_runs_and_is_rolled_back(world: World) -> None:

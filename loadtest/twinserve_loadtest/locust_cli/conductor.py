@@ -7,6 +7,7 @@ import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -15,15 +16,20 @@ from rich.console import Console
 
 from twinserve_client.cli.main import UNEXPECTED
 from twinserve_host.files import FileError, check_writable
+from twinserve_host.functions import FunctionError
 from twinserve_loadtest.generate.record import merged
 from twinserve_loadtest.generate.session import session_of
 from twinserve_loadtest.loadtest.plan import DEFAULT_USERS, LoadSettings
+from twinserve_loadtest.loadtest.quality import QualityCheck
 from twinserve_loadtest.loadtest.runner import LoadTest
 from twinserve_loadtest.loadtest.summarise import summarise
 from twinserve_loadtest.locust_cli.distributed import LocustBlocks
 from twinserve_loadtest.record.files import save_record
+from twinserve_loadtest.record.run import Remark
+from twinserve_loadtest.record.testset import TestSetError
 from twinserve_loadtest.report import document_of
 from twinserve_loadtest.report.terminal import print_document
+from twinserve_loadtest.statistics.quality import QualityTest
 from twinserve_loadtest.target.describe import describe_target
 from twinserve_loadtest.target.error import TargetError
 
@@ -129,21 +135,37 @@ class Conductor:
             if options.twin_results:
                 check_writable(Path(options.twin_results))
             self.model, _ = describe_target(session.servers, session.model, names or None)
-        except (ValueError, FileError, TargetError) as error:
+            test_set = self.blocks.send_to(self.model)
+            targets = test_set.targets if self.model.metric else {}
+            quality = QualityTest.of(self.model.metric, targets) if targets and not self.blocks.distributed else None
+        except (ValueError, FileError, FunctionError, TargetError, TestSetError) as error:
             logger.error("the load test cannot begin: %s", error)  # noqa: TRY400  # the text is for users
             self.environment.process_exit_code = 2
             return
         quiet = _busy_share()
         variants = list(self.model.variants)
-        self.test = LoadTest(settings, variants, session.test_set.info, self.blocks, self, foreign_share=quiet)
-        self.test.run()
-        if not self.blocks.interrupted:
-            self.test.foreign_share = max(quiet, _busy_share())
-        self._finish(self.test, self.model, session.servers)
+        with TemporaryDirectory(prefix="twinserve-answers-") as scratch:
+            check = None if quality is None else QualityCheck(quality, Path(scratch))
+            test = self.test = LoadTest(
+                settings, variants, test_set.info, self.blocks, self, quality=check, foreign_share=quiet
+            )
+            test.run()
+            if not self.blocks.interrupted:
+                test.foreign_share = max(quiet, _busy_share())
+            self._finish(test, self.model, session.servers)
 
     def _finish(self, test: LoadTest, model: Model, servers: Servers) -> None:
         test.interrupted = self.blocks.interrupted
-        self.results = record = test.record(command=shlex.join(sys.argv), servers=servers, model=model)
+        caveats = []
+        if model.metric and test.quality is None:
+            why = (
+                "it takes one Locust process"
+                if self.blocks.distributed
+                else "the test set does not say what is expected"
+            )
+            text = f"Nothing is known of the quality of the answers: {why}."
+            caveats.append(Remark("quality", text, "accuracy"))
+        self.results = record = test.record(command=shlex.join(sys.argv), servers=servers, model=model, caveats=caveats)
         self.now = "ended" if record.complete else "ended, incomplete"
         if not record.complete:
             self.environment.process_exit_code = 1

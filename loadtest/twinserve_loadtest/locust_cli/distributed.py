@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ from twinserve_loadtest.generate.record import BlockRecord, merged
 from twinserve_loadtest.generate.schedule import Share
 from twinserve_loadtest.generate.session import session_of
 from twinserve_loadtest.generate.spec import BlockSpec
+from twinserve_loadtest.record.measurement import Model
+from twinserve_loadtest.record.testset import TestSetError, fit_to_model
 from twinserve_loadtest.record.wire import from_plain, to_plain
 
 if TYPE_CHECKING:
@@ -44,6 +47,7 @@ class BlockWorker:
 
     def __init__(self, environment: Environment) -> None:
         self._session = session_of(environment)
+        self._loaded = self._session.test_set
         self._id = 0
         self._run: BlockRun | None = None
         runner = environment.runner
@@ -61,6 +65,8 @@ class BlockWorker:
             self._stop()
             return
         self._id = order["id"]
+        with suppress(TestSetError):  # another set than the master's, whose digest tells
+            self._session.test_set = fit_to_model(self._loaded, from_plain(Model, order["model"]))
         self._run = self._session.begin_block(
             from_plain(BlockSpec, order["spec"]), Share(*order["share"]), self._runner.user_count
         )
@@ -83,6 +89,8 @@ class LocustBlocks:
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
         self._session = session_of(environment)
+        self._loaded = self._session.test_set
+        self._model: Model | None = None
         self._id = 0
         self._reports: dict[str, dict[str, Any]] = {}
         self._on = False
@@ -90,6 +98,21 @@ class LocustBlocks:
         """What the load shape must ask Locust for."""
         self.interrupted = False
         environment.events.worker_report.add_listener(self._reported)  # type: ignore[no-untyped-call]
+
+    @property
+    def distributed(self) -> bool:
+        """Whether other processes send the requests."""
+        return isinstance(self._environment.runner, MasterRunner)
+
+    def send_to(self, model: Model) -> TestSet:
+        """From now on the blocks are for ``model``; the test set, as it is sent to it.
+
+        Raises:
+            TestSetError: it does not fit the model.
+        """
+        self._model = model
+        self._session.test_set = fit_to_model(self._loaded, model)
+        return self._session.test_set
 
     def run(self, spec: BlockSpec, on_progress: Callable[[int, float], None] | None = None) -> BlockRecord:
         """Run one block; cut off by :attr:`interrupted`."""
@@ -100,7 +123,7 @@ class LocustBlocks:
         self._reports = {}
         self._on = True
         try:
-            if isinstance(self._environment.runner, MasterRunner):
+            if self.distributed:
                 return self._distributed(spec, on_progress)
             return self._local(spec, on_progress)
         finally:
@@ -110,7 +133,7 @@ class LocustBlocks:
         """The block that is on, as far as it is known here; None between blocks."""
         if not self._on:
             return None
-        if isinstance(self._environment.runner, MasterRunner):
+        if self.distributed:
             return self._merged_reports()
         return self._session.run.snapshot() if self._session.run is not None else None
 
@@ -149,6 +172,7 @@ class LocustBlocks:
                 "spec": to_plain(spec),
                 "share": [index, len(at_work)],
                 "test_set": test_set,
+                "model": to_plain(self._model),
             }
             runner.send_message(MESSAGE, order, client)
         began, cut_off, lost = time.monotonic(), 0.0, ""
@@ -186,7 +210,8 @@ class LocustBlocks:
 
 def digest(test_set: TestSet) -> str:
     """Tells whether two processes have the same images and labels."""
-    return hashlib.sha256(test_set.images.tobytes() + test_set.labels.tobytes()).hexdigest()
+    arrays = [test_set.images, test_set.labels, *(test_set.inputs or {}).values()]
+    return hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
 
 
 def _requests(report: dict[str, Any]) -> int:

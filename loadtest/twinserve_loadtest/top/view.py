@@ -95,7 +95,9 @@ def _table(model: ModelFigures) -> Table:
     table.add_column("")
     for variant in model.variants:
         state = "" if variant.ready else " [red]not ready[/]"
-        table.add_column(f"[bold]{variant.name}[/]{' (baseline)' if variant.baseline else ''}{state}", justify="right")
+        table.add_column(
+            f"[bold]{variant.name}[/]{' (baseline)' if variant is model.baseline else ''}{state}", justify="right"
+        )
     for row in ROWS:
         table.add_row(row.title, *(_cell(row, variant, model.baseline) for variant in model.variants))
     return table

@@ -189,7 +189,10 @@ def _variant(name: str, entry: dict[str, Any], folder: Path) -> Variant:
         format=entry["runtime"],
         quantized_engine=entry.get("engine", "none"),
         max_batch_size=entry.get("max_batch_size", 64),
-        quantization=entry.get("quantization", {}).get("method", "none"),
+        # Who made a file by other means need not say how: it is none of the baselines all the same.
+        quantization=entry.get("quantization", {}).get(
+            "method", "unknown" if entry.get("precision") == "int8" else "none"
+        ),
         parameter_bytes=entry.get("parameter_bytes", 0),
         on_demand=entry.get("on_demand", False),
         precision=entry.get("precision", ""),

@@ -134,7 +134,10 @@ SHADOW_DROPPED: Final = Family(
     "twinserve_shadow_dropped", "counter", "Shadow runs dropped because of load.", (*MODEL, "primary")
 )
 SHADOW_IMAGES: Final = Family(
-    "twinserve_shadow_images", "counter", "Images compared between primary and shadow.", (*MODEL, "primary")
+    "twinserve_shadow_images",
+    "counter",
+    "Images compared between primary and shadow, of a classifier.",
+    (*MODEL, "primary"),
 )
 SHADOW_DISAGREEMENTS: Final = Family(
     "twinserve_shadow_disagreements",

@@ -131,7 +131,9 @@ class Recorder:
         labels = (*_labels(shadow.served, shadow.variant), primary.variant)
         found = self._shadows.get(labels)
         if found is None:
-            found = self._shadows[labels] = ShadowTally(self._cell, self._histogram, labels)
+            found = self._shadows[labels] = ShadowTally(
+                self._cell, self._histogram, labels, classes=bool(shadow.served.version.classes)
+            )
         return found
 
 

@@ -127,27 +127,29 @@ class VariantTally:
 
 
 class ShadowTally:
-    """The runs of one variant as another's shadow; ``labels`` end with the primary."""
+    """The runs of one variant as another's shadow; ``labels`` end with the primary.
 
-    __slots__ = ("_difference", "_disagreements", "_images", "_requests", "dropped")
+    A model without ``classes`` has none that could differ: its runs are counted, and nothing is said of their answers.
+    """
 
-    def __init__(self, cell: FindCell, histogram: FindHistogram, labels: Labels) -> None:
+    __slots__ = ("_classes", "_difference", "_disagreements", "_images", "_requests", "dropped")
+
+    def __init__(self, cell: FindCell, histogram: FindHistogram, labels: Labels, *, classes: bool) -> None:
         self.dropped = cell(families.SHADOW_DROPPED, labels)
         self._requests = cell(families.SHADOW_REQUESTS, labels)
-        self._images = cell(families.SHADOW_IMAGES, labels)
-        self._disagreements = cell(families.SHADOW_DISAGREEMENTS, labels)
-        self._difference = histogram(families.SHADOW_DIFFERENCE, labels)
+        self._classes = classes
+        if classes:
+            self._images = cell(families.SHADOW_IMAGES, labels)
+            self._disagreements = cell(families.SHADOW_DISAGREEMENTS, labels)
+            self._difference = histogram(families.SHADOW_DIFFERENCE, labels)
 
     def compared(self, primary: Job, shadow: Job) -> None:
         """Count a request that ran on both."""
-        if primary.outputs is not None or shadow.outputs is not None:
-            # Tensors have no classes that could differ, and shapes that may.
-            self._requests.add()
-            self._images.add(primary.count)
+        self._requests.add()
+        if not self._classes:
             return
         ours, theirs = (np.frombuffer(job.probabilities, np.float32) for job in (primary, shadow))
         differing = np.frombuffer(primary.classes, np.uint32) != np.frombuffer(shadow.classes, np.uint32)
-        self._requests.add()
         self._images.add(primary.count)
         self._disagreements.add(int(differing.sum()))
         self._difference.observe(float(np.abs(ours - theirs).max()))
