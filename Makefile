@@ -9,7 +9,7 @@ REPORTS ?= reports
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-ray check format docs bench bench-cores bench-peers bench-reliability calibrate proto clean
+.PHONY: help demo test test-ray test-torch check format docs bench bench-cores bench-peers bench-reliability calibrate proto clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,16 @@ test: $(VENV)/.installed ## Run the tests
 
 test-ray: $(VENV)/.installed ## Run the tests on a cluster of Ray nodes (3 GB of memory)
 	$(BIN)/python -m pytest -m ray tests/ray_serve
+
+# In a venv of its own, in which all but torch and torchvision is as constraints.txt says.
+test-torch: ## Run the tests of the runtimes with another torch: make test-torch TORCH=2.14.1
+	@test -n "$(TORCH)" || (echo "Say which: make test-torch TORCH=2.14.1"; exit 2)
+	@test -x $(VENV)-torch-$(TORCH)/bin/python || $(PYTHON) -m venv $(VENV)-torch-$(TORCH)
+	grep -vE '^(torch|torchvision)==' constraints.txt > $(VENV)-torch-$(TORCH)/constraints.txt
+	$(VENV)-torch-$(TORCH)/bin/python -m pip install --disable-pip-version-check \
+		-c $(VENV)-torch-$(TORCH)/constraints.txt -e '.[all]' torch==$(TORCH) pytest pytest-asyncio pytest-timeout pyyaml
+	$(VENV)-torch-$(TORCH)/bin/python -c 'import torch; print("torch", torch.__version__)'
+	$(VENV)-torch-$(TORCH)/bin/python -m pytest tests/server/model $(ARGS)
 
 check: $(VENV)/.installed ## Lint, types, import boundaries, contract, known vulnerabilities
 	$(BIN)/ruff format --check .
@@ -67,6 +77,6 @@ proto: $(VENV)/.installed ## Generate the stubs again
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps -e .
 
 clean: ## Remove what was made: venv, models, reports, caches, stubs
-	rm -rf $(VENV) $(MODELS) $(REPORTS) bench-results dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(VENV)-torch-* $(MODELS) $(REPORTS) bench-results dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	rm -f proto/twinserve/*/*_pb2.py proto/twinserve/*/*_pb2.pyi proto/twinserve/*/*_pb2_grpc.py proto/twinserve/*/*_pb2_grpc.pyi
