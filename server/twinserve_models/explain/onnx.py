@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from twinserve_models.explain.qdq import Graph, Place, check_floats, check_form, pair, steerable, with_outputs
+from twinserve_models.explain.qdq import Graph, check_floats, check_form, pair
+from twinserve_models.explain.steer import Place, steerable, with_outputs
 from twinserve_models.explain.twins import Array, Grid, Kernel, NoTwinsError, Quantisation, Seen
 from twinserve_server.model.onnx import one_line
 
