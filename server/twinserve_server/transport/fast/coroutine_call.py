@@ -40,7 +40,7 @@ class CoroutineCall:
         self._opened = self._ended = self._gone = False
         running.add(self)
         self._start((ReceiveCloseOnServerOperation(0),), self._on_close)
-        self._task = asyncio.ensure_future(self._run())
+        self._task: asyncio.Task[None] | None = asyncio.ensure_future(self._run())
 
     async def write(self, message: Any) -> None:
         """Send one response message."""
@@ -152,6 +152,9 @@ class CoroutineCall:
 
     def _on_close(self, event: Any) -> None:
         self._running.discard(self)
-        if event.batch_operations[0].cancelled():
+        # The journal's record, in the task's context, knows this call: as a cycle it would wait for the collector, and
+        # gRPC core counts a call as open on its connection until it is released.
+        task, self._task = self._task, None
+        if event.batch_operations[0].cancelled() and task is not None:
             self._gone = True
-            self._task.cancel()
+            task.cancel()
