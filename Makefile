@@ -26,8 +26,9 @@ demo: $(VENV)/.installed ## Train, quantise, serve, load-test, report: the whole
 
 # A module's tests stay together: they share its server. How many run at once: tests/conftest.py. In the order of the
 # folders: by their number of tests, the few long ones would come last and leave all but one worker idle.
+# Where nothing may be cached, each of some hundred servers would compile its modules anew.
 test: $(VENV)/.installed ## Run the tests
-	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --max-worker-restart 0 -m "not ray"
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --max-worker-restart 0 -m "not ray"
 
 test-ray: $(VENV)/.installed ## Run the tests on a cluster of Ray nodes (3 GB of memory)
 	$(BIN)/python -m pytest -m ray tests/ray_serve

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from pathlib import Path
 
 import pytest
+import torch
 
+from support.made_once import made_once
 from twinserve_models import build
 from twinserve_models.artefacts import make_artefacts
 from twinserve_models.data import Dataset
@@ -24,18 +25,20 @@ def no_mnist(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Net]:
     """The version folder of a model trained for one epoch on 4,000 digits, and the network as training left it."""
-    nets: list[Net] = []
 
-    def keep(net: Net, dataset: Dataset) -> list[Artefact]:
-        nets.append(deepcopy(net))
-        return make_artefacts(net, dataset)
+    def make(folder: Path) -> None:
+        def keep(net: Net, dataset: Dataset) -> list[Artefact]:
+            torch.save(net, folder / "net.pt")
+            return make_artefacts(net, dataset)
 
-    with pytest.MonkeyPatch.context() as patch:
-        hide_mnist(patch)
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(build, "make_artefacts", keep)
-        folder = build.build_models(tmp_path_factory.mktemp("built"), progress=False, recipe=Recipe(epochs=1))
-    return folder, nets[0]
+        with pytest.MonkeyPatch.context() as patch:
+            hide_mnist(patch)
+            patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+            patch.setattr(build, "make_artefacts", keep)
+            build.build_models(folder / "models", progress=False, recipe=Recipe(epochs=1))
+
+    folder = made_once(tmp_path_factory, "trained", make)
+    return folder / "models" / "mnist" / "1", torch.load(folder / "net.pt", weights_only=False)
 
 
 @pytest.fixture(scope="session")
