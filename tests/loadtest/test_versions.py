@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from support.server_process import ServerProcess
+from support.short_comparison import shorten_comparisons
 from support.tiny_model import LABELS, classes_of, items, make_tiny_models
 from support.versions import add_version
 from twinserve_client import Client
@@ -55,9 +56,12 @@ def load_test(server: ServerProcess, models: Path, output: Path, *options: str) 
     return read_record(output)
 
 
-def test_a_comparison_on_a_server_of_its_own_finds_the_worse_version(models: Path, tmp_path: Path) -> None:
+def test_a_comparison_on_a_server_of_its_own_finds_the_worse_version(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shorten_comparisons(monkeypatch)
     output = tmp_path / "compare.json"
-    options = ["--models", str(models), "--quick", "--time", "30", "--output", str(output)]
+    options = ["--models", str(models), "--quick", "--output", str(output)]
     result = CliRunner().invoke(app, ["compare", *PAIR, *options])
     assert "DO NOT SHIP" in result.output
     assert result.exit_code == 1

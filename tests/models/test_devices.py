@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from models.conftest import hide_mnist
-from twinserve_models.artefacts import make_artefacts
 from twinserve_models.data import load_dataset
 from twinserve_models.devices import SIZES, Device, device_artefacts
 from twinserve_models.export import write_version
@@ -24,14 +23,14 @@ ARMS = ("fp32-cpu", "fp16-cpu", "bf16-cpu")
 
 @pytest.fixture(scope="module")
 def version(trained: tuple[Path, Net], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A version folder with the usual variants, and the arms for the CPU."""
+    """A version folder with the arms for the CPU."""
     _, net = trained
     with pytest.MonkeyPatch.context() as patch:
         hide_mnist(patch)
         dataset = load_dataset(None)
     folder = tmp_path_factory.mktemp("arms") / "mnist" / "1"
     folder.mkdir(parents=True)
-    artefacts = make_artefacts(net, dataset) + device_artefacts(net, dataset, [Device("cpu")])
+    artefacts = device_artefacts(net, dataset, [Device("cpu")])
     write_version(folder, "mnist", artefacts, Training(net, Recipe(epochs=1), 0, [0.5], 1.0), dataset.info)
     return folder
 
@@ -45,18 +44,19 @@ def test_every_precision_is_an_arm_that_is_served_on_demand(version: Path) -> No
     assert arms["fp32-cpu"]["bytes"] > 1.8 * arms["fp16-cpu"]["bytes"]
 
 
-def test_the_arms_answer_as_the_usual_fp32_does(version: Path) -> None:
-    read = read_manifest(version)
+def test_the_arms_answer_as_the_usual_fp32_does(built: Path, version: Path) -> None:
+    usual, arms = read_manifest(built), read_manifest(version)
     pixels = np.random.default_rng(2).integers(0, 256, (8, 28, 28), np.uint8).tobytes()
     found = {}
     for name, tolerance in {"fp32": 0.0, "fp32-cpu": 1e-5, "fp16-cpu": 0.01, "bf16-cpu": 0.05}.items():
+        read = usual if name == "fp32" else arms
         forward = Forward(read, read.variants[name], 1, 8)
         answers = forward(pixels, "UINT8", 8)
         found[name] = np.frombuffer(answers.probabilities, np.float32)
         assert np.abs(found[name] - found["fp32"]).max() <= tolerance
         assert forward.facts.runtime.device == "cpu"
         assert forward.facts.runtime.device_bytes == {}
-    entries = json.loads(read.manifest_json)["variants"]
+    entries = json.loads(usual.manifest_json)["variants"] | json.loads(arms.manifest_json)["variants"]
     correct = [entries[name]["accuracy"]["correct"] for name in found]
     assert max(correct) - min(correct) <= 5
 

@@ -170,7 +170,18 @@ def test_names_follow_prometheus_rules() -> None:
             assert list(family.buckets) == sorted(set(family.buckets)), family.name
             assert family.name.endswith(("_seconds", "_images", "_difference")), family.name
         if family.kind == "gauge":
-            units = ("_seconds", "_bytes", "_images", "_requests", "_ready", "_weight", "_generation", "_successful")
+            units = (
+                "_seconds",
+                "_bytes",
+                "_images",
+                "_requests",
+                "_ready",
+                "_weight",
+                "_generation",
+                "_successful",
+                "_ratio",
+                "_watts",
+            )
             assert family.name.endswith(units), family.name
 
 

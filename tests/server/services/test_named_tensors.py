@@ -132,7 +132,7 @@ def test_images_are_no_named_tensors_and_the_other_way_round(regression: Client,
 
 def test_a_model_without_classes_takes_no_feedback(regression: Client) -> None:
     answer = regression.predict(inputs={"near": np.ones(4), "far": np.ones(2)}, variant="fp32")
-    with pytest.raises(InvalidInputError, match="model regression returns tensors, no classes"):
+    with pytest.raises(InvalidInputError, match="model regression returns tensors, not classes"):
         regression.send_feedback(answer.request_id, [0])
 
 
