@@ -33,6 +33,9 @@ FASHION = Path("/usr/share/datasets/fashion-mnist")
 #: More would disturb each other's measurements, however many cores there are.
 MOST_WORKERS = 4
 
+#: The longest module begins first: as the last it would keep one worker busy while the others wait.
+LONGEST = "test_conformance.py"
+
 #: What a marker's tests need, and how to get it.
 TOOLS = {
     "browser": ("chromium", "apt-get install chromium"),
@@ -101,7 +104,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests whose tools are not here; the summary says which."""
+    """Leave out the tests whose tools are not here, which the summary names, and order the rest."""
     for item in items:
         if "certificates" in getattr(item, "fixturenames", ()):
             item.add_marker("tls")
@@ -111,6 +114,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         gone = set(out)
         items[:] = [item for item in items if item not in gone]
         config.hook.pytest_deselected(items=out)
+    items.sort(key=lambda item: item.path.name != LONGEST)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
