@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +14,7 @@ from twinserve_models.export import Artefact
 from twinserve_models.mnist_files import DataError
 from twinserve_models.net import PARAMETERS, Net
 from twinserve_models.serving_net import folded_layers
+from twinserve_models.stopwatch import least_seconds
 from twinserve_server.model.torch_cuda import missing
 
 PRECISIONS: Final = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -103,25 +103,13 @@ def batch_limit(forward: Forward) -> int:
     best, best_rate = SIZES[0], 0.0
     for size in SIZES:
         batch = torch.randint(0, 256, (size, 28, 28), dtype=torch.uint8)
-        took = _least_seconds(forward, batch)
+        took = least_seconds(forward, batch, PASSES, SLOW_SECONDS)
         if size / took < WORTH * best_rate:
             break
         best, best_rate = size, size / took
         if took > SLOW_SECONDS:
             break
     return best
-
-
-def _least_seconds(forward: Forward, batch: torch.Tensor) -> float:
-    least = float("inf")
-    with torch.inference_mode():
-        for _ in range(PASSES):
-            started = time.perf_counter()
-            forward(batch)
-            least = min(least, time.perf_counter() - started)
-            if least > SLOW_SECONDS:
-                break
-    return least
 
 
 def _on(device: str, module: torch.jit.ScriptModule) -> Forward:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -10,6 +9,7 @@ import torch
 
 from twinserve_models.net import Net
 from twinserve_models.quantize import QuantRecipe, quantize_static
+from twinserve_models.stopwatch import least_seconds
 
 #: The batch that is timed, on one thread, as a model process runs it.
 BATCH: Final = 64
@@ -53,11 +53,4 @@ def choose_recipe(
 def _least_us(net: Net, calibration: torch.Tensor, recipe: QuantRecipe) -> float:
     """Microseconds of a batch through the static twin, scripted as it is served."""
     twin = torch.jit.script(quantize_static(net, calibration[:BATCH], recipe).eval())
-    batch = calibration[:BATCH]
-    least = float("inf")
-    with torch.inference_mode():
-        for _ in range(PASSES):
-            started = time.perf_counter()
-            twin(batch)
-            least = min(least, time.perf_counter() - started)
-    return least * 1e6
+    return 1e6 * least_seconds(twin, calibration[:BATCH], PASSES)
