@@ -49,7 +49,7 @@ def where_time_goes(server: Running, tests: TestSet) -> dict[str, dict[str, floa
     """
     message = tests.request("int8").SerializeToString()
     found: dict[str, dict[str, float]] = {}
-    for role, wanted in (("gateway", "twinserve_server.gateway"), ("model process", "twinserve_server.model.process")):
+    for role, wanted in (("gateway", "twinserve_server.gateway"), ("model process", "twinserve_server.model.")):
         pids = [pid for pid in tree(server.pid) if wanted in Path(f"/proc/{pid}/cmdline").read_text()]
         with ThreadPoolExecutor() as pool:
             load = pool.submit(drive, server.port, message, 64, SECONDS + 2)

@@ -16,8 +16,8 @@ class ResidentBytes:
     Attributes:
         pss: proportional set size: shared pages are divided among the processes that map them.
         rss: resident set size: shared pages count in full.
-        anonymous: the part of ``pss`` not backed by files: heap and stacks. It does not change when another process
-            maps the same libraries, so changes over time are due to this process.
+        anonymous: the part of ``rss`` not backed by files: heap and stacks, including pages shared with the process
+            that this one was forked from. No other process changes it, so changes over time are due to this one.
     """
 
     pss: int
@@ -31,7 +31,7 @@ def resident_bytes(pid: int | str = "self") -> ResidentBytes:
     Raises:
         ProcessLookupError: there is no such process.
     """
-    values = {"Pss": 0, "Rss": 0, "Pss_Anon": 0}
+    values = {"Pss": 0, "Rss": 0, "Anonymous": 0}
     try:
         text = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii")
     except PermissionError:
@@ -44,7 +44,7 @@ def resident_bytes(pid: int | str = "self") -> ResidentBytes:
         name, _, rest = line.partition(":")
         if name in values:
             values[name] = int(rest.split()[0]) * 1024
-    return ResidentBytes(values["Pss"], values["Rss"], values["Pss_Anon"])
+    return ResidentBytes(values["Pss"], values["Rss"], values["Anonymous"])
 
 
 def _from_psutil(pid: int | str) -> ResidentBytes:

@@ -44,7 +44,7 @@ class ModelProcessConfig:
     @property
     def variables(self) -> dict[str, str]:
         """Environment variables that must stand before the process starts."""
-        return _model_variables()
+        return model_variables()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,8 @@ ProcessConfig = ModelProcessConfig | GatewayConfig
 Config = TypeVar("Config", ModelProcessConfig, GatewayConfig)
 
 
-def _model_variables() -> dict[str, str]:
+def model_variables() -> dict[str, str]:
+    """Environment variables that must stand before a process starts that runs models."""
     # torch warns of each deprecated operator an artefact calls; a user of the artefact can do nothing about it.
     return {"TORCH_CPP_LOG_LEVEL": os.environ.get("TORCH_CPP_LOG_LEVEL", "ERROR")}
 
@@ -100,7 +101,7 @@ def _gateway_variables(settings: ServerSettings) -> dict[str, str]:
 
 def edge_variables(settings: ServerSettings) -> dict[str, str]:
     """Environment variables that must stand before a process starts that is a gateway and runs models."""
-    return {**_model_variables(), **_gateway_variables(settings)}
+    return {**model_variables(), **_gateway_variables(settings)}
 
 
 def document(config: ProcessConfig | ServerSettings) -> bytes:

@@ -210,7 +210,7 @@ PARAMETER_BYTES: Final = Family(
 ADDED_BYTES: Final = Family(
     "twinserve_model_added_bytes",
     "gauge",
-    "Anonymous memory in use (PSS) gained over the same process without the model, cumulative. stage: load, "
+    "Anonymous memory in use gained over the same process without the model, cumulative. stage: load, "
     "first_inference, batch_limit (one image, then a full batch) or warm_up (every size up to 64 and some above). "
     "Library code, which every model process shares, is not in it.",
     (*MODEL, "stage"),
@@ -267,7 +267,7 @@ GATEWAY_CPU: Final = Family(
 SUPERVISOR_RESIDENT: Final = Family(
     "twinserve_supervisor_resident_bytes",
     "gauge",
-    "Resident memory of the supervisor. kind: pss or rss.",
+    "Resident memory of the supervisor and its fork server. kind: pss or rss.",
     ("kind",),
     source="supervisor",
 )

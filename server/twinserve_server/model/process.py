@@ -1,12 +1,13 @@
 """A variant's model process: load, verify and warm the artefact, then answer the batches that gateways send.
 
-Started by the supervisor as ``python -m twinserve_server.model.process``, with its configuration on standard input. The
-process ends when its control line closes. No gRPC.
+Forked by ``fork_server.py`` or, where that is not possible, started as ``python -m twinserve_server.model.process``,
+with its configuration on standard input. The process ends when its control line closes. No gRPC.
 """
 
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable
 from dataclasses import asdict
 
@@ -48,9 +49,8 @@ def load(config: ModelProcessConfig, on_progress: Callable[[int, int], None]) ->
         raise ArtefactError(f"{variant.path}: cannot be served ({type(error).__name__}: {text})") from error
 
 
-def main() -> int:
-    """Serve one variant until the supervisor says otherwise."""
-    config, control = read_config(ModelProcessConfig)
+def run(config: ModelProcessConfig, control: socket.socket) -> int:
+    """Serve one variant until the control line closes; returns the exit code."""
     if config.cores:
         os.sched_setaffinity(0, config.cores)
     protect_standard_error()
@@ -74,7 +74,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    code = main()
+    code = run(*read_config(ModelProcessConfig))
     protect_standard_error().finish()
     # Nothing is left to save, and to take torch apart would keep whoever waits for the end.
     os._exit(code)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from importlib.metadata import version as package_version
+from typing import Final
 
 from twinserve_server.host.memory import ResidentBytes, resident_bytes
 from twinserve_server.ipc.messages import ProcessStatus, Status
 from twinserve_server.supervisor.child import ChildProcess
 from twinserve_server.supervisor.fleet import Fleet
+
+#: What it is called among the processes.
+FORK_SERVER: Final = "fork-server"
 
 
 class Census:
@@ -24,6 +28,8 @@ class Census:
         """Read every process's memory now (in a thread: the kernel walks page tables for it)."""
         children = self._fleet.children
         pids = {child.name: child.pid for child in children if child.pid}
+        if self._fleet.forks is not None:
+            pids[FORK_SERVER] = self._fleet.forks.pid
         self.resident.update(await asyncio.to_thread(_read, pids))
         for child in children:
             child.cpu_seconds()

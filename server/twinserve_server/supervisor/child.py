@@ -9,17 +9,17 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
-from typing import Any, Final
+from typing import Any
 
-from twinserve_host.python import environment, python
 from twinserve_server.host.memory import cpu_seconds
 from twinserve_server.host.standard_error import StandardError
 from twinserve_server.ipc.control import CHILD_SECONDS, ControlLine
 from twinserve_server.ipc.messages import Message
-from twinserve_server.ipc.process_config import ProcessConfig, document
+from twinserve_server.ipc.process_config import ProcessConfig
 from twinserve_server.structured_log import structlog
+from twinserve_server.supervisor.launch import Launch, Launched
 from twinserve_server.supervisor.pulse import ENDED, Pulse
 from twinserve_server.telemetry.relay import Relay
 
@@ -31,9 +31,6 @@ LAST_BACKOFF_SECONDS = 5.0
 HEALTHY_SECONDS = 30.0
 #: The exit code of a process that can never start (bad artefact, port in use).
 HOPELESS = 3
-#: Signals that a terminal, a service manager or `timeout` sends to all processes of a server at once. Only the
-#: supervisor handles them, and tells the others when to end.
-_SUPERVISORS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class ChildProcess:
@@ -42,29 +39,28 @@ class ChildProcess:
     def __init__(
         self,
         name: str,
-        module: str,
+        launch: Launch,
         configure: Callable[[int], ProcessConfig],
         takes: Any,
         on_message: Callable[[ChildProcess, Any], Awaitable[Message | None]],
         on_end: Callable[[ChildProcess], None],
         pulse: Pulse,
         log_to: StandardError,
-        inherits: Sequence[int] = (),
+        memory: Sequence[int],
     ) -> None:
         """
         Args:
             name: for people and metrics.
-            module: run as ``python -m module``.
+            launch: starts it.
             configure: the process's configuration, given the file descriptor of its control socket.
             takes: the union of the messages that the process may send.
             on_message: called with each of them; its return value answers a question.
             on_end: called when the process has ended, planned or not.
             pulse: tracks its heartbeat.
             log_to: receives the process's standard error.
-            inherits: descriptors that it inherits, with the same numbers.
+            memory: the descriptors of the memory for its metrics.
         """
         self.name = name
-        self.module = module
         self.pid = 0
         #: How often it was started again, by reason (see ``pulse``).
         self.restarts: Counter[str] = Counter()
@@ -79,8 +75,9 @@ class ChildProcess:
         self._on_message = on_message
         self._on_end = on_end
         self._log = log_to
-        self._inherits = inherits
-        self._process: asyncio.subprocess.Process | None = None
+        self._launch = launch
+        self._memory = memory
+        self._process: Launched | None = None
         self._stopping = asyncio.Event()
         self._replaced_for = ""
         self._past_cpu_seconds = 0.0
@@ -162,7 +159,7 @@ class ChildProcess:
             return self._past_cpu_seconds + self._last_cpu_seconds
 
     def _signal(self, number: int) -> None:
-        if self._process is not None and self._process.returncode is None:
+        if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(number)
 
@@ -173,16 +170,9 @@ class ChildProcess:
             until_started.enter_context(ours)
             relay = Relay(self._log)
             until_started.callback(relay.started)
-            with theirs, _held_back():
+            with theirs:
                 config = self._configure(theirs.fileno())
-                colours = {"FORCE_COLOR": "1"} if self._log.isatty() else {}
-                self._process = process = await asyncio.create_subprocess_exec(
-                    *python("-m", self.module),
-                    env=environment(**config.variables, **colours),
-                    pass_fds=[theirs.fileno(), *self._inherits],
-                    stdin=asyncio.subprocess.PIPE,
-                    stderr=relay.writing,
-                )
+                self._process = process = await self._launch(config, theirs, self._memory, relay.writing)
             until_started.pop_all()
             relay.started()
         self.pid = process.pid
@@ -190,9 +180,6 @@ class ChildProcess:
             self._signal(signal.SIGKILL)
         self.line = ControlLine(self._takes, self._handle, CHILD_SECONDS)
         reading = asyncio.ensure_future(self.line.serve(ours))
-        assert process.stdin is not None
-        process.stdin.write(document(config))
-        process.stdin.close()
         code = await process.wait()
         with self._reading_cpu:
             self._past_cpu_seconds += self._last_cpu_seconds
@@ -204,13 +191,3 @@ class ChildProcess:
 
     async def _handle(self, message: Message) -> Message | None:
         return await self._on_message(self, message)
-
-
-@contextlib.contextmanager
-def _held_back() -> Iterator[None]:
-    """Processes started within this block inherit a mask that blocks the supervisor's signals."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SUPERVISORS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -16,6 +16,8 @@ from twinserve_server.metrics.books import Books, Handed
 from twinserve_server.metrics.settlement import settle
 from twinserve_server.structured_log import structlog
 from twinserve_server.supervisor.child import ChildProcess
+from twinserve_server.supervisor.forks import fork_server
+from twinserve_server.supervisor.launch import Launch, runs
 from twinserve_server.supervisor.model_reports import ModelState
 from twinserve_server.supervisor.plan import Plan, Replica
 from twinserve_server.supervisor.pulse import Pulse
@@ -39,6 +41,7 @@ class Fleet:
         gateways: those that take requests.
         models: those that run models, by name.
         books: their metrics.
+        forks: model processes are forked from it; None: this system cannot.
         log_to: receives its log and those of all processes.
     """
 
@@ -61,6 +64,7 @@ class Fleet:
         self.models: dict[str, tuple[ChildProcess, ModelState]] = {}
         self.books = Books()
         self.log_to = protect_standard_error()
+        self.forks = fork_server((replica.runtime for replica in plan.replicas() if replica.forked), self.log_to)
         self._configure_gateway = configure_gateway
         self._on_message = on_message
         self._told_of_end = on_end
@@ -82,7 +86,7 @@ class Fleet:
         settings, handed = self.plan.settings, self.books.open(replica.name)
         child = ChildProcess(
             replica.name,
-            "twinserve_server.model.process",
+            self._launch_of(replica),
             lambda control_fd: self.plan.model_config(replica, control_fd, handed),
             FromModel,
             self._on_message,
@@ -104,7 +108,7 @@ class Fleet:
         handed = self.books.open(name, traces=settings.tracing != "off")
         child = ChildProcess(
             name,
-            "twinserve_server.gateway",
+            runs("twinserve_server.gateway", self.log_to),
             lambda control_fd: self._configure_gateway(index, control_fd, handed),
             FromGateway,
             self._on_message,
@@ -177,6 +181,8 @@ class Fleet:
         await self.ended(self.children, 5)
         for task in self._keepers.values():
             task.cancel()
+        if self.forks is not None:
+            await self.forks.end()
         self.books.close()
 
     def kill(self) -> None:
@@ -209,6 +215,11 @@ class Fleet:
         """Wait until all of ``children`` have ended, ``seconds`` at most."""
         if keepers := [self._keepers[child] for child in children if child in self._keepers]:
             await asyncio.wait(keepers, timeout=seconds)
+
+    def _launch_of(self, replica: Replica) -> Launch:
+        if self.forks is not None and replica.forked:
+            return self.forks.launch
+        return runs("twinserve_server.model.process", self.log_to)
 
     def _on_end(self, child: ChildProcess) -> None:
         self._told_of_end(child)

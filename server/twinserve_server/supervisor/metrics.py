@@ -12,6 +12,7 @@ from twinserve_server.host.memory import resident_bytes
 from twinserve_server.metrics import families
 from twinserve_server.metrics.family import Family
 from twinserve_server.metrics.sums import Values
+from twinserve_server.supervisor.census import FORK_SERVER
 from twinserve_server.supervisor.model_reports import ModelState
 from twinserve_server.supervisor.pulse import ENDED, HUNG, REASONS
 from twinserve_server.supervisor.traffic import Traffic
@@ -128,9 +129,10 @@ def supervisor_values(supervisor: Supervisor) -> dict[str, Values]:
             put(families.GATEWAY_RESIDENT, (child.name, "pss"), resident.pss)
             put(families.GATEWAY_RESIDENT, (child.name, "rss"), resident.rss)
     put(families.LOG_LINES_LOST, ("supervisor",), supervisor.fleet.log_to.lost)
-    own = resident_bytes()
-    put(families.SUPERVISOR_RESIDENT, ("pss",), own.pss)
-    put(families.SUPERVISOR_RESIDENT, ("rss",), own.rss)
+    for resident in (resident_bytes(), supervisor.census.resident.get(FORK_SERVER)):
+        if resident is not None:
+            sheet.add(families.SUPERVISOR_RESIDENT, ("pss",), resident.pss)
+            sheet.add(families.SUPERVISOR_RESIDENT, ("rss",), resident.rss)
     return sheet.values
 
 

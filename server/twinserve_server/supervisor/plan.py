@@ -41,6 +41,16 @@ class Replica:
     variant: str
     index: int
 
+    @property
+    def runtime(self) -> str:
+        """What runs its artefact, as manifests name it."""
+        return self.version.variants[self.variant].format
+
+    @property
+    def forked(self) -> bool:
+        """Whether its process may be forked: CUDA does not work in a fork of a process that has loaded it."""
+        return self.version.variants[self.variant].device == "cpu"
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
