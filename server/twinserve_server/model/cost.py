@@ -13,7 +13,7 @@ ENOUGH_SECONDS: Final = 0.25
 
 
 def measured_cost(run: Callable[[int], object], batch_limit: int, warm_limit: int) -> dict[str, float]:
-    """Fields of ``supervisor.sizing.Cost``.
+    """Fields of ``supervisor.sizing.Cost``, but for memory.
 
     Args:
         run: one forward pass over so many images.

@@ -21,8 +21,8 @@ GATEWAY_US: Final = {"fast": 140.0, "aio": 470.0, "native": 80.0}
 GATEWAY_CORES: Final = {"native": 2}
 #: Each variant gets another model process if at least a third of it would be busy: below that it is mostly memory.
 LEAST_BUSY: Final = 1 / 3
-#: What one model process more holds, besides the libraries that all share.
-REPLICA_BYTES: Final = 200 << 20
+#: What one model process more holds, besides its model and what all share: 20 MiB when it is idle, and what it answers.
+REPLICA_BYTES: Final = 64 << 20
 
 #: (model, variant)
 Key = tuple[str, str]
@@ -30,12 +30,13 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a forward pass takes, measured when the model process was warm: µs of CPU for one image alone, and for each
-    at the batch limit."""
+    """What a variant takes, measured when its model process was warm: µs of CPU for one image alone, and for each at
+    the batch limit; bytes of memory that the model added."""
 
     one_us: float
     image_us: float
     batch_limit: int
+    added_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ def size(machine: Machine, costs: Mapping[Key, Cost], asked: Asked) -> Sizing:
     }
     gateways, reasons = _gateways(machine, min(middle.values()), asked, gateway_us)
     # Half of the memory at most goes to processes that are there for speed alone.
-    afforded = max(1, machine.memory_bytes // 2 // REPLICA_BYTES // len(costs))
+    afforded = max(1, machine.memory_bytes // 2 // sum(REPLICA_BYTES + cost.added_bytes for cost in costs.values()))
     replicas = {}
     for (model, variant), cost in costs.items():
         told = (asked.replicas or {}).get(variant, 0)

@@ -102,7 +102,9 @@ class Supervisor:
         await self.fleet.until_ready(self.fleet.children, on_progress)
         self.fleet.plan = self.plan.sized(
             {
-                (state.replica.version.model, state.replica.variant): Cost(**state.facts["cost"])
+                (state.replica.version.model, state.replica.variant): Cost(
+                    **state.facts["cost"], added_bytes=state.facts["added_warm_up_bytes"]
+                )
                 for _, state in self.fleet.models.values()
             }
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -17,7 +18,7 @@ PLAIN = {FP32: 520.0, INT8: 300.0}
 
 
 def sized(cores: int, image_us: dict[Key, float], memory: int = 64 * GIB, **asked: object) -> Sizing:
-    costs = {key: Cost(2 * value, value, 64) for key, value in image_us.items()}
+    costs = {key: Cost(2 * value, value, 64, 136 << 20) for key, value in image_us.items()}
     return size(Machine(cores, memory), costs, Asked(**asked))  # type: ignore[arg-type]
 
 
@@ -81,8 +82,16 @@ def test_replicas_stay_within_half_of_the_memory() -> None:
     assert set(sized(16, AMX, memory=GIB // 8).replicas.values()) == {1}
 
 
+def test_a_model_that_takes_more_memory_gets_fewer_processes() -> None:
+    machine, small = Machine(16, 8 * GIB), Cost(60.0, 300.0, 64, 16 << 20)
+    large = replace(small, added_bytes=GIB)
+    assert (
+        size(machine, {INT8: small}, Asked()).replicas[INT8] > size(machine, {INT8: large}, Asked()).replicas[INT8] == 3
+    )
+
+
 def test_where_ports_cannot_be_shared_there_is_one_gateway() -> None:
-    costs = {INT8: Cost(60.0, 30.0, 64)}
+    costs = {INT8: Cost(60.0, 30.0, 64, 136 << 20)}
     assert size(Machine(8, GIB, shares_port=False), costs, Asked()).gateways == 1
 
 
