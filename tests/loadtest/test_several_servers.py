@@ -126,7 +126,7 @@ def test_a_server_that_dies_in_a_load_test_is_named(
     assert record.missing[0].text.startswith(f"The test ended early: no request was answered by {victim.target} for ")
     (failed,) = (remark.text for remark in record.caveats if remark.code == "server_failed")
     assert failed.startswith(f"{victim.target} failed ")
-    assert "the figures are not those of 2 servers" in " ".join(out.split())
+    assert "the figures do not describe 2 working servers" in " ".join(out.split())
     assert "Traceback" not in out + err
 
 

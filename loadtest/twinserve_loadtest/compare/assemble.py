@@ -140,9 +140,9 @@ def _lost_server(found: Measurements, servers: Sequence[str]) -> str:
     gone = {server: share.failures["UNAVAILABLE"] for server, share in shares.items() if share.failures["UNAVAILABLE"]}
     if gone:
         told = ", ".join(f"{server} for {count:,} requests" for server, count in gone.items())
-        return f"a server was away ({told}): the variants did not meet the same {len(servers)} servers"
+        return f"a server was unavailable ({told}): the variants did not run on the same {len(servers)} servers"
     ended = next((remark.text for remark in found.missing if remark.code == "ended_early"), "")
-    return f"the {len(servers)} servers did not last to the end: {ended.rstrip('.')}" if ended else ""
+    return f"the {len(servers)} servers did not all stay up to the end: {ended.rstrip('.')}" if ended else ""
 
 
 def _answers(
@@ -201,7 +201,7 @@ def _costs(baseline: Variant, candidate: Variant) -> list[Effect]:
     before, after = baseline.memory or Memory(), candidate.memory or Memory()
     stages = ("batch_limit", "first_inference", "load")
     stage = next((s for s in stages if s in before.added_by_stage and s in after.added_by_stage), "")
-    added = f"over a process without a model, after {stage.replace('_', ' ')}; one process each" if stage else ""
+    added = f"beyond a process without a model, after {stage.replace('_', ' ')}; one process each" if stage else ""
     pairs: list[tuple[str, float | None, float | None, str]] = [
         ("artefact_bytes", baseline.artefact_bytes, candidate.artefact_bytes, ""),
         ("parameter_bytes", before.parameter_bytes, after.parameter_bytes, ""),
@@ -213,7 +213,7 @@ def _costs(baseline: Variant, candidate: Variant) -> list[Effect]:
 
 def _cost(metric: str, first: float | None, second: float | None, note: str) -> Effect:
     if not first or not second:
-        return Effect("", metric, "ratio", "bytes", first, second, None, "unknown", 0, None, "the server did not tell")
+        return Effect("", metric, "ratio", "bytes", first, second, None, "unknown", 0, None, "the server did not say")
     ratio = second / first
     claim: Claim = "better" if ratio < 1 else "worse" if ratio > 1 else "none"
     return Effect("", metric, "ratio", "bytes", first, second, Interval(ratio, ratio, ratio, 1.0), claim, 0, None, note)

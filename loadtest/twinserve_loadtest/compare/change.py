@@ -94,7 +94,7 @@ def change_since(earlier: Record, record: Record) -> Change:
         outcome=now.verdict.outcome,
         stamp=list(_differences(earlier, record)),
         gates={
-            name: (gates_before.get(name, "not asked"), gates_now.get(name, "not asked"))
+            name: (gates_before.get(name, "not set"), gates_now.get(name, "not set"))
             for name in {**gates_before, **gates_now}
             if gates_before.get(name) != gates_now.get(name)
         },

@@ -213,7 +213,7 @@ def _survey_threads(
                     LocalServer(order.models, names, model=model, threads=cores, batching=order.batching)
                 )
             except ServerStartError as error:
-                text = f"There is no crossover map with {cores} threads: {error}."
+                text = f"The crossover map has no row for {cores} threads: {error}."
                 found.missing.append(Remark("crossover_threads", text, "crossover"))
                 survey()(measure, found, seconds)
                 return

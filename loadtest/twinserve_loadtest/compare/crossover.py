@@ -42,7 +42,7 @@ def survey(sites: Mapping[int, Measure] | None = None, threads: int = 1, batches
         places = dict(sites or {threads: measure})
         needed = len(places) * len(batches) * _UNITS * 4 * 2 * _BLOCK_SECONDS
         if seconds < needed:
-            text = f"The crossover map takes {needed:.0f} s; {max(seconds, 0):.0f} s were left."
+            text = f"The crossover map needs {needed:.0f} s, but only {max(seconds, 0):.0f} s were left."
             found.missing.append(Remark("crossover_not_measured", text, "crossover"))
             return
         for count, run in places.items():
@@ -114,7 +114,7 @@ def _by_rate(
         overloaded = (
             [point.arm for point in slo.points if point.offered_rate == rate and not point.sustained] if slo else []
         )
-        notes |= {f"{arm} does not sustain this rate: its queue would be compared, not its speed" for arm in overloaded}
+        notes |= {f"{arm} does not sustain this rate: its queue would be measured, not its speed" for arm in overloaded}
         cells.append(
             CrossoverCell(
                 batch_size=1,

@@ -167,7 +167,7 @@ def _percentiles(
                 candidate=float(values["candidate"][index]) if carried else None,
                 ratio=ratio,
                 pairs=pairs,
-                note="" if carried else f"needs {needed:,} samples an arm, {samples:,} were taken",
+                note="" if carried else f"needs {needed:,} samples per arm and has {samples:,}",
             )
         )
     return estimates

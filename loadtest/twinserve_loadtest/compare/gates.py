@@ -78,10 +78,10 @@ QUALITY = "max_quality_loss"
 def _rules() -> dict[str, GateRule]:
     rules = {
         "max_accuracy_loss": GateRule("points", "", "accuracy", "accuracy on the test set"),
-        QUALITY: GateRule("quality", "", "quality", "loss on the test set, beyond the baseline's"),
+        QUALITY: GateRule("quality", "", "quality", "loss on the test set, above the baseline's"),
         "max_error_share": GateRule("share", "", "errors", "share of the candidate's requests that failed"),
         "max_size_ratio": GateRule("ratio", "", "artefact_bytes", "size of the artefact"),
-        "max_memory_ratio": GateRule("ratio", "", "added_bytes", "memory that the model adds to a process"),
+        "max_memory_ratio": GateRule("ratio", "", "added_bytes", "memory added by the model"),
         "max_process_memory_ratio": GateRule("ratio", "", "process_pss_bytes", "memory of the model process"),
         "max_cpu_ratio": GateRule("ratio", "offline", "cpu", "CPU seconds per 1,000 images, offline"),
         "min_speedup.throughput": GateRule("speedup", "offline", "throughput", "offline images per second"),
@@ -137,7 +137,7 @@ def parse_gates(document: Mapping[str, object], source: str) -> list[Gate]:
     """
     gates = [_gate(key, value, source) for key, value in _flatten(document, "", source)]
     if not gates:
-        raise GatesError(f"{source}: holds no gate; allowed keys: {', '.join(sorted(RULES))}")
+        raise GatesError(f"{source}: sets no gate; allowed keys: {', '.join(sorted(RULES))}")
     seen: dict[tuple[str, str], str] = {}
     for gate in gates:
         place = (gate.rule.scenario, gate.rule.metric)
@@ -173,11 +173,11 @@ def gates_for(gates: Sequence[Gate], metric: str) -> list[Gate]:
     kinds = {gate.rule.kind: gate for gate in gates}
     if not metric:
         if "quality" in kinds:
-            raise GatesError(f"{QUALITY}: the model is a classifier; state max_accuracy_loss instead")
+            raise GatesError(f"{QUALITY}: the model is a classifier; set max_accuracy_loss instead")
         return list(gates)
     points = kinds.get("points")
     if points is not None and points not in default_gates():
-        raise GatesError(f"max_accuracy_loss: the model has no classes; state {QUALITY} instead, in units of {metric}")
+        raise GatesError(f"max_accuracy_loss: the model has no classes; set {QUALITY} instead, in units of {metric}")
     left = [gate for gate in gates if gate.rule.kind != "points"]
     return left if "quality" in kinds or points is None else [Gate(QUALITY, math.nan, RULES[QUALITY]), *left]
 
@@ -216,12 +216,12 @@ def _share(name: str, value: Any, kind: Kind, source: str) -> float:
     found = re.fullmatch(rf"([0-9]+(?:\.[0-9]+)?) ?{unit}", value) if isinstance(value, str) else None
     if found is None:
         raise GatesError(
-            f"{source}: {name} = {value!r}: a text with a number and the unit {unit} ({words}) is expected, "
+            f"{source}: {name} = {value!r}: a string of a number and the unit {unit} ({words}) is expected, "
             f"for example {example}"
         )
     share = float(found.group(1)) / 100
     if not 0 < share < 1:
-        raise GatesError(f"{source}: {name} = {value!r}: must lie above 0{unit} and below 100{unit}, as {example}")
+        raise GatesError(f"{source}: {name} = {value!r}: must be above 0{unit} and below 100{unit}, as {example}")
     return share
 
 
@@ -230,8 +230,8 @@ def _quality(name: str, value: Any, rule: GateRule, source: str) -> Gate:
     number = float(found.group(1)) / 100 if found else value
     if isinstance(number, bool | str) or not isinstance(number, int | float) or not 0 < number < math.inf:
         raise GatesError(
-            f"{source}: {name} = {value!r}: a loss in the unit of the model's metric is expected, above 0, or a share "
-            f'of the baseline\'s, for example {name} = 0.01 or {name} = "5%"'
+            f"{source}: {name} = {value!r}: a loss above 0 is expected, in the unit of the model's metric or as a "
+            f'share of the baseline\'s, for example {name} = 0.01 or {name} = "5%"'
         )
     return Gate(name, float(number), rule, relative=found is not None)
 

@@ -55,15 +55,15 @@ def reuse(record: Record, isa: str, artefacts: Mapping[str, str]) -> Verdict:
     again = f"`twinserve compare {compared.baseline} {compared.candidate}`"
     if isa != record.stamp.isa:
         raise VerdictRefusedError(
-            f"the verdict was reached on {record.stamp.isa}, this machine is {isa}: INT8 may well be slower here; "
+            f"the verdict was reached on {record.stamp.isa}, but this machine is {isa}, where INT8 may be slower; "
             f"run {again} on this machine"
         )
     for variant in (compared.baseline, compared.candidate):
         measured, present = record.stamp.artefacts.get(variant), artefacts.get(variant)
         if measured and present and measured != present:
             raise VerdictRefusedError(
-                f"the verdict was reached with {variant} of SHA-256 {measured[:12]}, here it is {present[:12]}; "
-                f"run {again} again"
+                f"the verdict was reached with {variant} of SHA-256 {measured[:12]}, but the one here is "
+                f"{present[:12]}; run {again} again"
             )
     return compared.verdict
 

@@ -67,7 +67,7 @@ def judge(
     summary = f"{outcome}: {candidate} passes {passed} of {len(results)} gates"
     summary += f", fails {len(failed)}" if failed else ""
     summary += f", {len(undecided)} undecided" if undecided else ""
-    summary += f". It holds on {isa} only."
+    summary += f". It holds only on {isa}."
     if not decision_grade:
         summary += " Not decision-grade: a quick or an interrupted run."
     return Verdict(outcome, summary, [result.reason for result in told], results, isa, decision_grade)
@@ -94,9 +94,7 @@ def judge_gate(gate: Gate, evidence: Evidence, confidence: float = 0.95) -> Gate
     if bad and not (judged.outcome == "pass" and gate.rule.kind == "speedup" and gate.threshold >= 1):
         # A generator's own time is added to both arms and pulls their ratio towards 1: a speed-up that passes
         # in spite of it passes, everything else is not known.
-        return _result(
-            gate, "undecided", _factor(effect), f"{gate.rule.meaning}: the figure is not valid: {bad}", effect.interval
-        )
+        return _result(gate, "undecided", _factor(effect), f"{gate.rule.meaning}: not valid: {bad}", effect.interval)
     return judged
 
 
@@ -120,7 +118,7 @@ def _judge_ratio(gate: Gate, effect: Effect, error: tuple[float, int, float] | N
         noise = 100 * ((effect.noise_floor or 1) - 1)
         text += f"; the distance to the limit is within the noise floor of +/- {noise:.1f} %"
     text += (
-        f"; about {more:,} more pairs would decide" if more else "; it is on the limit: no number of pairs would decide"
+        f"; about {more:,} more pairs would decide" if more else "; it lies on the limit: more pairs would not decide"
     )
     return _result(gate, "undecided", _factor(effect), text, found, more, "pairs")
 
@@ -154,7 +152,7 @@ def _judge_accuracy(gate: Gate, accuracy: PairedAccuracy | None) -> GateResult:
     else:
         outcome = "undecided"
         more = more_images(counts_of(accuracy), -gate.threshold, found.confidence)
-        text += f"; about {more:,} more test images would decide" if more else "; it is on the limit"
+        text += f"; about {more:,} more test images would decide" if more else "; it lies on the limit"
     return _result(gate, outcome, observed, text, found, more, "images", threshold=-gate.threshold)
 
 
@@ -165,7 +163,7 @@ def _judge_quality(gate: Gate, quality: PairedQuality | None) -> GateResult:
     words = f" ({quality.margin_words})" if quality.margin_words else ""
     shown = f"<= {limit:.3g}{words}"
     observed = f"{found.estimate:+.3g} ({found.low:+.3g} to {found.high:+.3g})"
-    against = f"the answers of {quality.against}" if quality.against else "what is expected"
+    against = f"the answers of {quality.against}" if quality.against else "the expected outputs"
     text = (
         f"mean {quality.metric} against {against}: {observed} on {quality.items:,} items, from "
         f"{quality.baseline.estimate:.3g}, allowed {shown}"
@@ -203,7 +201,7 @@ def _judge_errors(gate: Gate, failed: int, sent: int, confidence: float) -> Gate
         else:
             spread = math.sqrt(found.estimate * (1 - found.estimate) / sent)
             more = more_units(spread, found.estimate - gate.threshold, sent, confidence)
-        text += f"; about {more:,} more requests would decide" if more else "; it is on the limit"
+        text += f"; about {more:,} more requests would decide" if more else "; it lies on the limit"
     return _result(gate, outcome, observed, text, found, more, "requests")
 
 

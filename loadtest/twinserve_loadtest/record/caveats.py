@@ -42,7 +42,7 @@ def _about_comparison(record: Record) -> Iterator[Remark]:
     if record.settings.get("quick"):
         yield Remark("quick", "A quick run of about a minute; repeat it without --quick before you decide.")
     if compared.candidate.startswith(f"{compared.baseline} ("):
-        text = f"{compared.baseline} was compared with itself: every difference is the machine's."
+        text = f"{compared.baseline} was compared with itself: any difference comes from the machine."
         yield Remark("same_variant", text)
 
 
@@ -51,44 +51,45 @@ def _about_images(record: Record) -> Iterator[Remark]:
     if not dataset.full:
         yield Remark(
             "subset",
-            f"{dataset.images:,} images of {dataset.name} ({dataset.source}), not the full test set: no figure here "
-            "may be compared with one for the full set.",
+            f"{dataset.images:,} images of {dataset.name} ({dataset.source}), not the full test set: do not compare "
+            "these figures with figures for the full set.",
             "accuracy",
         )
     if dataset.images < _SMALL_TEST_SET:
         what = "quality" if record.model.metric else "accuracy"
-        text = f"With only {dataset.images:,} test images a small loss of {what} goes unseen."
+        text = f"{dataset.images:,} test images are too few to show a small loss of {what}."
         yield Remark("small_test_set", text, "accuracy")
     reduced = record.model.manifest.get("training", {}).get("reduced")
     if reduced:
         yield Remark(
             "training_reduced",
             f"The models were trained on {reduced['images']:,} of {reduced['of_images']:,} images for "
-            f"{reduced['epochs']} of {reduced['of_epochs']} epochs, to finish in time on a slow machine; trained on "
-            "all of them they are more accurate.",
+            f"{reduced['epochs']} of {reduced['of_epochs']} epochs, to finish in time on a slow machine; full training "
+            "makes them more accurate.",
             "accuracy",
         )
     if compared is not None and (quality := compared.quality) is not None:
         if quality.against:
             text = (
-                f"The test set does not say what is expected: the quality is how far the answers lie from those of "
-                f"{quality.against}, whether these are right or not."
+                "The test set has no expected outputs: quality is the distance from the answers of "
+                f"{quality.against}, whether or not those are right."
             )
             yield Remark("fidelity", text, "accuracy")
         for arm, count in quality.unanswered.items():
             if count:
-                yield Remark("unanswered", f"{arm} left {count:,} items unanswered; they are in no figure.", "accuracy")
+                text = f"{arm} left {count:,} items unanswered; no figure includes them."
+                yield Remark("unanswered", text, "accuracy")
     if compared is not None and compared.accuracy is not None:
         for arm, count in compared.accuracy.unanswered.items():
             if count:
-                text = f"{arm} left {count:,} test images unanswered; they are in no accuracy figure."
+                text = f"{arm} left {count:,} test images unanswered; no accuracy figure includes them."
                 yield Remark("unanswered", text, "accuracy")
 
 
 def _about_machine(record: Record) -> Iterator[Remark]:
     stamp = record.stamp
     if record.same_machine:
-        yield Remark("same_machine", "Load generator and server shared one machine and its cores.")
+        yield Remark("same_machine", "The load generator and the server shared one machine and its cores.")
     if record.foreign_cpu_share is not None and record.foreign_cpu_share > FOREIGN_LIMIT:
         yield Remark(
             "disturbed",
@@ -101,8 +102,8 @@ def _about_machine(record: Record) -> Iterator[Remark]:
     if made_on and stamp.isa and not _compatible(made_on, stamp.isa):
         yield Remark(
             "other_isa",
-            f"The artefacts were made on {made_on} and measured on {stamp.isa}; the quantised engine was chosen for "
-            "the former. Build them again on this machine for its best figures.",
+            f"The artefacts were built on {made_on} and measured on {stamp.isa}; the quantised engine was chosen for "
+            "the former. For the best figures on this machine, build them again on it.",
         )
     if len(set(stamp.engines.values()) - {"none", ""}) > 1:
         engines = ", ".join(f"{name}: {engine}" for name, engine in stamp.engines.items())
@@ -110,8 +111,8 @@ def _about_machine(record: Record) -> Iterator[Remark]:
     if stamp.isa:
         yield Remark(
             "isa",
-            f"The results hold for the instruction set they were measured on ({stamp.isa}). Without the same INT8 "
-            "instructions they may reverse: measure again there.",
+            f"The results hold only for the instruction set they were measured on ({stamp.isa}). On a machine without "
+            "the same INT8 instructions they may reverse: measure again there.",
         )
 
 
@@ -126,7 +127,7 @@ def _about_servers(record: Record) -> Iterator[Remark]:
             yield Remark(
                 "server_failed",
                 f"{server} failed {share.failures.total():,} of the {share.requests:,} requests sent to it ({codes}): "
-                f"the figures are not those of {len(record.servers)} servers at work.",
+                f"the figures do not describe {len(record.servers)} working servers.",
             )
 
 
@@ -144,12 +145,12 @@ def _about_run(run: Run) -> Iterator[Remark]:
         withheld = {name: why for name, why in why_withheld(result.latency.count).items() if name != "p99.9"}
         if withheld and not run.blocks and run.scenario not in ("accuracy", "offline"):
             text = ", ".join(f"{name} {why}" for name, why in withheld.items())
-            yield Remark("withheld", f"{run.title}, {arm}: not stated: {text}.", section)
+            yield Remark("withheld", f"{run.title}, {arm}: not reported: {text}.", section)
     for effect in run.control:
         if effect.claim in ("better", "worse") and effect.interval is not None:
             yield Remark(
                 "control_differs",
-                f"{run.title}, {effect.metric}: the A/A control found a difference between equal arms "
+                f"{run.title}, {effect.metric}: the A/A control found a difference between identical arms "
                 f"({effect.interval.low:.3f} to {effect.interval.high:.3f}); the noise floor was raised to cover it.",
                 "effects",
             )
@@ -167,7 +168,7 @@ def _about_run(run: Run) -> Iterator[Remark]:
     if run.scenario == "closed":
         yield Remark(
             "saturated",
-            "Closed-loop percentiles describe a saturated service, in which the faster variant was given more load.",
+            "Closed-loop percentiles describe a saturated service that gave the faster variant more load.",
             "latency",
         )
 

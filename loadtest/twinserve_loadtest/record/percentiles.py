@@ -44,7 +44,7 @@ def least_samples(percentile: float) -> int:
         ValueError: ``percentile`` is not inside 0..100.
     """
     if not 0 < percentile < 100:
-        raise ValueError(f"percentile is {percentile}: it must lie between 0 and 100, both excluded")
+        raise ValueError(f"percentile is {percentile}: it must be above 0 and below 100")
     p = percentile / 100
     n = 1
     while p**n + n * (1 - p) * p ** (n - 1) > 0.01:
@@ -63,7 +63,7 @@ def read_percentiles(histogram: HdrHistogram) -> dict[str, float | None]:
 def why_withheld(count: int) -> dict[str, str]:
     """Why ``count`` samples do not carry a percentile, by the name of each that they do not."""
     needed = {percentile_name(percentile): least_samples(percentile) for percentile in REPORTED}
-    return {name: f"needs {least:,} samples, {count:,} were taken" for name, least in needed.items() if count < least}
+    return {name: f"needs {least:,} samples and has {count:,}" for name, least in needed.items() if count < least}
 
 
 def merge_histograms(histograms: Iterable[HdrHistogram]) -> HdrHistogram:

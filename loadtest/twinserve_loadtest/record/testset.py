@@ -59,7 +59,7 @@ class TestSet:
             if len(self.images) != len(array) and not (name == "labels" and self.named and not len(array)):
                 raise ValueError(f"{len(self.images)} {'items' if self.named else 'images'} but {len(array)} {name}")
         if self.images.dtype not in (np.uint8, np.float32) and not self.named:
-            raise ValueError(f"images are {self.images.dtype}; uint8 and float32 can be sent")
+            raise ValueError(f"images are {self.images.dtype}; uint8 or float32 is required")
         if self.labels.size and (self.labels.min() < 0 or self.labels.max() >= NOT_ANSWERED):
             raise ValueError(f"labels must lie in 0..{NOT_ANSWERED - 1}")
 
@@ -112,12 +112,12 @@ def load_test_set(path: Path) -> TestSet:
         return _of_arrays(arrays, {"name": file.stem, "source": str(file), "full": True} if info is None else info)
     except FileNotFoundError:
         raise TestSetError(
-            f"no test set at {file}; `twinserve models build` writes one for its own models, for others name an .npz "
+            f"no test set at {file}; `twinserve models build` writes one for its own models; for others, give an .npz "
             "with --data"
         ) from None
     except KeyError as error:
         raise TestSetError(
-            f"{file}: lacks {error}; expected are images (or an array by the name of each input), labels and info "
+            f"{file}: {error} is missing; a test set has images (or an array named after each input), labels and info "
             "(name, source, full)"
         ) from None
     except (OSError, ValueError, zipfile.BadZipFile, TypeError) as error:
@@ -131,7 +131,7 @@ def _of_arrays(arrays: dict[str, npt.NDArray[Any]], info: dict[str, Any]) -> Tes
         raise KeyError("images")
     first = arrays["images"] if "images" in arrays else next(iter(arrays.values()))
     if first.ndim == 0:
-        raise ValueError("its arrays have no axis of items")
+        raise ValueError("its arrays have no item axis")
     dataset = Dataset(str(info["name"]), str(info["source"]), len(first), bool(info["full"]))
     images_alone = list(arrays) == ["images"] and not info.get("named", False)
     return TestSet(first, labels, dataset, {} if images_alone else arrays, expected)
@@ -168,7 +168,9 @@ def fit_to_model(test_set: TestSet, model: Model) -> TestSet:
     ):
         sizes = list(array.shape[1:])
         if len(sizes) != len(shape) or any(wanted not in (size, -1) for size, wanted in zip(sizes, shape, strict=True)):
-            raise TestSetError(f"the test set's {name} are {sizes} an item, the model {model.name} has {shape}")
+            raise TestSetError(
+                f"the test set's {name} have shape {sizes} per item, but the model {model.name} takes {shape}"
+            )
     try:
         sent = {name: arrays[name] for name in inputs}
         found = replace(test_set, images=next(iter(sent.values())), inputs=sent, expected=expected)
@@ -196,11 +198,13 @@ def _of_images(test_set: TestSet, model: Model, arrays: Mapping[str, npt.NDArray
 def _with_classes(test_set: TestSet, model: Model) -> TestSet:
     if test_set.labels.shape != (len(test_set),):
         raise TestSetError(
-            f"the test set has labels of shape {list(test_set.labels.shape)}; {model.name} is a classifier: one class "
-            "number an item is needed"
+            f"the test set has labels of shape {list(test_set.labels.shape)}; {model.name} is a classifier and needs "
+            "one class number per item"
         )
     if test_set.labels.max() >= len(model.labels):
-        raise TestSetError(f"the test set has class {test_set.labels.max()}, the model {len(model.labels)} classes")
+        raise TestSetError(
+            f"the test set has class {test_set.labels.max()}, but the model only {len(model.labels)} classes"
+        )
     return test_set
 
 

@@ -56,9 +56,9 @@ def accuracy_section(inputs: Inputs, rows: Sequence[VariantRow], test_set: TestS
         or listed("Correct answers", rows, lambda row: row.accuracy.value, percent)
         or listed("Mean loss", rows, lambda row: row.quality.value, loss)
     )
-    lead = "Every test image sent once to every variant through the service, compared with its true label."
+    lead = "Every variant answers every test image once, through the service; its answers are compared with the labels."
     if any(record.model.metric for record in inputs.measured):
-        lead = "Every item of the test set sent once to every variant through the service, held against its target."
+        lead = "Every variant answers every item once, through the service; its answers are compared with the targets."
     return Section("accuracy", "Accuracy", lead, figures + list(matrices.values()), missing, finding)
 
 
@@ -105,7 +105,7 @@ def _paired(compared: Comparison, found: PairedAccuracy, source: str) -> Figure:
         ],
         ["Do they differ?", f"exact McNemar test, {probability(found.mcnemar_p)}"],
         [
-            "Is the loss tolerable?",
+            "Is the loss acceptable?",
             f"{candidate} is {verdict} at a margin of {points(-found.margin)} ({probability(found.non_inferiority_p)})",
         ],
     ]
@@ -122,7 +122,7 @@ def _confusion(name: str, class_names: list[str], answers: Answers) -> Figure:
     wrong = [(count, class_names[true], class_names[answered]) for true, answered, count in counts]
     wrong.sort(key=lambda entry: -entry[0])
     errors = answers.images - answers.correct
-    worst = ", ".join(f"{true} taken for {answered} ({count})" for count, true, answered in wrong[:3])
+    worst = ", ".join(f"{true} mistaken for {answered} ({count})" for count, true, answered in wrong[:3])
     summary = f"{name}: {errors:,} of {answers.images:,} answers are wrong" + (f"; most often {worst}" if worst else "")
     title = f"Confusions of {name}"
     if len(class_names) > _LARGEST_MATRIX:

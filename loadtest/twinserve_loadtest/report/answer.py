@@ -56,7 +56,7 @@ def _of_comparison(record: Record, compared: Comparison) -> Headline:
         reasons=[reason for reason in verdict.reasons if all(reason != gate.reason for gate in verdict.gates)],
         tiles=_tiles(record, compared),
         gates=_gates(verdict),
-        footnote="✓ better, ✗ worse, ~ no difference shown beyond the noise; second line: 95 % interval.",
+        footnote="✓ better, ✗ worse, ~ no difference beyond the noise; second line: 95 % interval.",
         tone=_TONES[verdict.outcome],
     )
 
@@ -83,7 +83,8 @@ def _of_load_test(record: Record, candidate: str) -> Headline:
         tiles=tiles,
         gates=[],
         footnote=(
-            f"One load test, without intervals or a verdict: `twinserve compare {record.baseline} {candidate}` decides."
+            "A load test has no intervals and gives no verdict; for those, run "
+            f"`twinserve compare {record.baseline} {candidate}`."
         ),
     )
 
@@ -110,7 +111,7 @@ def _tiles(record: Record, compared: Comparison) -> list[Tile]:
                 tiles.append(_effect_tile(label, effect))
                 break
         else:
-            tiles.append(Tile(group[0][2], DASH, "not measured, or not valid: see below", "open"))
+            tiles.append(Tile(group[0][2], DASH, "not measured or not valid: see below", "open"))
     return tiles
 
 
@@ -200,7 +201,7 @@ def _sentence(record: Record, candidate: str, effects: Mapping[tuple[str, str], 
 
 def _size(record: Record, candidate: str) -> str:
     before, after = (record.model.variants[name].artefact_bytes for name in (record.baseline, candidate))
-    sizes = f"{after / 1024:,.0f} against {before / 1024:,.0f} KB"
+    sizes = f"{after / 1024:,.0f} vs {before / 1024:,.0f} KB"
     if after < before:
         return f"is {before / after:.2f} times smaller than {record.baseline} ({sizes})"
     return f"is not smaller than {record.baseline} ({sizes})"
@@ -211,14 +212,14 @@ def _speed(effects: Mapping[tuple[str, str], Effect]) -> list[str]:
     for metric in ("p50", "p99"):
         effect = effects.get(("single-stream", metric))
         if effect is not None and effect.baseline and effect.candidate:
-            figures = f"{effect.candidate / 1000:.2f} against {effect.baseline / 1000:.2f} ms"
+            figures = f"{effect.candidate / 1000:.2f} vs {effect.baseline / 1000:.2f} ms"
             answers.append(f"{effect.baseline / effect.candidate:.2f} times as fast at {metric} ({figures})")
     parts = [f"answers {' and '.join(answers)}"] if answers else []
     offline = effects.get(("offline", "throughput"))
     if offline is not None and offline.baseline and offline.candidate:
-        figures = f"{offline.candidate:,.0f} against {offline.baseline:,.0f} images/s"
-        parts.append(f"has {offline.candidate / offline.baseline:.2f} times its throughput in batches ({figures})")
-    return parts or ["is of unknown speed (no valid figure: see the caveats)"]
+        figures = f"{offline.candidate:,.0f} vs {offline.baseline:,.0f} images/s"
+        parts.append(f"reaches {offline.candidate / offline.baseline:.2f} times the throughput in batches ({figures})")
+    return parts or ["has no valid speed figure (see the caveats)"]
 
 
 def _quality(record: Record, candidate: str) -> str:
@@ -228,8 +229,8 @@ def _quality(record: Record, candidate: str) -> str:
         for name in (record.baseline, candidate)
     )
     if first is None or second is None or min(first.coverage, second.coverage) < 1:
-        return "is of unknown quality"
-    figures = f"{loss(second.loss.estimate)} against {loss(first.loss.estimate)}"
+        return "has no quality figure"
+    figures = f"{loss(second.loss.estimate)} vs {loss(first.loss.estimate)}"
     return f"has a mean {second.metric} of {figures}"
 
 
@@ -239,10 +240,10 @@ def _accuracy(record: Record, candidate: str) -> str:
     shares = _shares(record, candidate)
     if shares is None:
         known = _answers(record, record.baseline) and _answers(record, candidate)
-        return "is of unknown accuracy" + (" (not every image was answered)" if known else "")
+        return "has no accuracy figure" + (" (not every image was answered)" if known else "")
     first, second = shares
-    both = f"{second:.2%} against {first:.2%}"
+    both = f"{second:.2%} vs {first:.2%}"
     if first == second:
         return f"is exactly as accurate ({both})"
     difference = 100 * (second - first)
-    return f"is {abs(difference):.2f} points {'more' if difference > 0 else 'less'} accurate ({both})"
+    return f"is {abs(difference):.2f} percentage points {'more' if difference > 0 else 'less'} accurate ({both})"

@@ -83,7 +83,7 @@ def _invalid(inputs: Inputs) -> Iterator[Remark]:
     """One alert for all figures that do not stand, such as those that the load generator decided."""
     names = dict.fromkeys(name for record in inputs.measured for name in invalid_figures(record))
     if names:
-        text = f"NOT VALID as figures of the server: {'; '.join(names)}. The reason is beside each figure and below."
+        text = f"NOT VALID as figures of the server: {'; '.join(names)}. Each figure says why, as do the caveats below."
         yield Remark("invalid", text)
 
 

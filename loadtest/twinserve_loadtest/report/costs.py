@@ -26,9 +26,9 @@ _STAGES = {
     "warm_up": "every batch size",
 }
 _CAPTIONS = {
-    _ADDED: "Anonymous memory (PSS) gained over the same process without the model, after a full batch.",
+    _ADDED: "Anonymous memory (PSS) beyond that of the same process without the model, after a full batch.",
     _WHOLE: "Proportional set size (PSS) of the model processes, interpreter and libraries included.",
-    _PARAMETERS: "Weights as they lie in memory, packed ones included.",
+    _PARAMETERS: "Weights as held in memory, packed ones included.",
 }
 
 
@@ -38,7 +38,7 @@ def costs_section(inputs: Inputs, rows: Sequence[VariantRow]) -> Section:
     missing = []
     if not figures:
         missing.append(
-            "Memory was not measured: the server's /metrics was not read (give the load test its --metrics-url)."
+            "Memory was not measured: the server's /metrics was not read. Give the load test its --metrics-url."
         )
     figures += _by_stage(inputs)
     figures += [
@@ -55,12 +55,12 @@ def costs_section(inputs: Inputs, rows: Sequence[VariantRow]) -> Section:
             f"Joules per 1,000 images, {title.lower()}",
             Axis("J per 1,000 images"),
             [IntervalRow(name, name, value, f"{significant(value)} J") for name, value in by_variant.items()],
-            "Energy of the whole machine while the variant had work, the load generator included.",
+            "Energy of the whole machine, load generator included, while the variant was under load.",
         )
         for title, by_variant in _by_scenario(inputs, "joules_per_1000_images").items()
     ]
-    finding = listed("Memory that the model adds to a process", rows, lambda row: row.served.added_bytes, megabytes)
-    lead = "What each variant takes while it serves."
+    finding = listed("Memory added by the model", rows, lambda row: row.served.added_bytes, megabytes)
+    lead = "What each variant costs to run."
     return Section("costs", "Memory and CPU", lead, figures, missing, finding)
 
 
@@ -93,7 +93,7 @@ def _by_stage(inputs: Inputs) -> list[Figure]:
         return []
     rows = [[name, *(megabytes(values.get(stage)) for stage in stages)] for name, values in told.items()]
     table = DataTable(["Variant", *(_STAGES[stage] for stage in stages)], rows, [row[0] for row in rows])
-    return [Figure(f"{_ADDED}, step by step", table, "Cumulative. Every batch size is warmed before a variant serves.")]
+    return [Figure(f"{_ADDED}, step by step", table, "Cumulative. Every batch size is warmed up before serving.")]
 
 
 def _by_scenario(inputs: Inputs, figure: str) -> dict[str, dict[str, float]]:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from twinserve_loadtest.report.inputs import Inputs
 
 _CAPTION = (
-    "Above 1: the candidate is faster. A cell takes the colour of the faster variant, and none where the 95 % interval "
-    "includes 1. The blocks are short: a guide, not a verdict."
+    "Above 1: the candidate is faster. A cell has the colour of the faster variant, or none where the 95 % interval "
+    "includes 1. The blocks are short, so the map is a guide, not a verdict."
 )
 
 
@@ -23,7 +23,7 @@ def crossover_section(inputs: Inputs) -> Section:
     """One map for each comparison that has one."""
     figures = [
         Figure(
-            f"{found.candidate} against {found.baseline}",
+            f"{found.candidate} vs {found.baseline}",
             crossover_map(found.crossover, found.baseline, found.candidate),
             _CAPTION,
             source=label,
@@ -34,9 +34,9 @@ def crossover_section(inputs: Inputs) -> Section:
     missing = []
     if not figures:
         missing.append(
-            "No crossover map was measured. `twinserve compare` draws it: the ratio over batch size, threads and rate."
+            "No crossover map was measured. `twinserve compare` measures the speed-up by batch size, threads and rate."
         )
-    lead = "The gain over batch size, threads and offered rate."
+    lead = "The speed-up by batch size, threads and offered rate."
     return Section("crossover", "Where it stops paying", lead, figures, missing)
 
 
@@ -57,8 +57,8 @@ def crossover_map(cells: list[CrossoverCell], baseline: str, candidate: str) -> 
     if known:
         (least, worst), (most, best) = known[0], known[-1]
         summary += (
-            f" Most at batch {best.batch_size} on {_threads(best.threads)}: {times(most)};"
-            f" least at batch {worst.batch_size} on {_threads(worst.threads)}: {times(least)}."
+            f" Largest at batch {best.batch_size} on {_threads(best.threads)}: {times(most)};"
+            f" smallest at batch {worst.batch_size} on {_threads(worst.threads)}: {times(least)}."
         )
     return CrossoverMap([f"batch {batch}" for batch in batches], rows, baseline, candidate, summary)
 

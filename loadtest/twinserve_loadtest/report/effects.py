@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from twinserve_loadtest.record.run import Effect, Interval
     from twinserve_loadtest.report.inputs import Inputs
 
-CLAIMS = {"better": "better", "worse": "worse", "none": "no difference shown", "unknown": "not known"}
-_ENDED = {"precise": "when precise", "time": "when time was up"}
+CLAIMS = {"better": "better", "worse": "worse", "none": "no difference shown", "unknown": "unknown"}
+_ENDED = {"precise": "at the precision asked for", "time": "when time ran out"}
 
 
 def effects_section(inputs: Inputs) -> Section:
@@ -32,10 +32,10 @@ def effects_section(inputs: Inputs) -> Section:
     missing = []
     if not figures:
         missing.append(
-            "A load test describes: its blocks are not interleaved, so a difference has no interval. "
-            "`twinserve compare BASELINE CANDIDATE` measures the intervals and gives a verdict."
+            "A load test does not interleave its blocks, so its differences have no intervals. "
+            "`twinserve compare BASELINE CANDIDATE` measures intervals and gives a verdict."
         )
-    lead = "Every difference with its 95 % interval, and what noise alone can do."
+    lead = "Every difference with its 95 % interval, beside the difference that noise alone can cause."
     return Section("effects", "How sure", lead, figures, missing)
 
 
@@ -65,7 +65,7 @@ def _figure(record: Record, effects: list[Effect], source: str) -> Figure | None
         return None
     speedup = effects[0].kind == "speedup"
     rows = [_row(effect, valid=record.is_valid(effect)) for effect in effects]
-    pair = f"{compared.candidate} against {compared.baseline}"
+    pair = f"{compared.candidate} vs {compared.baseline}"
     summary = "; ".join(f"{row.label}: {row.text} ({CLAIMS[row.claim]})" for row in rows)
     return Figure(
         f"Speed-up, {pair}" if speedup else f"Cost ratio, {pair}",
@@ -82,7 +82,8 @@ def _figure(record: Record, effects: list[Effect], source: str) -> Figure | None
             if speedup
             else "Left of 1: the candidate takes less. Sizes are counted, not sampled, so they have no interval. "
         )
-        + "Line: 95 % interval. Grey: the noise floor, by which two equal arms may differ; nothing smaller is claimed.",
+        + "Line: 95 % interval. Grey: the noise floor, by which two identical arms may differ; no smaller difference "
+        "is claimed.",
         source=source,
     )
 
@@ -123,7 +124,7 @@ def _control(record: Record, source: str) -> Figure | None:
                 [
                     effect_title(effect.scenario, effect.metric),
                     f"{times(found.estimate)} ({span(found.low, found.high)})" if found else DASH,
-                    "a difference: suspect" if effect.claim in ("better", "worse") else "none found",
+                    "yes: suspect" if effect.claim in ("better", "worse") else "no",
                     f"{run.pairs:,}",
                     f"{len(run.looks)}" if run.looks else DASH,
                     f"{left_out:,}",
@@ -136,6 +137,6 @@ def _control(record: Record, source: str) -> Figure | None:
     return Figure(
         f"Control: {record.baseline} against itself",
         DataTable(columns, rows),
-        "The same design with the same variant on both sides. Its interval is the noise floor.",
+        "The same design with the same variant on both sides; the interval it finds sets the noise floor.",
         source=source,
     )

@@ -64,15 +64,15 @@ def _from_test_set(record: Record, test_set: TestSet | None, source: str) -> Fig
         if arm.answers is not None and arm.answers.predictions
     }
     if len(answered) < 2:
-        return "There is no gallery: it needs the answers of at least two variants to the whole test set."
+        return "There is no gallery: it needs answers to the whole test set from at least two variants."
     predictions = np.stack(list(answered.values()))
     everywhere = (predictions != NOT_ANSWERED).all(axis=0)
     differing = np.flatnonzero(everywhere & (predictions != predictions[0]).any(axis=0))
     if test_set is None or not _is_the_one(test_set, run, answered):
         return (
-            f"The variants disagree on {len(differing):,} of {int(everywhere.sum()):,} images; their pictures are not "
-            f"shown because the test set that was sent ({record.dataset.images:,} images of {record.dataset.name}) was "
-            "not given: add `--test-set models/<model>/testset.npz`."
+            f"The variants disagree on {len(differing):,} of {int(everywhere.sum()):,} images. To show them, give the "
+            f"test set that was sent ({record.dataset.images:,} images of {record.dataset.name}): "
+            "`--test-set models/<model>/testset.npz`."
         )
     labels = record.model.labels
     images = []

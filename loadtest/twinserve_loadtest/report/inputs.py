@@ -79,7 +79,7 @@ def read_inputs(paths: Sequence[Path]) -> Inputs:
     models = set(inputs.models())
     if len(models) > 1:
         names = ", ".join(sorted(f"{name} version {version}" for name, version in models))
-        raise ReportError(f"the files are about different models ({names}): make one report for each")
+        raise ReportError(f"the files are about different models ({names}): make a report for each")
     return inputs
 
 
@@ -102,7 +102,7 @@ def _read(path: Path, inputs: Inputs) -> None:
             inputs.records.append((source, parse_record(document, str(path))))
         else:
             raise ReportError(
-                f"{path}: is neither a load test, nor a comparison, nor a bench; expected is a file written by "
+                f"{path}: is neither a load test, nor a comparison, nor a bench; give a file written by "
                 "`twinserve loadtest`, `twinserve compare` or `twinserve models bench`"
             )
     except (BenchError, RecordError) as error:

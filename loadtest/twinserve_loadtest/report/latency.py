@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 NOT_VALID = "†"
 _X = Axis("latency (ms)", "log")
-_Y = Axis("requests answered within it", "percentile")
+_Y = Axis("requests answered within this time", "percentile")
 _PERCENTILES = ("p50", "p90", "p95", "p99", "p99.9")
 _RESAMPLED = "Band: 95 %, bootstrap over interleaved blocks."
-_RANKED = "Band: 95 %, order statistics that take requests as independent, so it is too narrow on a noisy machine."
+_RANKED = "Band: 95 %, order statistics, which assume independent requests: too narrow on a noisy machine."
 
 
 def latency_section(inputs: Inputs, rows: Sequence[VariantRow], loads: Loads) -> Section:
@@ -40,18 +40,18 @@ def latency_section(inputs: Inputs, rows: Sequence[VariantRow], loads: Loads) ->
     table = _table(inputs)
     if table.rows:
         caption = (
-            "A dash: the sample is too small to carry that percentile (p99 needs 662 requests, p99.9 6,636). "
-            "Closed-loop percentiles describe a saturated service, in which the faster variant was given more load: "
+            "A dash: the sample is too small for that percentile (p99 needs 662 requests, p99.9 6,636). "
+            "Closed-loop percentiles describe a saturated service that gave the faster variant more load: "
             "do not compare them."
         )
         if any(NOT_VALID in cell for row in table.rows for cell in row):
-            caption += f" {NOT_VALID} The load generator, not the server, set the figure: see the caveats."
+            caption += f" {NOT_VALID} The load generator, not the server, was the limit: see the caveats."
         figures.append(Figure("Percentiles, in milliseconds", table, caption))
     finding = join(
         listed(f"Median, {loads.latency}", rows, lambda row: row.served.p50_us, milliseconds),
         listed(f"p99, {loads.latency}", rows, lambda row: row.served.p99_us, milliseconds),
     )
-    lead = "How long a caller waits, every variant under the same load."
+    lead = "How long a caller waits, with every variant under the same load."
     return Section("latency", "Latency", lead, figures, missing, finding)
 
 

@@ -71,7 +71,7 @@ def draw_picture(document: Document, path: Path, theme: str = "light") -> Path:
     if path.suffix.lower() not in FORMATS:
         raise ReportError(f"{path}: a picture is an .svg or .png file")
     if theme not in THEMES:
-        raise ReportError(f"theme {theme!r} is unknown; known are {', '.join(THEMES)}")
+        raise ReportError(f"unknown theme {theme!r}; the themes are {', '.join(THEMES)}")
     # Text as outlines: the same picture wherever it is shown. No date: the same bytes for the same results.
     with rc_context({"svg.fonttype": "path", "svg.hashsalt": "twinserve", "font.family": ["DejaVu Sans"]}):
         figure = _draw(document, THEMES[theme])
@@ -122,7 +122,7 @@ def _headline(document: Document) -> str:
     lines = [
         f"{line.outcome}: {line.candidate} instead of {line.baseline}" for line in document.headlines if line.outcome
     ]
-    return "  ·  ".join(lines) or f"{document.model}: the same model, quantised, behind one service"
+    return "  ·  ".join(lines) or f"{document.model}: full precision and quantised, behind one service"
 
 
 def _footer(document: Document) -> str:
@@ -135,7 +135,7 @@ def _titles(document: Document) -> tuple[tuple[str, str], ...]:
         ("Size", "of the artefact"),
         (f"Loss, {document.metric}", "mean, with its 95 % interval; 0 is best")
         if document.metric
-        else ("Accuracy", "with its 95 % interval; the axis is cut"),
+        else ("Accuracy", "with its 95 % interval; the axis does not start at 0"),
         ("Latency, p50 and p99", loads.latency_short or "not measured"),
         ("Throughput, images/s", loads.throughput_short or "not measured"),
     )

@@ -37,7 +37,7 @@ def provenance(inputs: Inputs) -> list[Provenance]:
             "the artefacts in one process",
             "",
             f"twinserve models bench --threads {bench.threads} --repeats {bench.repeats} --json {source.name}",
-            {"Threads": f"{bench.threads}", "Made and measured with": _pairs(bench.runtime)},
+            {"Threads": f"{bench.threads}", "Built and measured with": _pairs(bench.runtime)},
         )
         for source, bench in inputs.benches
     ]
@@ -64,12 +64,12 @@ def _facts(record: Record) -> dict[str, str]:
         "Cores": _cores(stamp),
         "Memory": f"{significant(stamp.memory_bytes / _GIB)} GB" if stamp.memory_bytes else "",
         "Kernel": stamp.kernel,
-        "CPU time stolen": percent(stamp.steal_share, 1) if stamp.steal_share is not None else "not told",
+        "CPU time stolen": percent(stamp.steal_share, 1) if stamp.steal_share is not None else "not reported",
         "Energy": stamp.energy,
         "Load average at the end": significant(stamp.load_average) if stamp.load_average is not None else "",
         "Python": stamp.python,
         "Packages": _pairs(stamp.packages),
-        "Artefacts made with": _pairs(stamp.runtime),
+        "Artefacts built with": _pairs(stamp.runtime),
         "Quantised engine": _pairs({name: engine for name, engine in stamp.engines.items() if engine}),
         "Artefacts (SHA-256)": _pairs({name: text[:16] for name, text in stamp.artefacts.items()}),
         "Server": _pairs(stamp.server),

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from twinserve_loadtest.record.measurement import Record
     from twinserve_loadtest.record.run import Run
 
-_CAPTION = "Dots: mean loss over the items of the test set, 0 being best; whiskers: 95 %, Student."
+_CAPTION = "Dots: mean loss over the items of the test set (0 is best); whiskers: 95 %, Student."
 _WORST = 10
 
 
@@ -44,7 +44,7 @@ def quality_finding(compared: Comparison) -> str:
 
 
 def _against(found: PairedQuality) -> str:
-    return f"against the answers of {found.against}" if found.against else "against what is expected"
+    return f"against the answers of {found.against}" if found.against else "against the expected outputs"
 
 
 def _losses(run: Run, metric: str, source: str) -> Figure:
@@ -52,7 +52,7 @@ def _losses(run: Run, metric: str, source: str) -> Figure:
     for name, arm in run.arms.items():
         found = arm.quality
         if found is None:
-            warnings.append(f"{name}: its quality is not known")
+            warnings.append(f"{name}: its quality was not measured")
             continue
         mean = found.loss
         text = f"{loss(mean.estimate)} ({loss(mean.low)} to {loss(mean.high)}), {found.items:,} items"
@@ -75,8 +75,8 @@ def _paired(compared: Comparison, found: PairedQuality, source: str) -> Figure:
             f"Difference, {compared.candidate} minus {compared.baseline}",
             f"{loss_change(gap.estimate)} (95 %: {loss_change(gap.low)} to {loss_change(gap.high)}, Student, paired)",
         ],
-        ["Held against", (found.against and f"the answers of {found.against}") or "what the test set expects"],
-        ["Is the loss tolerable?", f"{verdict} the margin of {loss(found.margin)}{words}"],
+        ["Compared with", (found.against and f"the answers of {found.against}") or "the test set's expected outputs"],
+        ["Is the loss acceptable?", f"{verdict} the margin of {loss(found.margin)}{words}"],
     ]
     return Figure("Paired, item by item", DataTable(["Outcome", "Found"], rows, wrap=True), "", source=source)
 
@@ -84,4 +84,4 @@ def _paired(compared: Comparison, found: PairedQuality, source: str) -> Figure:
 def _worst(compared: Comparison, found: PairedQuality, source: str) -> Figure:
     rows = [[f"{item.index:,}", loss(item.baseline), loss(item.candidate)] for item in found.worst[:_WORST]]
     table = DataTable(["Item of the test set", compared.baseline, compared.candidate], rows)
-    return Figure("Where the variants differ most", table, f"Items by {found.metric}; counted from 0.", source=source)
+    return Figure("Where the variants differ most", table, f"{found.metric} by item, counted from 0.", source=source)

@@ -20,11 +20,11 @@ def rate_section(inputs: Inputs) -> Section:
     missing = []
     if not figures:
         missing.append(
-            "No rates were searched. `twinserve compare` finds the highest rate of two variants, "
-            "`twinserve loadtest --mode step` that of every variant."
+            "The highest rate was not searched for. `twinserve compare` finds it for two variants, "
+            "`twinserve loadtest --mode step` for every variant."
         )
     found = [text for _, rates in searched if (text := _finding(rates))]
-    lead = "How much traffic each variant carries before callers feel it."
+    lead = "How much traffic each variant can take before callers notice."
     return Section("rate", "Latency against rate", lead, figures, missing, " ".join(found))
 
 
@@ -59,7 +59,7 @@ def _figure(rates: RateSearch, source: str) -> Figure:
             f"{highest}: {sustained}.",
             Limit(rates.limit_ms, f"objective {rates.limit_ms:g} ms") if rates.limit_ms else None,
         ),
-        f"{highest} and at most {percent(rates.max_error_share, 1)} errors: {sustained}. Hollow: not sustained.",
+        f"{highest} and at most {percent(rates.max_error_share, 1)} errors: {sustained}. Hollow marks: not sustained.",
         warnings if bound else [],
         source,
     )

@@ -14,7 +14,7 @@ _METRICS = {
     "throughput": "throughput",
     "cpu": "CPU time per 1,000 images",
     "artefact_bytes": "artefact size",
-    "added_bytes": "memory the model adds",
+    "added_bytes": "memory added by the model",
     "parameter_bytes": "parameters in memory",
     "process_pss_bytes": "memory of the model process",
     "slo_rate": "highest rate within the objective",
@@ -56,7 +56,7 @@ def load_of(run: Run) -> str:
 def conditions_of(run: Run) -> str:
     """How a run was driven."""
     if run.scenario == "offline":
-        return f"as fast as it goes, {_images(run)}"
+        return f"as fast as possible, {_images(run)}"
     arrivals = ", Poisson arrivals" if run.scenario in ("open", "mixed") else ""
     return f"{load_of(run)}{arrivals}, {_images(run)}"
 

@@ -28,8 +28,8 @@ def servers_section(inputs: Inputs) -> Section | None:
         return None
     counts = sorted({len(record.servers) for record in inputs.measured if len(record.servers) > 1})
     lead = (
-        f"{' and '.join(map(str, counts))} servers took turns, request by request, in one order for every variant. "
-        "All other figures are of the servers together: memory of processes and CPU time are sums."
+        f"{' and '.join(map(str, counts))} servers took turns, request by request, in the same order for every "
+        "variant. All other figures are for the servers together: process memory and CPU time are sums."
     )
     return Section("servers", "Servers", lead, figures)
 

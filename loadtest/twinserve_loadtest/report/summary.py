@@ -65,9 +65,9 @@ def changes_in_words(since: Change) -> list[str]:
         for effect in moved
     ]
     if not moved:
-        lines.append(f"None of {len(since.effects)} figures shows a change.")
+        lines.append(f"None of the {len(since.effects)} figures shows a change.")
     if since.only_in_one:
-        lines.append(f"In one of both only: {', '.join(since.only_in_one)}.")
+        lines.append(f"In only one of the two: {', '.join(since.only_in_one)}.")
     return lines
 
 
@@ -94,7 +94,7 @@ def _since(since: Change) -> list[str]:
                 for effect in since.effects
             ),
         ),
-        f"In one of both only: {', '.join(since.only_in_one)}." if since.only_in_one else "",
+        f"In only one of the two: {', '.join(since.only_in_one)}." if since.only_in_one else "",
     ]
 
 

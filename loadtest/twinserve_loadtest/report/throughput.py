@@ -39,7 +39,7 @@ def throughput_section(inputs: Inputs, rows: Sequence[VariantRow], loads: Loads)
     finding = listed(
         f"Images per second, {loads.throughput}", rows, lambda row: row.served.images_per_second.value, rate
     )
-    lead = "How much work gets done when the service is kept busy."
+    lead = "How much work each variant gets done when kept busy."
     return Section("throughput", "Throughput", lead, figures, missing, finding)
 
 
@@ -69,7 +69,7 @@ def _figure(record: Record, run: Run, source: str) -> Figure:
         IntervalChart(_AXIS, rows, "bar", "Throughput. " + "; ".join(f"{row.label}: {row.text}" for row in rows)),
         "Whiskers: 95 %, bootstrap over whole units of four blocks."
         if record.comparison
-        else "No interval: a load test runs too few blocks for one. `twinserve compare` gives it.",
+        else "No interval: a load test runs too few blocks. `twinserve compare` measures one.",
         run.problems("throughput"),
         source,
     )

@@ -25,7 +25,7 @@ PUBLISHED = (
     ("published FP32", 4690.61, 0.9897, 5.04),
     ("published INT8 dynamic", 1232.20, 0.9898, 5.00),
 )
-_PUBLISHED_NOTE = "the original experiment on its own machine; not measured here"
+_PUBLISHED_NOTE = "from the original experiment, on its own machine; not measured here"
 
 
 def variant_names(inputs: Inputs) -> list[str]:
@@ -98,7 +98,7 @@ def _counts(inputs: Inputs, variant: Variant) -> tuple[int | None, int | None, I
     offline = variant.manifest.get("accuracy")
     if offline:
         correct, total = int(offline["correct"]), int(offline["total"])
-        return correct, total, wilson_interval(correct, total), "offline, when the artefact was made"
+        return correct, total, wilson_interval(correct, total), "offline, when the artefact was built"
     return None, None, None, "" if inputs.measured[0].model.metric else "accuracy was not measured"
 
 

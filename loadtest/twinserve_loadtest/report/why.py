@@ -36,7 +36,7 @@ def stages_section(inputs: Inputs) -> Section:
             figures.append(batches)
         sentences += _bounds(record, alone=not sentences)
     sentences = [text for text in dict.fromkeys(sentences) if text]
-    missing = [] if figures else ["No answer told how its time was spent."]
+    missing = [] if figures else ["No answer reported its time by stage."]
     lead = "Where the time of a request goes, stage by stage."
     return Section("why", "Why", lead, figures, missing, " ".join(sentences))
 
@@ -93,6 +93,6 @@ def _batches(runs: Iterable[Run]) -> Figure | None:
         return None
     return Figure(
         "Batches that formed",
-        DataTable(["Load", "Variant", "mean images, as a request met it", "largest"], rows, list(variants)),
-        "Dynamic batching forms larger batches for a slower variant, which is part of any difference under load.",
+        DataTable(["Load", "Variant", "mean images, per request", "largest"], rows, list(variants)),
+        "Dynamic batching forms larger batches for a slower variant; this is part of any difference under load.",
     )

@@ -62,7 +62,7 @@ def test_every_kind_of_gate_is_read() -> None:
         ("max_size_ratio = -2", ["max_size_ratio", "-2"]),
         ("min_speedup = 1.2", ["min_speedup"]),
         ("min_speedup.p99 = 1.2\nmin_speedup.server.p99 = 1.3", ["same gate"]),
-        ("", ["holds no gate"]),
+        ("", ["sets no gate"]),
     ],
 )
 def test_what_is_not_allowed_is_named(text: str, words: list[str]) -> None:
@@ -124,9 +124,9 @@ def test_a_loss_of_quality_is_a_number_or_a_share_of_the_baselines(value: object
 
 
 def test_gates_that_the_model_cannot_have_are_refused() -> None:
-    with pytest.raises(GatesError, match="is a classifier; state max_accuracy_loss"):
+    with pytest.raises(GatesError, match="is a classifier; set max_accuracy_loss"):
         gates_for(parse_gates({QUALITY: 0.01}, "x"), "")
-    with pytest.raises(GatesError, match="has no classes; state max_quality_loss"):
+    with pytest.raises(GatesError, match="has no classes; set max_quality_loss"):
         gates_for(parse_gates({"max_accuracy_loss": "0.1pp"}, "x"), "mse")
     for wrong in (True, "5pp", 0, -1, float("inf")):
         with pytest.raises(GatesError, match="max_quality_loss = "):

@@ -29,12 +29,12 @@ def test_a_quiet_machine_and_a_full_set_have_no_caveat() -> None:
     ("change", "text"),
     [
         ({"dataset": replace(FULL, full=False)}, "10,000 images of toy (a test), not the full test set"),
-        ({"dataset": replace(FULL, images=10)}, "only 10 test images"),
+        ({"dataset": replace(FULL, images=10)}, "10 test images are too few"),
         ({"same_machine": True}, "shared one machine"),
         ({"foreign_cpu_share": 0.4}, "Other work kept 40% of the machine's cores busy"),
         ({"stamp": Stamp(steal_share=0.05)}, "The hypervisor took 5.0% of the CPU time"),
         ({"stamp": Stamp(engines={"a": "x86", "b": "qnnpack"})}, "different quantised engines (a: x86, b: qnnpack)"),
-        ({"stamp": Stamp(isa="x86_64+avx2")}, "hold for the instruction set they were measured on (x86_64+avx2)"),
+        ({"stamp": Stamp(isa="x86_64+avx2")}, "hold only for the instruction set they were measured on (x86_64+avx2)"),
     ],
 )
 def test_what_holds_for_the_whole_measurement_is_said_once(change: dict[str, object], text: str) -> None:
@@ -44,8 +44,8 @@ def test_what_holds_for_the_whole_measurement_is_said_once(change: dict[str, obj
 
 def test_artefacts_made_elsewhere_are_told_by_what_the_manifest_names() -> None:
     here = "x86_64+avx512_vnni+avx512f+avx2"
-    assert not any("were made on" in text for text in texts(stamp=Stamp(isa=here, runtime={"isa": "AVX512"})))
-    assert any("were made on AVX2" in t for t in texts(stamp=Stamp(isa="aarch64+asimd", runtime={"isa": "AVX2"})))
+    assert not any("were built on" in text for text in texts(stamp=Stamp(isa=here, runtime={"isa": "AVX512"})))
+    assert any("were built on AVX2" in t for t in texts(stamp=Stamp(isa="aarch64+asimd", runtime={"isa": "AVX2"})))
 
 
 def test_a_figure_that_is_not_valid_is_named_with_its_reason() -> None:
@@ -58,7 +58,7 @@ def test_a_percentile_that_the_sample_does_not_carry_is_named() -> None:
     run = Run("open", {"int8": replace(arm, latency=replace(arm.latency, count=100))})
     (caveat,) = texts(runs={"open": run})
     assert caveat == (
-        "Open loop, int8: not stated: p95 needs 130 samples, 100 were taken, p99 needs 662 samples, 100 were taken."
+        "Open loop, int8: not reported: p95 needs 130 samples and has 100, p99 needs 662 samples and has 100."
     )
 
 

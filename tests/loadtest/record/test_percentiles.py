@@ -14,7 +14,7 @@ def test_least_samples_are_those_of_mlperf_early_stopping(percentile: float, sam
 
 @pytest.mark.parametrize("percentile", [0.0, 100.0, -1.0])
 def test_there_is_no_least_sample_outside_of_0_to_100(percentile: float) -> None:
-    with pytest.raises(ValueError, match="between 0 and 100"):
+    with pytest.raises(ValueError, match="above 0 and below 100"):
         least_samples(percentile)
 
 
@@ -23,7 +23,7 @@ def test_a_percentile_is_withheld_one_sample_below_its_least_and_stated_at_it() 
     for _ in range(661):
         histogram.record_value(500)
     assert [name for name, us in read_percentiles(histogram).items() if us is not None] == ["p50", "p90", "p95"]
-    assert why_withheld(661)["p99"] == "needs 662 samples, 661 were taken"
+    assert why_withheld(661)["p99"] == "needs 662 samples and has 661"
 
     histogram.record_value(500)
     assert read_percentiles(histogram)["p99"] == 500

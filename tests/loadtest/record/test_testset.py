@@ -61,8 +61,8 @@ def test_a_part_of_the_set_does_not_pass_for_the_full_set(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"images": None}, "lacks.*images"),
-        ({"info": np.array("{}")}, "lacks 'name'"),
+        ({"images": None}, "images.* is missing"),
+        ({"info": np.array("{}")}, "'name' is missing"),
         ({"info": np.array("no json")}, "not a usable test set"),
         ({"labels": np.array([0, 1])}, "3 images but 2 labels"),
         ({"labels": np.array([0, 1, -1])}, "labels must lie in"),
@@ -84,7 +84,7 @@ def test_a_missing_or_damaged_file_is_named_with_what_to_do(tmp_path: Path) -> N
 
 
 def test_images_and_labels_must_belong_together() -> None:
-    with pytest.raises(ValueError, match="uint8 and float32"):
+    with pytest.raises(ValueError, match="uint8 or float32"):
         TestSet(np.zeros((1, 2), np.int32), np.zeros(1, np.int64), None)  # type: ignore[arg-type]
 
 
@@ -138,8 +138,8 @@ def test_a_lone_input_may_be_called_images(tmp_path: Path) -> None:
     [
         ({"ids": IDS}, "y is missing"),
         ({"ids": IDS, "y": NUMBERS, "z": NUMBERS}, "holds z, which is neither an input nor an output"),
-        ({"ids": IDS[:, 0], "y": NUMBERS}, "ids are .. an item, the model words has .-1."),
-        ({"ids": IDS, "y": NUMBERS, "expected.y": np.zeros((3, 5))}, "y are .5. an item, the model words has .2."),
+        ({"ids": IDS[:, 0], "y": NUMBERS}, "ids have shape .. per item, but the model words takes .-1."),
+        ({"ids": IDS, "y": NUMBERS, "expected.y": np.zeros((3, 5))}, "y have shape .5. per item, but the .* takes .2."),
     ],
 )
 def test_what_does_not_fit_the_model_is_named(tmp_path: Path, arrays: dict[str, Any], text: str) -> None:
@@ -151,7 +151,7 @@ def test_what_does_not_fit_the_model_is_named(tmp_path: Path, arrays: dict[str, 
 def test_a_classifier_of_named_tensors_needs_a_class_an_item(tmp_path: Path) -> None:
     classifier = Model("words", "1", [], ["a", "b"], {}, {**model().manifest, "output": {"kind": "classifier"}})
     fit_to_model(named(tmp_path, ids=IDS, y=NUMBERS, labels=np.array([0, 1, 1])), classifier)
-    with pytest.raises(TestSetError, match="has class 2, the model 2 classes"):
+    with pytest.raises(TestSetError, match="has class 2, but the model only 2 classes"):
         fit_to_model(named(tmp_path, ids=IDS, y=NUMBERS, labels=np.array([0, 1, 2])), classifier)
-    with pytest.raises(TestSetError, match="one class number an item is needed"):
+    with pytest.raises(TestSetError, match="needs one class number per item"):
         fit_to_model(named(tmp_path, ids=IDS, y=NUMBERS), classifier)

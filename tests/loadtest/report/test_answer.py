@@ -112,18 +112,18 @@ def sentence(record: Record) -> str:
 
 def test_the_sentence_tells_size_speed_throughput_accuracy_and_the_images() -> None:
     assert sentence(standard()) == (
-        "int8 is 4.00 times smaller than fp32 (1,000 against 4,000 KB), "
-        "answers 2.00 times as fast at p50 (0.40 against 0.80 ms) and "
-        "1.50 times as fast at p99 (1.00 against 1.50 ms), "
-        "has 4.20 times its throughput in batches (4,200 against 1,000 images/s), "
-        "and is 0.50 points less accurate (98.50% against 99.00%); "
+        "int8 is 4.00 times smaller than fp32 (1,000 vs 4,000 KB), "
+        "answers 2.00 times as fast at p50 (0.40 vs 0.80 ms) and "
+        "1.50 times as fast at p99 (1.00 vs 1.50 ms), "
+        "reaches 4.20 times the throughput in batches (4,200 vs 1,000 images/s), "
+        "and is 0.50 percentage points less accurate (98.50% vs 99.00%); "
         "on 1,000 images of toy (the full test set; a test)."
     )
 
 
 def test_a_figure_that_is_not_valid_is_absent_from_the_sentence() -> None:
     spoiled = sentence(standard(invalid={"latency": ["late"], "throughput": ["busy"]}))
-    assert "is of unknown speed (no valid figure: see the caveats)" in spoiled
+    assert "has no valid speed figure (see the caveats)" in spoiled
     assert "0.40" not in spoiled
 
 
@@ -135,15 +135,15 @@ def test_a_percentile_that_was_withheld_is_no_ratio() -> None:
 def test_a_slower_larger_more_accurate_candidate_is_told_as_such() -> None:
     slower = sentence(standard(p50_us=1600, correct=995))
     assert "0.50 times as fast at p50" in slower
-    assert "0.50 points more accurate" in slower
+    assert "0.50 percentage points more accurate" in slower
 
 
 def test_equal_accuracy_is_called_exactly_equal() -> None:
-    assert "exactly as accurate (99.00% against 99.00%)" in sentence(standard(correct=990))
+    assert "exactly as accurate (99.00% vs 99.00%)" in sentence(standard(correct=990))
 
 
 def test_accuracy_on_a_part_of_the_images_is_not_compared() -> None:
-    assert "is of unknown accuracy (not every image was answered)" in sentence(standard(coverage=0.5))
+    assert "has no accuracy figure (not every image was answered)" in sentence(standard(coverage=0.5))
 
 
 def test_a_subset_is_named_as_one_in_the_sentence() -> None:

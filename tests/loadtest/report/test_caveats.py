@@ -92,5 +92,5 @@ def test_other_work_on_the_machine_is_said_on_top() -> None:
 
 def test_every_caveat_of_the_run_is_kept_once(files: Files, document_of: Read) -> None:
     texts = [remark.text for remark in document_of(files.comparison).caveats]
-    assert "Load generator and server shared one machine and its cores." in texts
+    assert "The load generator and the server shared one machine and its cores." in texts
     assert len(texts) == len(set(texts))

@@ -75,7 +75,7 @@ def test_an_interrupted_comparison_says_so_in_its_sections_and_on_top() -> None:
 
 def test_a_section_says_what_was_found_in_a_sentence(files: Files, document_of: Read) -> None:
     document = document_of(files.comparison)
-    assert document.section("throughput").finding.startswith("Images per second, as fast as it goes, 64 images per")
+    assert document.section("throughput").finding.startswith("Images per second, as fast as possible, 64 images per")
     assert "disagree on 12 of 10,000 images" in document.section("accuracy").finding
     assert "fp32 1,900, int8 4,300" in document.section("rate").finding
 

@@ -81,7 +81,7 @@ def test_the_terminal_has_a_column_for_the_loss(record: Record) -> None:
     print_document(document_of(record, "compare.json"), console, full=True)
     text = console.export_text()
     assert "loss" in text
-    assert "Mean mse against what is expected: fp32 0.1, int8 0.12 on 500 items" in text
+    assert "Mean mse against the expected outputs: fp32 0.1, int8 0.12 on 500 items" in text
     assert "accuracy\n%" not in text
 
 

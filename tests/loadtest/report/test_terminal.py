@@ -64,7 +64,7 @@ def test_on_request_a_load_test_shows_its_percentiles_findings_and_caveats() -> 
     assert "Percentiles, in milliseconds" in text
     assert "Closed loop" in text
     assert "Latency against rate: Highest rate with p99 within 20 ms" in text
-    assert "Caveat: Load generator and server shared one machine and its cores." in text
+    assert "Caveat: The load generator and the server shared one machine and its cores." in text
 
 
 def test_on_request_a_comparison_shows_its_effects_with_noise_and_claims() -> None:
