@@ -53,9 +53,7 @@ def _verdict(found: dashboard.Dashboard) -> dashboard.Dashboard:
         ),
         ("Compute ÷ baseline", "Forward-pass seconds per image, relative to the baseline.", "inference_ratio:rate5m"),
     ]
-    found = found.with_row(
-        dashboard.Row("What a verdict rests on (measure it with `twinserve compare`; these are live)")
-    )
+    found = found.with_row(dashboard.Row("What a verdict rests on, live (to measure it, run `twinserve compare`)"))
     for title, description, record in ratios:
         expr = f"variant:twinserve_{record}{{{RECORDED}}}"
         found = found.with_panel(
@@ -71,7 +69,7 @@ def _verdict(found: dashboard.Dashboard) -> dashboard.Dashboard:
         ),
         (
             "Memory added ÷ baseline",
-            "Memory that the model adds to its process once warm, relative to the baseline.",
+            "Memory added by the model once warm, relative to the baseline.",
             f'twinserve_model_added_bytes{{stage="warm_up",{VARIANT}}}',
         ),
     ]
@@ -83,7 +81,7 @@ def _verdict(found: dashboard.Dashboard) -> dashboard.Dashboard:
         found.with_panel(
             number(
                 "Accuracy lost",
-                "Accuracy of the baseline minus that of the variant, from the last hour's labels. Below 0: a gain.",
+                "Accuracy of the baseline minus that of the variant, by the labels of the last hour. Below 0: a gain.",
                 units.PercentUnit,
                 query(f"variant:twinserve_feedback_accuracy:drop_rate1h{{{RECORDED}}}", "{{variant}}"),
                 steps=DROP_STEPS,
@@ -96,14 +94,14 @@ def _verdict(found: dashboard.Dashboard) -> dashboard.Dashboard:
                 units.PercentUnit,
                 query(
                     f"variant:twinserve_shadow_disagreements:ratio_rate1h{{{RECORDED}}}",
-                    "{{variant}} against {{primary}}",
+                    "{{variant}} vs {{primary}}",
                 ),
                 steps=DROP_STEPS,
             )
         )
         .with_panel(
             number(
-                "Labels behind it",
+                "Labelled images",
                 "Images labelled in the last hour; accuracy is computed from these.",
                 units.Short,
                 query(f"variant:twinserve_feedback_images:increase1h{{{RECORDED}}}", "{{variant}}"),
@@ -182,7 +180,7 @@ def _cost(found: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             lines(
                 "Memory of the model processes",
-                "Live PSS and RSS: the runtime, the model, and what its work left on the heap.",
+                "Current PSS and RSS: the runtime, the model, and what inference has left on the heap.",
                 units.BytesIEC,
                 query(
                     f"sum by (model, version, variant, kind) (twinserve_model_resident_bytes{{{VARIANT}}})",
@@ -193,7 +191,7 @@ def _cost(found: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             bars(
                 "What the model itself adds",
-                "Anonymous memory gained over the same process without the model, after each step.",
+                "Anonymous memory beyond that of the same process without the model, after each step.",
                 units.BytesIEC,
                 latest(f"max by (variant, stage) (twinserve_model_added_bytes{{{VARIANT}}})", "{{variant}} {{stage}}"),
             )
@@ -201,7 +199,7 @@ def _cost(found: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             bars(
                 "Artefact and parameters",
-                "Bytes of the file and of its parameters, packed quantised ones included.",
+                "Bytes of the file and of its parameters, including packed quantised ones.",
                 units.BytesIEC,
                 latest(f"max by (variant) (twinserve_model_artefact_bytes{{{VARIANT}}})", "{{variant}} file"),
                 latest(f"max by (variant) (twinserve_model_parameter_bytes{{{VARIANT}}})", "{{variant}} parameters"),
@@ -209,7 +207,7 @@ def _cost(found: dashboard.Dashboard) -> dashboard.Dashboard:
         )
         .with_panel(
             lines(
-                "CPU of 1,000 images",
+                "CPU time per 1,000 images",
                 "CPU seconds of the model processes per 1,000 images. Gateways are not included.",
                 units.Seconds,
                 query(

@@ -32,19 +32,19 @@ def answers_row(found: dashboard.Dashboard) -> dashboard.Dashboard:
                 query(
                     f"sum by (variant, primary) (rate(twinserve_shadow_disagreements_total{{{VARIANT}}}{WINDOW})) "
                     f"/ sum by (variant, primary) (rate(twinserve_shadow_images_total{{{VARIANT}}}{WINDOW}))",
-                    "{{variant}} against {{primary}}",
+                    "{{variant}} vs {{primary}}",
                 ),
             )
         )
         .with_panel(
             lines(
                 "Largest probability difference",
-                "Of the class probabilities of a shadowed request: median and 95th percentile.",
+                "Between the class probabilities of primary and shadow, per request: median and 95th percentile.",
                 units.Short,
                 *(
                     query(
                         f"histogram_quantile({value}, sum by (variant, primary, le) ({difference}))",
-                        f"{{{{variant}}}} against {{{{primary}}}} p{round(100 * value)}",
+                        f"{{{{variant}}}} vs {{{{primary}}}} p{round(100 * value)}",
                     )
                     for value in (0.5, 0.95)
                 ),

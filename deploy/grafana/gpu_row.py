@@ -28,7 +28,7 @@ def gpus_row(found: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             lines(
                 "GPU utilisation",
-                "Share of the time in which a kernel ran, of whatever process. Empty on a machine without a GPU.",
+                "Share of the time in which a kernel of any process ran. Empty on a machine without a GPU.",
                 units.PercentUnit,
                 query(f"twinserve_gpu_utilization_ratio{{{INSTANCE}}}", "{{gpu}} {{name}}"),
                 span=8,
@@ -37,7 +37,7 @@ def gpus_row(found: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             lines(
                 "GPU power",
-                "Power that the GPUs draw. Empty on a machine without a GPU.",
+                "Power drawn by the GPUs. Empty on a machine without a GPU.",
                 units.Watt,
                 query(f"twinserve_gpu_power_watts{{{INSTANCE}}}", "{{gpu}} {{name}}"),
                 span=8,

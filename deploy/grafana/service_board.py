@@ -34,7 +34,7 @@ def _overview(found: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             number(
                 "Models ready",
-                "Share of the variants whose every replica is warm.",
+                "Share of variants with all replicas warm.",
                 units.PercentUnit,
                 query(f"avg by (instance) (twinserve_model_ready{{{VARIANT}}})", "{{instance}}"),
                 span=4,
@@ -56,7 +56,7 @@ def _overview(found: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             number(
                 "Errors",
-                "Share of the RPCs in the last 5 minutes that failed through the server's fault, not the caller's.",
+                "Share of the RPCs in the last 5 minutes that failed through a fault of the server, not of the caller.",
                 units.PercentUnit,
                 query("service:grpc_server_handled_errors:ratio_rate5m", "{{job}}"),
                 span=4,
@@ -75,7 +75,7 @@ def _overview(found: dashboard.Dashboard) -> dashboard.Dashboard:
         )
         .with_panel(
             number(
-                "In work",
+                "In flight",
                 "RPCs started but not finished.",
                 units.Short,
                 query(
@@ -172,7 +172,7 @@ def _queues(found: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             lines(
                 "Input bytes in gateways",
-                "Of the requests that wait or run, by variant; those that wait are bounded by --max-queue-mib.",
+                "Inputs of waiting and running requests, by variant; --max-queue-mib limits the waiting ones.",
                 units.BytesIEC,
                 query(f"sum by (variant) (twinserve_queue_depth_bytes{{{VARIANT}}})", "{{variant}} waiting"),
                 query(f"sum by (variant) (twinserve_in_flight_bytes{{{VARIANT}}})", "{{variant}} running"),
@@ -260,7 +260,7 @@ def _processes(found: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             lines(
                 "Memory",
-                "PSS: pages that several processes map are shared out among them, so the sum is the server's.",
+                "PSS splits shared pages among the processes that map them, so the sum is the whole server's.",
                 units.BytesIEC,
                 query(f'sum by (variant) (twinserve_model_resident_bytes{{kind="pss",{VARIANT}}})', "{{variant}}"),
                 query(f'sum by (gateway) (twinserve_gateway_resident_bytes{{kind="pss",{INSTANCE}}})', "{{gateway}}"),
@@ -280,7 +280,7 @@ def _processes(found: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             lines(
                 "Log lines lost",
-                "Log lines dropped per second: nobody read them, or there was no room. Requests are not affected.",
+                "Log lines dropped per second because nobody read them or the disk was full; requests go on.",
                 units.Short,
                 query(f"rate(twinserve_log_lines_lost_total{{{INSTANCE}}}{WINDOW})", "{{process}}"),
                 span=8,

@@ -21,11 +21,11 @@ BATCH_BUCKETS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.
 MAX_CLASS_SERIES: Final = 256
 DIFFERENCE_BUCKETS: Final = (0.0001, 0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0)
 
-RPC_STARTED: Final = Family("grpc_server_started", "counter", "RPCs begun on the server.", RPC)
+RPC_STARTED: Final = Family("grpc_server_started", "counter", "RPCs started on the server.", RPC)
 RPC_HANDLED: Final = Family(
     "grpc_server_handled",
     "counter",
-    "RPCs completed on the server, by the caller's status; UNAVAILABLE for those a killed gateway left open.",
+    "RPCs completed on the server, by the status that the caller saw; UNAVAILABLE if a killed gateway cut them off.",
     (*RPC, "grpc_code"),
 )
 RPC_SECONDS: Final = Family(
@@ -78,8 +78,8 @@ FAILED_BATCHES: Final = Family(
 FAILED_BATCH_IMAGES: Final = Family(
     "twinserve_failed_batch_images",
     "counter",
-    "What became of the images of failed forward passes, which are run one by one then. outcome: rescued (answered "
-    "alone), poisoned (failed alone, too) or not_run (there was no time).",
+    "Images of failed forward passes, which are then run one by one. outcome: rescued (answered alone), poisoned "
+    "(failed alone as well) or not_run (no time was left).",
     (*MODEL, "outcome"),
 )
 QUEUE_DEPTH: Final = Family(
@@ -136,7 +136,7 @@ SHADOW_DROPPED: Final = Family(
 SHADOW_IMAGES: Final = Family(
     "twinserve_shadow_images",
     "counter",
-    "Images compared between primary and shadow, of a classifier.",
+    "Images of a classifier compared between primary and shadow.",
     (*MODEL, "primary"),
 )
 SHADOW_DISAGREEMENTS: Final = Family(
@@ -158,7 +158,7 @@ FEEDBACK_IMAGES: Final = Family(
 FEEDBACK_CORRECT: Final = Family(
     "twinserve_feedback_correct",
     "counter",
-    "Images that the variant classified correctly, by their later label.",
+    "Images that the variant classified correctly, according to their later label.",
     MODEL,
 )
 
@@ -210,18 +210,18 @@ PARAMETER_BYTES: Final = Family(
 ADDED_BYTES: Final = Family(
     "twinserve_model_added_bytes",
     "gauge",
-    "Anonymous memory in use gained over the same process without the model, cumulative. stage: load, "
+    "Anonymous memory in use beyond that of the same process without the model, cumulative. stage: load, "
     "first_inference, batch_limit (one image, then a full batch) or warm_up (every size up to 64 and some above). "
-    "Library code, which every model process shares, is not in it.",
+    "Library code, which all model processes share, is excluded.",
     (*MODEL, "stage"),
     source="supervisor",
 )
 MODEL_RESIDENT: Final = Family(
     "twinserve_model_resident_bytes",
     "gauge",
-    "Resident memory of the process of a variant's replica. kind: pss (shared pages shared out) or rss. In the edge "
-    "profile, where models have no process of their own, pss is what loading and warming the model added (anonymous "
-    "memory, without what serving adds later), and so is added.",
+    "Resident memory of the process of a variant's replica. kind: pss (shared pages split among the processes that "
+    "map them) or rss. In the edge profile, which has no model processes, pss and added are both the anonymous memory "
+    "that loading and warming up the model added; what serving adds later is excluded.",
     (*MODEL, "replica", "kind"),
     source="supervisor",
 )
@@ -229,8 +229,8 @@ MODEL_DEVICE_BYTES: Final = Family(
     "twinserve_model_device_bytes",
     "gauge",
     "GPU memory of the process of a variant's replica. kind: context, weights, peak_reserved (the most that torch had "
-    "reserved when the model was warm, activations included) or process (the driver's count now). A figure that is not "
-    "known has no series.",
+    "reserved once the model was warm, activations included) or process (the driver's current count). Unknown figures "
+    "have no series.",
     (*MODEL, "replica", "kind"),
     source="supervisor",
 )
@@ -243,7 +243,7 @@ GPU_POWER: Final = Family(
 MODEL_CPU: Final = Family(
     "twinserve_model_cpu_seconds",
     "counter",
-    "CPU seconds of the variant's processes, ended ones included (but for the last 2 s of a killed one). In the edge "
+    "CPU seconds of the variant's processes, including ended ones (except the last 2 s of a killed one). In the edge "
     "profile: of the thread that runs the models, while it loaded this variant and ran its batches.",
     MODEL,
     source="supervisor",
@@ -251,15 +251,15 @@ MODEL_CPU: Final = Family(
 GATEWAY_RESIDENT: Final = Family(
     "twinserve_gateway_resident_bytes",
     "gauge",
-    "Resident memory of a gateway. kind: pss or rss. In the edge profile, of the one process: pss without its models, "
-    "rss with them.",
+    "Resident memory of a gateway. kind: pss or rss. In the edge profile: of the single process, pss without its "
+    "models, rss with them.",
     ("gateway", "kind"),
     source="supervisor",
 )
 GATEWAY_CPU: Final = Family(
     "twinserve_gateway_cpu_seconds",
     "counter",
-    "CPU seconds of a gateway slot, ended processes included (but for the last 2 s of a killed one). In the edge "
+    "CPU seconds of a gateway slot, including ended processes (except the last 2 s of a killed one). In the edge "
     "profile: of the process without its models.",
     ("gateway",),
     source="supervisor",
@@ -281,7 +281,7 @@ RESTARTS: Final = Family(
 LOG_LINES_LOST: Final = Family(
     "twinserve_log_lines_lost",
     "counter",
-    "Lines of the log that were dropped: nobody read them, or the disk was full. The supervisor passes on those of all "
+    "Log lines dropped because nobody read them or the disk was full. The supervisor forwards the lines of all "
     "processes; a gateway drops its own only while the supervisor does not read.",
     ("process",),
     source="supervisor",
@@ -302,7 +302,7 @@ TRAFFIC_FILE_GENERATION: Final = Family(
 TRAFFIC_FILE_GOOD: Final = Family(
     "twinserve_traffic_file_last_read_successful",
     "gauge",
-    "1 while the traffic file is in force as it is, 0 while an earlier one is, since it cannot be used. Only with "
+    "1 while the traffic file is in force; 0 while it cannot be used and the last usable one applies. Only with "
     "--traffic.",
     source="supervisor",
 )
