@@ -26,7 +26,7 @@ _STAGES = {
     "warm_up": "every batch size",
 }
 _CAPTIONS = {
-    _ADDED: "Anonymous memory (PSS) beyond that of the same process without the model, after a full batch.",
+    _ADDED: "Anonymous memory beyond that of the same process without the model, after a full batch.",
     _WHOLE: "Proportional set size (PSS) of the model processes, interpreter and libraries included.",
     _PARAMETERS: "Weights as held in memory, packed ones included.",
 }
