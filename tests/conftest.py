@@ -42,6 +42,7 @@ TOOLS = {
     "prometheus": ("promtool", "apt-get install prometheus"),
     "tls": ("openssl", "apt-get install openssl"),
     "kubernetes": ("kubectl", "any recent one"),
+    "h2load": ("h2load", "apt-get install nghttp2-client"),
     "systemd": ("systemd-analyze", "apt-get install systemd"),
 }
 

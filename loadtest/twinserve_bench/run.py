@@ -19,18 +19,21 @@ import os
 import statistics
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
 
-from twinserve_bench.h2load import LoadError, drive
+from twinserve_bench.bounds import HEALTH_IN_FLIGHT, targets
+from twinserve_bench.h2load import drive
 from twinserve_bench.health_probe import health_under_load
 from twinserve_bench.messages import TestSet
 from twinserve_bench.processes import Running, affinity, busy_warning, ensure_models, idle_memory, noop, twinserve
+from twinserve_bench.results import Results
 from twinserve_bench.table import (
     Figures,
     Target,
@@ -41,6 +44,7 @@ from twinserve_bench.table import (
     targets_table,
 )
 from twinserve_bench.where_time_goes import ProfileError, where_time_goes
+from twinserve_host.files import FileError
 from twinserve_loadtest.generate.generator import LoadGenerator
 from twinserve_loadtest.generate.spec import BlockSpec
 from twinserve_loadtest.record.stamp import read_stamp
@@ -59,9 +63,6 @@ THOROUGHLY = ("aio", "fast")
 IN_FLIGHT = (1, 8, 16, 32, 64, 128)
 #: An open loop that sends later than this is none. Not relative to the latency: a late client inflates that, too.
 LATEST_US = 1000.0
-#: With how many requests in flight a health check is timed, and how long it may take.
-HEALTH_IN_FLIGHT = (64, 128)
-HEALTH_LIMIT_MS = 50.0
 console = Console(stderr=True)
 
 
@@ -81,6 +82,27 @@ class Bench:
         self.servers: dict[str, Running] = {}
         #: CPU µs a request with 64 single INT8 images in flight, by arm and process.
         self.cpu_us: dict[str, dict[str, list[float]]] = {}
+        self.memory: dict[str, dict[str, tuple[float, float]]] = {}
+        self.profile: dict[str, dict[str, float]] = {}
+        #: Those that were measured to their end.
+        self.rounds = 0
+
+    def run(self, rounds: int, profile: bool, keep: Callable[[], None]) -> None:
+        """Start every server and measure; ``keep`` is called after each round."""
+        if self.arms:
+            self.memory = idle_memory(self.models)
+        with contextlib.ExitStack() as stack, Progress(console=console) as progress:
+            self.start(stack)
+            for _ in progress.track(range(rounds), description="rounds"):
+                self.round(progress)
+                self.rounds += 1
+                keep()
+            if profile and "fast" in self.servers:
+                try:
+                    self.profile = where_time_goes(self.servers["fast"], self.tests)
+                except ProfileError as error:
+                    # The figures stand without it.
+                    console.print(f"where a request's time goes is not known: {error}", style="yellow")
 
     def start(self, stack: contextlib.ExitStack) -> None:
         """Start every server, and see that each answers rightly."""
@@ -110,6 +132,10 @@ class Bench:
             step()
             progress.advance(task)
         progress.remove_task(task)
+
+    def targets(self) -> list[Target]:
+        """What should hold, from the rounds measured."""
+        return targets(self.figures, self.thoroughly)
 
     def unary(self, name: str, variant: str, in_flight: int, images: int) -> None:
         """Closed loop, one stream a connection."""
@@ -178,67 +204,6 @@ class Bench:
         found: dict[str, float] = json.loads(done.stdout)
         return found
 
-    def targets(self) -> list[Target]:
-        """What should hold, from the rounds measured."""
-        figures = self.figures
-
-        def rate(label: str) -> str:
-            return f"{label}: images/s"
-
-        best_bare = max((f"bare fp32, batch {size}: images/s" for size in (1, 8, 32, 64, 128)), key=figures.median)
-        rows = []
-        for name in self.thoroughly:
-            rows += [
-                Target(
-                    f"{name}: int8 unary, 64 in flight / no-op grpc.aio",
-                    0.95,
-                    True,
-                    figures.ratio(rate(f"{name} int8, 64 in flight"), rate("noop int8, 64 in flight")),
-                ),
-                Target(
-                    f"{name}: fp32 unary, 64 in flight / bare fp32 at its best batch",
-                    0.70,
-                    True,
-                    figures.ratio(rate(f"{name} fp32, 64 in flight"), best_bare),
-                ),
-                Target(
-                    f"{name}: int8 batch-64 / bare int8 at batch 64",
-                    0.80,
-                    True,
-                    figures.ratio(rate(f"{name} int8 batch-64, 4 in flight"), rate("bare int8, batch 64")),
-                ),
-                Target(
-                    f"{name}: int8 stream / unary, 64 in flight",
-                    1.5,
-                    True,
-                    figures.ratio(rate(f"{name} int8 stream, 64 in flight"), rate(f"{name} int8, 64 in flight")),
-                ),
-                Target(
-                    f"{name}: int8 / fp32, batch-64 images/s",
-                    5.0,
-                    True,
-                    figures.ratio(
-                        rate(f"{name} int8 batch-64, 4 in flight"), rate(f"{name} fp32 batch-64, 4 in flight")
-                    ),
-                ),
-                Target(
-                    f"{name}: fp32 / int8, p50 with one in flight",
-                    1.5,
-                    True,
-                    figures.ratio(f"{name} fp32, 1 in flight: p50 µs", f"{name} int8, 1 in flight: p50 µs"),
-                ),
-            ]
-        for name in self.thoroughly:
-            load = f"{name} int8, Poisson at half its peak"
-            ratios = figures.ratio(f"{load}: p99 µs", f"{load}: p50 µs")
-            rows.append(Target(f"{name}: int8 p99 / p50, Poisson at half its peak", 4.0, False, ratios))
-        for name in self.thoroughly:
-            for in_flight in HEALTH_IN_FLIGHT:
-                label = f"{name}, Health/Check with {in_flight} INT8 in flight"
-                times = [value / 1000 for value in figures.values.get(f"{label}: p99 µs", [])]
-                rows.append(Target(f"{label}: p99 ms", HEALTH_LIMIT_MS, False, times))
-        return rows
-
 
 def main() -> int:
     """Measure, print the tables, keep the JSON."""
@@ -260,59 +225,44 @@ def main() -> int:
     except subprocess.CalledProcessError as error:
         return int(error.returncode)
     repeats, seconds = (1, 1.0) if arguments.quick else (arguments.repeats, arguments.seconds)
-    load_before = os.getloadavg()[0]
     bench = Bench(arguments.models, seconds, arguments.gateways, only)
+    load_before = os.getloadavg()[0]
+
+    def found() -> dict[str, Any]:
+        return {
+            "stamp": asdict(read_stamp()),
+            "command": sys.argv,
+            "load_average_before": load_before,
+            "rounds": repeats,
+            "rounds_done": bench.rounds,
+            "figures": bench.figures.values,
+            "targets": [{**asdict(target), "reached": target.reached} for target in bench.targets()],
+            "idle_mib": bench.memory,
+            "profile": bench.profile,
+        }
+
     try:
-        memory = idle_memory(arguments.models)
-        with contextlib.ExitStack() as stack, Progress(console=console) as progress:
-            bench.start(stack)
-            task = progress.add_task("rounds", total=repeats)
-            for _ in range(repeats):
-                bench.round(progress)
-                progress.advance(task)
-            profile = {}
-            if arguments.profile and "fast" in bench.servers:
-                try:
-                    profile = where_time_goes(bench.servers["fast"], bench.tests)
-                except ProfileError as error:
-                    # The figures stand without it.
-                    console.print(f"where a request's time goes is not known: {error}", style="yellow")
-    except LoadError as error:
-        console.print(f"error: {error}", style="red")
-        return 1
-    targets = bench.targets()
-    stamp = read_stamp()
-    text = "\n\n".join(
-        [
-            f"Cores {affinity()}, {repeats} rounds of {seconds:g} s; server and generator share the cores.",
-            busy_warning(load_before),
-            figures_table(bench.figures),
-            targets_table(targets) if targets else "",
-            f"64 single INT8 images in flight:\n\n{cpu_table(bench.cpu_us)}",
-            memory_table(memory),
-            profile_table(profile) if profile else "",
-        ]
+        results = Results(arguments.output, "bench", console, found)
+    except FileError as error:
+        parser.error(f"--output {error}")
+    return results.run(
+        lambda: bench.run(repeats, arguments.profile, results.keep), lambda: print(tables(bench, repeats, load_before))
     )
-    print(text)
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    path = arguments.output / f"bench-{datetime.now(UTC):%Y%m%dT%H%M%S}.json"
-    path.write_text(
-        json.dumps(
-            {
-                "stamp": asdict(stamp),
-                "command": sys.argv,
-                "load_average_before": load_before,
-                "figures": bench.figures.values,
-                "targets": [{**asdict(target), "reached": target.reached} for target in targets],
-                "idle_mib": memory,
-                "profile": profile,
-            },
-            indent=1,
-            default=str,
-        )
-    )
-    console.print(f"kept in {path}")
-    return 0
+
+
+def tables(bench: Bench, repeats: int, load_before: float) -> str:
+    """All that was measured, as markdown."""
+    done = f"{bench.rounds} of {repeats} rounds" if bench.rounds < repeats else f"{repeats} rounds"
+    parts = [
+        f"Cores {affinity()}, {done} of {bench.seconds:g} s; server and generator share the cores.",
+        busy_warning(load_before),
+        figures_table(bench.figures) if bench.figures.values else "",
+        targets_table(held) if (held := bench.targets()) else "",
+        f"64 single INT8 images in flight:\n\n{cpu_table(bench.cpu_us)}" if bench.cpu_us else "",
+        memory_table(bench.memory) if bench.memory else "",
+        profile_table(bench.profile) if bench.profile else "",
+    ]
+    return "\n\n".join(filter(None, parts))
 
 
 if __name__ == "__main__":

@@ -69,10 +69,13 @@ def _best(figures: Figures, peers: list[str], what: str) -> str:
 
 def _stamp(result: dict[str, Any]) -> str:
     stamp, loads = result["stamp"], result["load_averages"]
+    rounds = f"{result['rounds']} rounds"
+    if (done := result.get("rounds_done", result["rounds"])) < result["rounds"]:
+        rounds = f"{done} of {rounds}"
     lines = [
         f"{stamp['cpu_model']} ({stamp['isa']}), cores {result['affinity']}, Linux {stamp['kernel']},"
         f" {stamp['python']}.",
-        f"{result['rounds']} rounds of {result['seconds']:g} s a load, systems in turn; server and generator share the"
+        f"{rounds} of {result['seconds']:g} s a load, systems in turn; server and generator share the"
         " cores, nothing is pinned, one torch thread a process. Median (min to max).",
     ]
     lines.append(busy_warning(loads[0]))
