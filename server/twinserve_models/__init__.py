@@ -9,11 +9,15 @@ The life of an artefact, in order:
    the normalisation folded into the first convolution.
 4. :mod:`~twinserve_models.quantize` makes the 8-bit twins; calibration sees training images only.
 5. :mod:`~twinserve_models.evaluate` counts correct answers on the test images.
-6. :mod:`~twinserve_models.export` writes the artefacts and ``manifest.json`` into ``models/<model>/<version>/``, whole
-   or not at all; :mod:`~twinserve_models.testset` lays the test images beside them for load tests.
+6. :mod:`~twinserve_models.export` says what the manifest holds, :mod:`~twinserve_models.staged` writes and tries files
+   and manifest, :mod:`~twinserve_models.versions` puts them in ``models/<model>/<version>/``, whole or not at all;
+   :mod:`~twinserve_models.testset` lays the test images beside them for load tests.
 7. :mod:`~twinserve_models.build` strings 1 to 6 together; :mod:`~twinserve_models.bench` and
    :mod:`~twinserve_models.plots` measure and draw what came out; :mod:`~twinserve_models.explain` says where, layer by
    layer, INT8 loses accuracy.
+
+:mod:`~twinserve_models.add`, :mod:`~twinserve_models.importing` and :mod:`~twinserve_models.quantizing` take models of
+any kind from elsewhere, and join at step 6.
 
 Nothing outside this package is specific to MNIST: server, SDK and load test read the manifest.
 """

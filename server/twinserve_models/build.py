@@ -17,7 +17,7 @@ from twinserve_models.artefacts import make_artefacts
 from twinserve_models.budget import fit, seconds_a_step
 from twinserve_models.data import Dataset, DatasetInfo, load_dataset
 from twinserve_models.devices import Device, device_artefacts
-from twinserve_models.export import write_version
+from twinserve_models.export import export_version
 from twinserve_models.mnist_files import DataError
 from twinserve_models.own_data import read_own
 from twinserve_models.testset import TESTSET_NAME, write_testset
@@ -101,7 +101,7 @@ def build_models(
         training = _train(dataset, seed, recipe, console)
         with console.status("quantising and evaluating …"), new_version(folder / model, version) as scratch:
             artefacts = make_artefacts(training.net, dataset) + device_artefacts(training.net, dataset, places)
-            write_version(scratch, model, artefacts, training, dataset.info, reduced, dataset.classes)
+            export_version(scratch, artefacts, training, dataset.info, reduced, dataset.classes)
             write_testset(folder / model, dataset.test_images, dataset.test_labels, dataset.info)
     return target
 

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from twinserve_host.files import write_file
 from twinserve_host.processor import cpu_name
 from twinserve_models.data import DIGITS, DatasetInfo
 from twinserve_models.machine import isa
 from twinserve_models.net import MEAN, PARAMETERS, STD
 from twinserve_models.reduction import Reduction
+from twinserve_models.staged import NewVariant, write_version
 from twinserve_models.train import Training
-from twinserve_models.versions import SUFFIXES
-from twinserve_server.artefact.files import sha256_of
-from twinserve_server.artefact.manifest import MANIFEST_NAME
-from twinserve_server.artefact.schema import SCHEMA_VERSION, validate_manifest
+from twinserve_server.artefact.manifest import MANIFEST_NAME, ModelVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,49 +38,23 @@ class Artefact:
     precision: str = ""
 
 
-def write_version(
+def export_version(
     folder: Path,
-    model: str,
     artefacts: list[Artefact],
     training: Training,
     info: DatasetInfo,
     reduced: Reduction | None = None,
     classes: tuple[str, ...] = DIGITS,
-) -> dict[str, Any]:
-    """Write the artefacts and ``manifest.json`` into ``folder``, whose name is the version; return the manifest.
+) -> ModelVersion:
+    """Write the artefacts and their manifest into ``folder``, which is named ``<model>/<version>``.
 
     Raises:
         ArtefactError: the manifest breaks its schema.
         FileError: a file cannot be written.
     """
-    variants = {}
-    for artefact in artefacts:
-        path = folder / f"{artefact.name}{SUFFIXES[artefact.format]}"
-        # Not by torch, which tells a full disk by a RuntimeError of many lines.
-        write_file(path, artefact.data)
-        variants[artefact.name] = {
-            "file": path.name,
-            "runtime": artefact.format,
-            "device": artefact.device,
-            "precision": artefact.precision or ("fp32" if artefact.quantization["method"] == "none" else "int8"),
-            "sha256": sha256_of(path),
-            "bytes": path.stat().st_size,
-            "description": artefact.description,
-            "engine": artefact.engine,
-            "parameters": PARAMETERS,
-            "parameter_bytes": artefact.parameter_bytes,
-            "max_batch_size": artefact.max_batch_size,
-            "quantization": artefact.quantization,
-            "accuracy": {"correct": artefact.correct, "total": info.test_images},
-            **({"on_demand": True} if artefact.on_demand else {}),
-        }
     digits = classes == DIGITS  # whose pictures MNIST's own preparation suits
-    manifest = {
-        "schema_version": SCHEMA_VERSION,
-        "model": model,
-        "version": folder.name,
+    stated = {
         "description": f"{'Handwritten digits' if digits else info.name}: two convolutions, two linears.",
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "inputs": [
             {
                 "name": "input",
@@ -115,9 +84,22 @@ def write_version(
             "isa": isa(),
             "cpu": cpu_name() or platform.machine(),
         },
-        "variants": variants,
     }
-    path = folder / MANIFEST_NAME
-    validate_manifest(manifest, str(path))
-    write_file(path, json.dumps(manifest, indent=2) + "\n")
-    return manifest
+    variants = [_variant(artefact, info.test_images) for artefact in artefacts]
+    return write_version(folder, stated, variants, str(folder / MANIFEST_NAME))
+
+
+def _variant(artefact: Artefact, test_images: int) -> NewVariant:
+    stated = {
+        "device": artefact.device,
+        "precision": artefact.precision or ("fp32" if artefact.quantization["method"] == "none" else "int8"),
+        "description": artefact.description,
+        "engine": artefact.engine,
+        "parameters": PARAMETERS,
+        "parameter_bytes": artefact.parameter_bytes,
+        "max_batch_size": artefact.max_batch_size,
+        "quantization": artefact.quantization,
+        "accuracy": {"correct": artefact.correct, "total": test_images},
+        **({"on_demand": True} if artefact.on_demand else {}),
+    }
+    return NewVariant(artefact.name, artefact.format, artefact.data, stated)

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
+from twinserve_host.sizes import kilobytes
 from twinserve_models.reduction import Reduction
 from twinserve_models.terminal import console, fail
 from twinserve_server.artefact.manifest import ModelVersion
@@ -34,7 +35,7 @@ def list_models(models: Path, *, as_json: bool = False) -> int:
                 version.model,
                 version.version,
                 variant.name,
-                f"{variant.bytes / 1024:,.0f}",
+                kilobytes(variant.bytes),
                 accuracies.get(variant.name, ""),
                 variant.quantization,
                 dataset_line(version.dataset),
@@ -66,7 +67,7 @@ def show(models: Path, model: str, as_json: bool) -> int:
     table = Table("", *version.variants, title=f"input {list(version.item_shape)} of {' or '.join(version.datatypes)}")
     entries = manifest["variants"]
     rows = {
-        "KB": [f"{entry['bytes'] / 1024:,.1f}" for entry in entries.values()],
+        "KB": [kilobytes(entry["bytes"]) for entry in entries.values()],
         "accuracy": [_accuracies(version).get(name, "") for name in entries],
         "quantised": [entry.get("quantization", {}).get("method", "none") for entry in entries.values()],
         "engine": [entry.get("engine", "none") for entry in entries.values()],

@@ -21,14 +21,16 @@ ADDING = ".adding-"
 def new_version(model_folder: Path, version: str) -> Iterator[Path]:
     """A scratch folder that becomes ``model_folder/version`` when the block ends well, and vanishes when it does not.
 
+    It is named as a server would find it.
+
     A version that is there already is replaced at that moment, not before.
 
     Raises:
         FileError: a file or folder cannot be written.
     """
     with scratch_in(model_folder, BUILDING) as scratch:
-        folder = scratch / version
-        folder.mkdir()
+        folder = scratch / model_folder.name / version
+        folder.mkdir(parents=True)
         yield folder
         target = model_folder / version
         if target.exists():

@@ -16,6 +16,7 @@ from twinserve_server.engine.job import BatchTiming
 from twinserve_server.engine.layout import Layout
 from twinserve_server.engine.router import TrafficPolicy
 from twinserve_server.host.memory import ResidentBytes, cpu_seconds, resident_bytes
+from twinserve_server.ipc.load_facts import LoadFacts
 from twinserve_server.metrics.slab import Series, Slab
 
 log = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ class Report:
     policies: Mapping[str, TrafficPolicy] = field(default_factory=dict)
     key: Key | None = None
     index: int = 0
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: LoadFacts | None = None
     ready_at: float = 0.0
 
     @property

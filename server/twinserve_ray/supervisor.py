@@ -132,7 +132,7 @@ class ServeSupervisor:
         return Status(package_version("twinserve"), time.monotonic() - self._started, processes)
 
     def _values(self) -> dict[str, Values]:
-        """Every family with ``source="supervisor"``, by name."""
+        """Every family that the supervisor fills in, by name."""
         sheet = Sheet(ServeTransport.name)
         for report in self._account.reports:
             resident = {"pss": report.resident.pss, "rss": report.resident.rss}
@@ -143,7 +143,7 @@ class ServeSupervisor:
                 continue
             model, variant = report.key
             replica = self.plan.replica(self.plan.versions[model], variant, report.index)
-            state = ModelState(replica, dict(report.facts), report.ready_at)
+            state = ModelState(replica, report.facts, report.ready_at)
             labels = sheet.put_model(self._traffic, state, ready=report.ready)
             sheet.add(families.MODEL_CPU, labels, report.cpu_seconds)
             for kind, held in resident.items():

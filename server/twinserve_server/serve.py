@@ -22,6 +22,7 @@ from rich.table import Table
 
 from twinserve_host.exposure import host_and_port
 from twinserve_host.python import environment, python
+from twinserve_host.sizes import kilobytes
 from twinserve_server.errors import ArtefactError, TwinserveError
 from twinserve_server.host.standard_error import protect_standard_error
 from twinserve_server.ipc.process_config import document, edge_variables
@@ -189,7 +190,7 @@ def announce(runner: Runner, metrics_port: int) -> None:
             table.add_row(
                 f"[bold]{name}[/] v{version.version}",
                 f"[cyan]{variant.name}[/]",
-                f"{variant.bytes / 1024:,.0f} KB",
+                f"{kilobytes(variant.bytes)} KB",
                 f"sha256 {variant.sha256[:12]}",
                 f"{shares.get(variant.name, 0):.0%} of requests without a variant",
             )

@@ -11,7 +11,7 @@ import pytest
 from models.conftest import hide_mnist
 from twinserve_models.data import load_dataset
 from twinserve_models.devices import SIZES, Device, device_artefacts
-from twinserve_models.export import write_version
+from twinserve_models.export import export_version
 from twinserve_models.mnist_files import DataError
 from twinserve_models.net import Net
 from twinserve_models.train import Recipe, Training
@@ -31,7 +31,7 @@ def version(trained: tuple[Path, Net], tmp_path_factory: pytest.TempPathFactory)
     folder = tmp_path_factory.mktemp("arms") / "mnist" / "1"
     folder.mkdir(parents=True)
     artefacts = device_artefacts(net, dataset, [Device("cpu")])
-    write_version(folder, "mnist", artefacts, Training(net, Recipe(epochs=1), 0, [0.5], 1.0), dataset.info)
+    export_version(folder, artefacts, Training(net, Recipe(epochs=1), 0, [0.5], 1.0), dataset.info)
     return folder
 
 

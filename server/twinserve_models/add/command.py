@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
 
 from twinserve_host.files import FileError
 from twinserve_host.functions import FunctionError, import_function, is_function_name
@@ -22,8 +19,9 @@ from twinserve_models.add.declare import (
 )
 from twinserve_models.add.files import FileProblem, read_candidate
 from twinserve_models.add.trial import Finding, Tried, agreement, learn_outputs, try_file
-from twinserve_models.add.version import Wanted, write_version
-from twinserve_server.artefact.schema import schema
+from twinserve_models.add.version import Wanted, add_version
+from twinserve_models.staged import name_problem
+from twinserve_models.terminal import console, errors, fail, say
 from twinserve_server.artefact.signature import TensorSpec
 from twinserve_server.errors import ArtefactError
 
@@ -57,30 +55,25 @@ class Added:
 
 def run(asked: Asked, *, as_json: bool) -> int:
     """0: added; 1: something does not fit, or cannot be written; 2: an option cannot be used."""
-    errors = Console(stderr=True)
     try:
         with errors.status("trying the files …"):
             added = add(asked)
-    except (DeclarationError, FileError) as error:
-        _say(errors, f"error: {error}", "red")
-        return USAGE if isinstance(error, DeclarationError) else 1
+    except DeclarationError as error:
+        return fail(str(error), USAGE)
+    except FileError as error:
+        return fail(str(error))
     if as_json:
         told = {**asdict(added), "folder": str(added.folder) if added.folder else None}
         print(json.dumps({"added": added.folder is not None, **told}, indent=1))
     elif added.folder is not None:
-        out = Console()
-        _say(out, f"{added.folder} is ready; `twinserve serve --models {asked.models}` serves it.")
+        say(console, f"{added.folder} is ready; `twinserve serve --models {asked.models}` serves it.")
         for note in added.notes:
-            _say(out, note)
-    for finding in () if as_json else added.findings:
-        _say(errors, f"does not fit: {finding}", "red")
-    if added.findings and not as_json:
-        _say(errors, f"{asked.model} was not added; nothing was written.")
+            say(console, note)
+    else:
+        for finding in added.findings:
+            say(errors, f"does not fit: {finding}", "red")
+        say(errors, f"{asked.model} was not added; nothing was written.")
     return 1 if added.findings else 0
-
-
-def _say(console: Console, text: str, style: str | None = None) -> None:
-    console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
 
 
 def add(asked: Asked) -> Added:
@@ -122,7 +115,7 @@ def add(asked: Asked) -> Added:
         return added
     wanted = Wanted(asked.model, inputs, specs, kind, metric, labels, asked.max_batch_size)
     try:
-        added.folder = write_version(asked.models, wanted, tried)
+        added.folder = add_version(asked.models, wanted, tried)
     except ArtefactError as error:
         added.findings = [Finding(asked.model, "as a server starts it", error.message)]
         return added
@@ -132,12 +125,9 @@ def add(asked: Asked) -> Added:
 
 
 def _check_names(asked: Asked) -> None:
-    allowed = schema()["$defs"]["name"]["pattern"].replace("$", r"\Z")
     for option, word in (("NAME", asked.model), *(("--variant", name) for name in asked.files)):
-        if not re.search(allowed, word):  # they become names of files
-            raise DeclarationError(
-                f"{option}: {word!r} is not a valid name; use at most 64 of a-z, 0-9, '.', '_' and '-'"
-            )
+        if problem := name_problem(word):
+            raise DeclarationError(f"{option}: {problem}")
     if not asked.files:
         raise DeclarationError("--fp32, --int8: no file is given; give at least one")
 

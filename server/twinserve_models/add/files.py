@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from twinserve_models.machine import engine_for
-from twinserve_models.versions import SUFFIXES
 from twinserve_server.artefact.datatypes import DataType
 from twinserve_server.artefact.manifest import Variant
 from twinserve_server.artefact.signature import FREE, Signature, TensorSpec
@@ -46,11 +45,6 @@ class Candidate:
     data: bytes
     runtime: Literal["torchscript", "onnx"]
     precision: str
-
-    @property
-    def file(self) -> str:
-        """Its name in the version's folder."""
-        return f"{self.name}{SUFFIXES[self.runtime]}"
 
     @property
     def engine(self) -> str:

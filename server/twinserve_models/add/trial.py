@@ -16,7 +16,8 @@ from twinserve_server.artefact.datatypes import DATATYPES, DataType
 from twinserve_server.artefact.dtypes import DTYPES
 from twinserve_server.artefact.signature import FREE, TensorSpec
 from twinserve_server.errors import ArtefactError, InferenceError
-from twinserve_server.model.runtime import Runtime, RuntimeFacts, find_runtime
+from twinserve_server.ipc.load_facts import RuntimeFacts
+from twinserve_server.model.runtime import Runtime, find_runtime
 from twinserve_server.model.tensor_forward import FREE_SIZE, items_of
 
 Array = npt.NDArray[Any]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from twinserve_host.sizes import kilobytes
 from twinserve_models.explain.findings import LayerFinding, SweepRow
 
 #: A layer that costs less is not worth an exception.
@@ -29,7 +30,7 @@ def advise(layers: Sequence[LayerFinding], sweep: Sequence[SweepRow], images: in
             continue
         said.append(
             f"{layer.name}: {'; '.join(reasons)}. {_remedy(layer)} Kept in FP32 it takes "
-            f"{layer.float_bytes / 1024:,.0f} KB more{_time(layer)}."
+            f"{kilobytes(layer.float_bytes)} KB more{_time(layer)}."
         )
     kernels = {layer.float_kernel for layer in layers}
     said += [

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from twinserve_host.sizes import kilobytes
 from twinserve_models.explain.findings import Explanation, LayerFinding
 from twinserve_models.listing import dataset_line
 
@@ -60,7 +61,7 @@ def _noise(layer: LayerFinding) -> list[str]:
 
 
 def _price(layer: LayerFinding) -> list[str]:
-    more = f"{layer.float_bytes / 1024:,.0f} KB"
+    more = f"{kilobytes(layer.float_bytes)} KB"
     if layer.float_us is not None and layer.integer_us is not None:
         more += f", {layer.float_us - layer.integer_us:+,.0f} µs"
     return [

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from twinserve_host.files import write_file
-from twinserve_models.versions import SUFFIXES, scratch_in
-from twinserve_server.artefact.files import sha256_of
-from twinserve_server.artefact.manifest import MANIFEST_NAME, read_manifest
-from twinserve_server.artefact.schema import SCHEMA_VERSION, schema, validate_manifest
+from twinserve_models.staged import NewVariant, name_problem, start, write_version
+from twinserve_models.versions import scratch_in
 from twinserve_server.errors import ArtefactError
-from twinserve_server.model.tensor_forward import forward_of
 
 #: Of so many items the forward pass is tried, where the model takes so many.
 _TRIED: Final = 2
@@ -69,16 +62,6 @@ class Imported:
     left_out: list[str]
 
 
-def check_name(option: str, word: str) -> None:
-    """Check a name of a model or a variant, given by ``option``; it becomes the name of a folder or a file.
-
-    Raises:
-        ImportModelError: it is none that a manifest may hold.
-    """
-    if not re.search(schema()["$defs"]["name"]["pattern"].replace("$", r"\Z"), word):
-        raise ImportModelError(f"{option}: {word!r} is not a valid name; use at most 64 of a-z, 0-9, '.', '_' and '-'")
-
-
 def read_file(path: Path) -> bytes:
     """An artefact, or what lies beside it.
 
@@ -98,9 +81,10 @@ def write_models(sources: list[Source], models: Path, variant: str) -> list[Impo
         ImportModelError: a name is taken or none, or the server would refuse the model.
         FileError: a file or folder cannot be written.
     """
-    check_name("--variant", variant)
+    for option, word in (("--variant", variant), *(("--name", source.model) for source in sources)):
+        if problem := name_problem(word):
+            raise ImportModelError(f"{option}: {problem}")
     for source in sources:
-        check_name("--name", source.model)
         if (models / source.model).exists():
             raise ImportModelError(
                 f"{models / source.model}: exists already; give another name with --name, or remove it"
@@ -117,36 +101,19 @@ def write_models(sources: list[Source], models: Path, variant: str) -> list[Impo
 
 
 def _write(source: Source, folder: Path, variant: str) -> None:
-    path = folder / f"{variant}{SUFFIXES[source.runtime]}"
-    write_file(path, source.data)
-    entry = {
-        "file": path.name,
-        "runtime": source.runtime,
-        "device": "cpu",
-        "sha256": sha256_of(path),
-        "bytes": len(source.data),
-        **({"max_batch_size": source.max_batch_size} if source.max_batch_size else {}),
-    }
-    manifest = {
-        "schema_version": SCHEMA_VERSION,
-        "model": source.model,
-        "version": source.version,
+    limit = {"max_batch_size": source.max_batch_size} if source.max_batch_size else {}
+    stated = {
         "description": source.description,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "inputs": source.inputs,
         "outputs": source.outputs,
         "output": source.output,
-        "variants": {variant: entry},
     }
+    new = NewVariant(variant, source.runtime, source.data, limit)
     try:
-        validate_manifest(manifest, source.where)
-        write_file(folder / MANIFEST_NAME, json.dumps(manifest, indent=2) + "\n")
-        version = read_manifest(folder)
-        forward_of(version)(version, version.variants[variant], 1, min(_TRIED, source.max_batch_size or _TRIED))
+        start(write_version(folder, stated, [new], source.where), variant, _TRIED)
     except ArtefactError as error:
-        # The scratch folder is gone when this is read.
-        said = error.message.replace(f"{path}: ", "").replace(f"{folder / MANIFEST_NAME}: ", "")
-        raise ImportModelError(f"{source.where}: {said.removeprefix(f'{source.where}: ')}") from None
+        said = error.message.removeprefix(f"{source.where}: ")
+        raise ImportModelError(f"{source.where}: {said}") from None
 
 
 @contextmanager

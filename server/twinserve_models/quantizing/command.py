@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 from dataclasses import dataclass
@@ -12,19 +11,19 @@ from typing import Any
 from twinserve_host.files import FileError, scratch_folder, write_file
 from twinserve_host.functions import FunctionError, import_function
 from twinserve_host.processor import cpu_flags
+from twinserve_host.sizes import kilobytes
 from twinserve_models.machine import engine_for, reduce_range_for
 from twinserve_models.quantizing.calibration import Arrays, read_calibration
-from twinserve_models.versions import ADDING, SUFFIXES
+from twinserve_models.staged import NewVariant, start, write_version
+from twinserve_models.terminal import console, errors, fail, say
+from twinserve_models.versions import ADDING
 from twinserve_server.artefact.datatypes import DataType
 from twinserve_server.artefact.files import read_artefact
-from twinserve_server.artefact.manifest import MANIFEST_NAME, ModelVersion, Variant, read_manifest
+from twinserve_server.artefact.manifest import MANIFEST_NAME, ModelVersion, Variant
 from twinserve_server.artefact.repository import load_repository
 from twinserve_server.artefact.schema import validate_manifest
 from twinserve_server.errors import ArtefactError
-from twinserve_server.model.forward import LoadFacts
-from twinserve_server.model.tensor_forward import forward_of
-
-TRIAL_BATCH = 8
+from twinserve_server.ipc.load_facts import LoadFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +71,16 @@ def quantize(order: Order) -> Quantized:
         data, runtime = _from_function(order, version, engine, reduce_range), "torchscript"
     else:
         data, runtime = _from_file(order, version, source, reduce_range), "onnx"
-    entry = _entry(order, name, data, runtime, engine, reduce_range, source)
-    facts = _tried(version, name, data, entry)
-    folder = Path(source.path).parent
+    new = NewVariant(name, runtime, data, _stated(order, runtime, engine, reduce_range, source))
+    path = Path(source.path).with_name(new.file)
+    place = path.with_name(MANIFEST_NAME)
+    facts = _tried(version, new, str(place))
     manifest = json.loads(version.manifest_json)
-    manifest["variants"][name] = entry
-    validate_manifest(manifest, str(folder / MANIFEST_NAME))
-    _add(folder / entry["file"], data, folder / MANIFEST_NAME, json.dumps(manifest, indent=2) + "\n")
+    manifest["variants"][name] = new.entry()
+    validate_manifest(manifest, str(place))
+    _add(path, data, place, json.dumps(manifest, indent=2) + "\n")
     warning = "none of its kernels computes in 8-bit integers" if facts.floats_only else ""
-    return Quantized(folder / entry["file"], name, len(data), source.bytes, facts.runtime.kernels, warning)
+    return Quantized(path, name, len(data), source.bytes, facts.runtime.kernels, warning)
 
 
 def _add(path: Path, data: bytes, manifest: Path, text: str) -> None:
@@ -170,19 +170,12 @@ def _from_function(order: Order, version: ModelVersion, engine: str, reduce_rang
         raise ArtefactError(f"--from {order.function}: {error.message}") from None
 
 
-def _entry(
-    order: Order, name: str, data: bytes, runtime: str, engine: str, reduce_range: bool, source: Variant
-) -> dict[str, Any]:
+def _stated(order: Order, runtime: str, engine: str, reduce_range: bool, source: Variant) -> dict[str, Any]:
     recipe: dict[str, Any] = {"method": "static" if order.static else "dynamic", "dtype": "qint8"}
     if order.static:
         recipe |= {"weights": "per channel, symmetric", "activations": "per tensor, affine, quint8"}
     return {
-        "file": f"{name}{SUFFIXES[runtime]}",
-        "runtime": runtime,
-        "device": "cpu",
         "precision": "int8",
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "bytes": len(data),
         "description": f"Made of {order.function or source.name} by twinserve models quantize.",
         "max_batch_size": source.max_batch_size,
         "quantization": {**recipe, "reduce_range": reduce_range},
@@ -190,42 +183,33 @@ def _entry(
     }
 
 
-def _tried(version: ModelVersion, name: str, data: bytes, entry: dict[str, Any]) -> LoadFacts:
+def _tried(version: ModelVersion, new: NewVariant, manifest: str) -> LoadFacts:
     """Start the new variant as a server would, in a folder of its own."""
     with scratch_folder(ADDING) as scratch:
         folder = scratch / version.model / version.version
-        write_file(folder / entry["file"], data)
-        manifest = {**json.loads(version.manifest_json), "variants": {name: entry}}
-        write_file(folder / MANIFEST_NAME, json.dumps(manifest))
-        alone = read_manifest(folder)
+        alone = write_version(folder, json.loads(version.manifest_json), [new], manifest)
         try:
-            return forward_of(alone)(
-                alone, alone.variants[name], 1, min(TRIAL_BATCH, alone.variants[name].max_batch_size)
-            ).facts
+            return start(alone, new.name)
         except ArtefactError as error:
-            said = error.message.replace(f"{folder / entry['file']}: ", "")
-            raise ArtefactError(f"variant {name!r}: as a server starts it, it {said}") from None
+            raise ArtefactError(f"variant {new.name!r}: as a server starts it, it {error.message}") from None
 
 
 def run(order: Order, *, as_json: bool) -> int:
     """0: added; 1: it cannot be."""
-    from rich.console import Console  # noqa: PLC0415
-
-    errors, out = Console(stderr=True), Console()
     try:
         with errors.status("quantising …"):
             found = quantize(order)
-    except (ArtefactError, FileError) as error:
-        said = error.message if isinstance(error, ArtefactError) else str(error)
-        errors.print(f"error: {said}", style="red", highlight=False, markup=False, soft_wrap=True)
-        return 1
+    except ArtefactError as error:
+        return fail(error.message)
+    except FileError as error:
+        return fail(str(error))
     if as_json:
         told = {"file": str(found.path), "variant": found.variant, "bytes": found.bytes, "kernels": found.kernels}
         print(json.dumps({**told, "warning": found.warning}, indent=1))
         return 0
     ratio = found.source_bytes / found.bytes
-    said = f"{found.path} is added as variant {found.variant}: {found.bytes / 1024:,.0f} KB, {ratio:.1f} times smaller."
-    out.print(said, highlight=False, markup=False, soft_wrap=True)
+    said = f"{found.path} is added as variant {found.variant}: {kilobytes(found.bytes)} KB, {ratio:.1f} times smaller."
+    say(console, said)
     if found.warning:
-        out.print(f"{found.variant}: {found.warning}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+        say(console, f"{found.variant}: {found.warning}", "yellow")
     return 0

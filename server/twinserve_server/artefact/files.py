@@ -63,9 +63,3 @@ def read_artefact(variant: Variant) -> bytes:
     if (found := hashlib.sha256(data).hexdigest()) != variant.sha256:
         raise ArtefactError(f"{path}: is corrupt: SHA-256 {found}, the manifest says {variant.sha256}; {_REBUILD}")
     return data
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, lower-case hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -148,7 +148,7 @@ class Edge:
         return "1 process"
 
     def values(self) -> dict[str, Values]:
-        """Every metric family with ``source="supervisor"``, by name."""
+        """Every family that the supervisor fills in, by name."""
         return edge_values(self)
 
     def tell(self, message: Message) -> bool:
@@ -229,7 +229,7 @@ class Edge:
                 model=state.replica.version.model,
                 version=state.replica.version.version,
                 # A warm-up may free more memory than the model takes.
-                pss_bytes=max(0, state.facts["added_warm_up_bytes"]),
+                pss_bytes=max(0, model.facts.added_warm_up_bytes),
                 cpu_seconds=model.cpu_seconds,
             )
             for name, (model, state) in self.models.items()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def edge_values(edge: Edge) -> dict[str, Values]:
-    """Every family with ``source="supervisor"``, by name.
+    """Every family that the supervisor fills in, by name.
 
     A model's memory is what loading and warming it added; its CPU time is what the models' thread spent on it. The rest
     of the process's memory (PSS) and CPU time is the gateway's, so that sums count nothing twice.
@@ -29,7 +29,7 @@ def edge_values(edge: Edge) -> dict[str, Values]:
         labels = sheet.put_model(edge.traffic, state, ready=True)
         sheet.put_device_bytes(labels, state)
         sheet.put(families.MODEL_CPU, labels, model.cpu_seconds)
-        added = state.facts["added_warm_up_bytes"]
+        added = model.facts.added_warm_up_bytes
         sheet.put(families.MODEL_RESIDENT, (*labels, str(state.replica.index), "added"), added)
         # Warmed up in what another model has left, it may have given memory back.
         pss = max(0, added)

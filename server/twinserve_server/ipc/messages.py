@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from twinserve_server.engine.feedback import Judgement
 from twinserve_server.engine.router import ShadowPolicy, TrafficPolicy
 from twinserve_server.errors import FieldViolation
+from twinserve_server.ipc.load_facts import Cost, LoadFacts
 from twinserve_server.ipc.model_setup import ModelSetup
 
 #: The heartbeat interval of every process, and how often the supervisor checks.
@@ -52,10 +53,11 @@ class Ready(Message, frozen=True):
     """The artefact is loaded and warm.
 
     Attributes:
-        facts: what loading and warming cost.
+        cost: of a forward pass; None: the plan does not depend on it.
     """
 
-    facts: dict[str, Any]
+    facts: LoadFacts
+    cost: Cost | None = None
 
 
 # From a gateway to the supervisor.

@@ -162,50 +162,44 @@ FEEDBACK_CORRECT: Final = Family(
     MODEL,
 )
 
+# What the supervisor knows; all of the above is written by gateways, into their slabs.
+
 READY: Final = Family(
     "twinserve_model_ready",
     "gauge",
     "1 while every replica of the variant is warm, else 0.",
     MODEL,
-    source="supervisor",
 )
 LOAD_SECONDS: Final = Family(
     "twinserve_model_load_duration_seconds",
     "gauge",
     "Duration of the last load of the artefact, in seconds.",
     MODEL,
-    source="supervisor",
 )
 WARM_UP_SECONDS: Final = Family(
     "twinserve_model_warm_up_duration_seconds",
     "gauge",
     "Duration of the last warm-up in seconds: every batch size up to 64 and some above, within its time budget.",
     MODEL,
-    source="supervisor",
 )
 LAST_LOAD: Final = Family(
     "twinserve_model_last_load_timestamp_seconds",
     "gauge",
     "When the variant last became ready, as Unix time.",
     MODEL,
-    source="supervisor",
 )
 MODEL_INFO: Final = Family(
     "twinserve_model",
     "info",
     "What is served, as labels; the value is 1.",
     (*MODEL, "sha256", "quantization", "engine", "isa", "torch", "dataset", "runtime", "library"),
-    source="supervisor",
 )
-ARTEFACT_BYTES: Final = Family(
-    "twinserve_model_artefact_bytes", "gauge", "Size of the artefact file in bytes.", MODEL, source="supervisor"
-)
+ARTEFACT_BYTES: Final = Family("twinserve_model_artefact_bytes", "gauge", "Size of the artefact file in bytes.", MODEL)
 PARAMETER_BYTES: Final = Family(
     "twinserve_model_parameter_bytes",
     "gauge",
     "Bytes of the parameters, including packed quantised ones.",
     MODEL,
-    source="supervisor",
 )
 ADDED_BYTES: Final = Family(
     "twinserve_model_added_bytes",
@@ -214,7 +208,6 @@ ADDED_BYTES: Final = Family(
     "first_inference, batch_limit (one image, then a full batch) or warm_up (every size up to 64 and some above). "
     "Library code, which all model processes share, is excluded.",
     (*MODEL, "stage"),
-    source="supervisor",
 )
 MODEL_RESIDENT: Final = Family(
     "twinserve_model_resident_bytes",
@@ -223,7 +216,6 @@ MODEL_RESIDENT: Final = Family(
     "map them) or rss. In the edge profile, which has no model processes, pss and added are both the anonymous memory "
     "that loading and warming up the model added; what serving adds later is excluded.",
     (*MODEL, "replica", "kind"),
-    source="supervisor",
 )
 MODEL_DEVICE_BYTES: Final = Family(
     "twinserve_model_device_bytes",
@@ -232,21 +224,17 @@ MODEL_DEVICE_BYTES: Final = Family(
     "reserved once the model was warm, activations included) or process (the driver's current count). Unknown figures "
     "have no series.",
     (*MODEL, "replica", "kind"),
-    source="supervisor",
 )
 GPU_UTILIZATION: Final = Family(
-    "twinserve_gpu_utilization_ratio", "gauge", "Share of time busy, 0..1.", ("gpu", "name"), source="supervisor"
+    "twinserve_gpu_utilization_ratio", "gauge", "Share of time busy, 0..1.", ("gpu", "name")
 )
-GPU_POWER: Final = Family(
-    "twinserve_gpu_power_watts", "gauge", "Power drawn by a GPU.", ("gpu", "name"), source="supervisor"
-)
+GPU_POWER: Final = Family("twinserve_gpu_power_watts", "gauge", "Power drawn by a GPU.", ("gpu", "name"))
 MODEL_CPU: Final = Family(
     "twinserve_model_cpu_seconds",
     "counter",
     "CPU seconds of the variant's processes, including ended ones (except the last 2 s of a killed one). In the edge "
     "profile: of the thread that runs the models, while it loaded this variant and ran its batches.",
     MODEL,
-    source="supervisor",
 )
 GATEWAY_RESIDENT: Final = Family(
     "twinserve_gateway_resident_bytes",
@@ -254,7 +242,6 @@ GATEWAY_RESIDENT: Final = Family(
     "Resident memory of a gateway. kind: pss or rss. In the edge profile: of the single process, pss without its "
     "models, rss with them.",
     ("gateway", "kind"),
-    source="supervisor",
 )
 GATEWAY_CPU: Final = Family(
     "twinserve_gateway_cpu_seconds",
@@ -262,21 +249,18 @@ GATEWAY_CPU: Final = Family(
     "CPU seconds of a gateway slot, including ended processes (except the last 2 s of a killed one). In the edge "
     "profile: of the process without its models.",
     ("gateway",),
-    source="supervisor",
 )
 SUPERVISOR_RESIDENT: Final = Family(
     "twinserve_supervisor_resident_bytes",
     "gauge",
     "Resident memory of the supervisor and its fork server. kind: pss or rss.",
     ("kind",),
-    source="supervisor",
 )
 RESTARTS: Final = Family(
     "twinserve_process_restarts",
     "counter",
     "Unplanned restarts of a process. reason: ended (by itself), hung or slow_batch (replaced).",
     ("process", "reason"),
-    source="supervisor",
 )
 LOG_LINES_LOST: Final = Family(
     "twinserve_log_lines_lost",
@@ -284,34 +268,29 @@ LOG_LINES_LOST: Final = Family(
     "Log lines dropped because nobody read them or the disk was full. The supervisor forwards the lines of all "
     "processes; a gateway drops its own only while the supervisor does not read.",
     ("process",),
-    source="supervisor",
 )
 TRAFFIC_WEIGHT: Final = Family(
     "twinserve_traffic_weight",
     "gauge",
     "The variant's share (0..1) of the requests that name no variant.",
     MODEL,
-    source="supervisor",
 )
 TRAFFIC_FILE_GENERATION: Final = Family(
     "twinserve_traffic_file_generation",
     "gauge",
     "The generation of the traffic file in force. Only with --traffic.",
-    source="supervisor",
 )
 TRAFFIC_FILE_GOOD: Final = Family(
     "twinserve_traffic_file_last_read_successful",
     "gauge",
     "1 while the traffic file is in force; 0 while it cannot be used and the last usable one applies. Only with "
     "--traffic.",
-    source="supervisor",
 )
 BUILD_INFO: Final = Family(
     "twinserve_build",
     "info",
     "Software versions, as labels; the value is 1.",
     ("version", "grpcio", "python", "transport"),
-    source="supervisor",
 )
 
 FAMILIES: Final = tuple(value for value in list(globals().values()) if isinstance(value, Family))

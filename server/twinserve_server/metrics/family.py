@@ -14,7 +14,6 @@ class Family:
 
     Attributes:
         name: as exposed, without the ``_total`` or ``_info`` that the exposition adds by kind.
-        source: who writes it: a gateway (into its slab) or the supervisor.
     """
 
     name: str
@@ -22,7 +21,6 @@ class Family:
     help: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
-    source: Literal["gateway", "supervisor"] = "gateway"
 
     @property
     def cells(self) -> int:

@@ -6,25 +6,24 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from twinserve_server.ipc.load_facts import Cost
+
 #: The least of several passes is what the model takes; the others found cold caches or a slower core.
 PASSES: Final = 5
 #: A dear model is not asked again after so long.
 ENOUGH_SECONDS: Final = 0.25
 
 
-def measured_cost(run: Callable[[int], object], batch_limit: int, warm_limit: int) -> dict[str, float]:
-    """Fields of ``supervisor.sizing.Cost``, but for memory.
+def measured_cost(run: Callable[[int], object], batch_limit: int, warm_limit: int, added_bytes: int) -> Cost:
+    """What a variant takes.
 
     Args:
         run: one forward pass over so many images.
         batch_limit: the most images in one.
         warm_limit: the largest size that is warm: the warm-up leaves out what would take too long.
+        added_bytes: memory that loading and warming added.
     """
-    return {
-        "one_us": _least_us(lambda: run(1)),
-        "image_us": _least_us(lambda: run(warm_limit)) / warm_limit,
-        "batch_limit": batch_limit,
-    }
+    return Cost(_least_us(lambda: run(1)), _least_us(lambda: run(warm_limit)) / warm_limit, batch_limit, added_bytes)
 
 
 def _least_us(run: Callable[[], object]) -> float:

@@ -19,29 +19,13 @@ from twinserve_server.engine.layout import Form, Layout
 from twinserve_server.errors import ArtefactError, InferenceError
 from twinserve_server.host.heap import return_freed_memory
 from twinserve_server.host.memory import resident_bytes
+from twinserve_server.ipc.load_facts import LoadFacts
 from twinserve_server.model.convert import convert
 from twinserve_server.model.probe import check_answers, check_one
-from twinserve_server.model.runtime import Output, Runtime, RuntimeFacts, find_runtime
+from twinserve_server.model.runtime import Output, Runtime, find_runtime
 from twinserve_server.model.warm_up import WarmUp, ranges_of, sizes_to_warm
 
 FloatArray = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class LoadFacts:
-    """What loading and warming cost: seconds, and anonymous PSS gained over the same process without the model."""
-
-    load_seconds: float
-    warm_up_seconds: float
-    added_load_bytes: int
-    added_first_inference_bytes: int
-    added_batch_limit_bytes: int
-    added_warm_up_bytes: int
-    runtime: RuntimeFacts
-    #: Batch sizes that the time for the warm-up did not suffice for, ``65..127``; empty: none.
-    left_cold: str
-    #: The manifest says that the artefact is quantised, but no kernel that runs it computes in integers.
-    floats_only: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ from twinserve_server.artefact.manifest import Variant
 from twinserve_server.artefact.signature import FREE, Signature, TensorSpec
 from twinserve_server.engine.job import Buffer
 from twinserve_server.errors import ArtefactError, InferenceError
-from twinserve_server.model.runtime import Array, Output, Runtime, RuntimeFacts
+from twinserve_server.ipc.load_facts import RuntimeFacts
+from twinserve_server.model.runtime import Array, Output, Runtime
 
 #: What ONNX Runtime calls the types that it takes.
 _INPUT_TYPES: Final[dict[str, DataType]] = {"tensor(uint8)": "UINT8", "tensor(float)": "FP32"}

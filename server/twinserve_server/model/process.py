@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import asdict
 
 from twinserve_server.errors import ArtefactError
 from twinserve_server.host.standard_error import protect_standard_error
@@ -66,8 +65,9 @@ def run(config: ModelProcessConfig, control: socket.socket) -> int:
     recorder = BatchRecorder(Slab(config.slab_fd), labels)
     merge_limit = config.max_batch_size if config.settings.batching else 0
     server = BatchServer(forward, listener, control, merge_limit, recorder, reports)
-    cost = measured_cost(forward.run_blank, config.max_batch_size, forward.warm_limit)
-    reports.send(Ready({**asdict(forward.facts), "cost": cost}))
+    facts = forward.facts
+    cost = measured_cost(forward.run_blank, config.max_batch_size, forward.warm_limit, facts.added_warm_up_bytes)
+    reports.send(Ready(facts, cost))
     with forward.session():
         server.run()
     return 0

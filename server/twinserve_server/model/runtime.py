@@ -7,13 +7,11 @@ checks of every answer, softmax, packing, time and memory) is shared by all runt
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, ClassVar, Final, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -23,40 +21,10 @@ from twinserve_server.artefact.manifest import Variant
 from twinserve_server.artefact.signature import Signature
 from twinserve_server.engine.job import Buffer
 from twinserve_server.errors import ArtefactError
-
-#: How the libraries name their kernels that compute in 8-bit integers.
-INTEGER_KERNEL: Final = re.compile(r"^quantized::|QLinear|Integer|QGemm|DynamicQuantize(MatMul|LSTM)")
+from twinserve_server.ipc.load_facts import RuntimeFacts
 
 Output = npt.NDArray[np.floating[Any]]
 Array = npt.NDArray[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class RuntimeFacts:
-    """How an artefact is run.
-
-    Attributes:
-        format: the manifest's name for it, such as ``torchscript``.
-        library: the distribution that runs it, such as ``torch``.
-        version: of the library.
-        backend: the selected kernels (torch's quantised engine, an execution provider), or ``none``.
-        kernels: number of occurrences of each compute operator in the loaded graph.
-        device: ``cpu``, or the device and its name, such as ``cuda:0 (NVIDIA L4)``.
-        device_bytes: memory of that device by kind, unless it is the CPU; what is not known is absent.
-    """
-
-    format: str
-    library: str
-    version: str
-    backend: str
-    kernels: dict[str, int] = field(default_factory=dict)
-    device: str = "cpu"
-    device_bytes: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def computes_in_integers(self) -> bool:
-        """Whether a kernel that computes in 8-bit integers is among ``kernels``."""
-        return any(INTEGER_KERNEL.search(name) for name in self.kernels)
 
 
 class Runtime(ABC):

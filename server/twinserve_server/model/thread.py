@@ -11,7 +11,6 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar
@@ -19,6 +18,7 @@ from typing import Any, TypeVar
 from twinserve_server.engine.job import BatchTiming, Buffer
 from twinserve_server.engine.layout import Form
 from twinserve_server.engine.thread_link import OnAnswer
+from twinserve_server.ipc.load_facts import LoadFacts
 from twinserve_server.ipc.process_config import ModelProcessConfig
 from twinserve_server.metrics.cells import BatchRecorder
 from twinserve_server.metrics.slab import Slab
@@ -88,7 +88,7 @@ class ThreadModel:
         self._thread = thread
         self._forward = load(config, on_progress)
         #: As a model process reports them.
-        self.facts: dict[str, Any] = asdict(self._forward.facts)
+        self.facts: LoadFacts = self._forward.facts
         self._recorder = BatchRecorder(
             Slab(config.slab_fd), (config.version.model, config.version.version, config.variant)
         )

@@ -20,7 +20,8 @@ from twinserve_server.artefact.signature import Signature
 from twinserve_server.engine.job import Buffer
 from twinserve_server.errors import ArtefactError, InferenceError
 from twinserve_server.host.heap import keep_freed_memory
-from twinserve_server.model.runtime import Array, Output, Runtime, RuntimeFacts
+from twinserve_server.ipc.load_facts import RuntimeFacts
+from twinserve_server.model.runtime import Array, Output, Runtime
 from twinserve_server.model.torch_cuda import CudaDevice
 
 # What came off the socket is read-only bytes, and no artefact writes its input.

@@ -10,7 +10,7 @@ from typing import Any
 
 from twinserve_server.errors import ArtefactError
 from twinserve_server.host.standard_error import protect_standard_error
-from twinserve_server.ipc.messages import ALIVE_SECONDS, Drain, FromGateway, FromModel, Message
+from twinserve_server.ipc.messages import ALIVE_SECONDS, Drain, FromGateway, FromModel, Message, Ready
 from twinserve_server.ipc.process_config import GatewayConfig
 from twinserve_server.metrics.books import Books, Handed
 from twinserve_server.metrics.settlement import settle
@@ -198,11 +198,11 @@ class Fleet:
                 if child.pid and (reason := child.pulse.tick(ALIVE_SECONDS, ready=child.ready)):
                     child.replace(reason)
 
-    async def ready(self, child: ChildProcess, facts: dict[str, Any] | None = None) -> None:
+    async def ready(self, child: ChildProcess, report: Ready | None = None) -> None:
         """A process said that it is ready; a model process also what it found."""
-        if facts is not None:
+        if report is not None:
             _, state = self.models[child.name]
-            state.facts, state.ready_at = facts, time.time()
+            state.facts, state.cost, state.ready_at = report.facts, report.cost, time.time()
         child.ready = True
         await self.notify()
 

@@ -20,13 +20,6 @@ from twinserve_server.supervisor.traffic import Traffic
 if TYPE_CHECKING:
     from twinserve_server.supervisor.supervisor import Supervisor
 
-ADDED_STAGES = {
-    "load": "added_load_bytes",
-    "first_inference": "added_first_inference_bytes",
-    "batch_limit": "added_batch_limit_bytes",
-    "warm_up": "added_warm_up_bytes",
-}
-
 
 class Sheet:
     """Values of families, filled in one by one."""
@@ -56,20 +49,21 @@ class Sheet:
         self.put(families.PARAMETER_BYTES, labels, variant.parameter_bytes)
         self.put(families.TRAFFIC_WEIGHT, labels, traffic.share(version, replica.variant))
         if facts:
-            self.put(families.LOAD_SECONDS, labels, facts["load_seconds"])
-            self.put(families.WARM_UP_SECONDS, labels, facts["warm_up_seconds"])
+            self.put(families.LOAD_SECONDS, labels, facts.load_seconds)
+            self.put(families.WARM_UP_SECONDS, labels, facts.warm_up_seconds)
             self.put(families.LAST_LOAD, labels, state.ready_at)
-            for stage, key in ADDED_STAGES.items():
-                self.put(families.ADDED_BYTES, (*labels, stage), facts[key])
+            for stage, added in facts.added_bytes.items():
+                self.put(families.ADDED_BYTES, (*labels, stage), added)
+            runtime = facts.runtime
             info = (
                 variant.sha256,
                 variant.quantization,
                 variant.quantized_engine,
                 str(version.runtime.get("isa", "unknown")),
-                facts["runtime"]["version"] if facts["runtime"]["library"] == "torch" else "",
+                runtime.version if runtime.library == "torch" else "",
                 dataset_label(version.dataset),
-                facts["runtime"]["format"],
-                f"{facts['runtime']['library']} {facts['runtime']['version']}",
+                runtime.format,
+                f"{runtime.library} {runtime.version}",
             )
             self.put(families.MODEL_INFO, (*labels, *info), 1.0)
         return labels
@@ -78,7 +72,7 @@ class Sheet:
         self, labels: tuple[str, str, str], state: ModelState, pid: int = 0, cards: Sequence[Gpu] = ()
     ) -> None:
         """GPU memory of one replica: what it told when it was warm, and the driver's count for ``pid`` now."""
-        found = dict(state.facts["runtime"]["device_bytes"]) if state.facts else {}
+        found = dict(state.facts.runtime.device_bytes) if state.facts else {}
         found.pop("process", None)
         if now := sum(card.process_bytes.get(pid, 0) for card in cards):
             found["process"] = now
@@ -103,7 +97,7 @@ class Sheet:
 
 
 def supervisor_values(supervisor: Supervisor) -> dict[str, Values]:
-    """Every family with ``source="supervisor"``, by name."""
+    """Every family that the supervisor fills in, by name."""
     sheet = Sheet(supervisor.transport)
     put = sheet.put
     models = list(supervisor.fleet.models.values())

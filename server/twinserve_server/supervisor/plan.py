@@ -13,13 +13,14 @@ from twinserve_server.engine.address import AT
 from twinserve_server.engine.router import ShadowPolicy, TrafficPolicy
 from twinserve_server.errors import InvalidInputError, TwinserveError
 from twinserve_server.ipc.addresses import address
+from twinserve_server.ipc.load_facts import Cost
 from twinserve_server.ipc.model_setup import ChannelConfig, LoadedVersion, ModelSetup
 from twinserve_server.ipc.process_config import GatewayConfig, ModelProcessConfig
 from twinserve_server.metrics.books import Handed
 from twinserve_server.settings.server import ServerSettings
 from twinserve_server.supervisor.entrance import Entrance
 from twinserve_server.supervisor.profile import Profile, choose_profile
-from twinserve_server.supervisor.sizing import Asked, Cost, Key, Machine, Sizing, size, threads_reason
+from twinserve_server.supervisor.sizing import Asked, Key, Machine, Sizing, size, threads_reason
 
 
 class OptionError(TwinserveError):

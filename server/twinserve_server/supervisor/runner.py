@@ -53,4 +53,4 @@ class Runner(Protocol):
         """The running processes, in a few words."""
 
     def values(self) -> dict[str, Values]:
-        """Every metric family with ``source="supervisor"``, by name."""
+        """Every family that the supervisor fills in, by name."""

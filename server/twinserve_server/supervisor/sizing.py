@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from statistics import geometric_mean
 from typing import Final
 
+from twinserve_server.ipc.load_facts import Cost
+
 #: CPU that a gateway spends on one single-image request at 64 in flight, in µs (docs/benchmarks.md).
 GATEWAY_US: Final = {"fast": 140.0, "aio": 470.0, "native": 80.0}
 #: A gateway keeps so many cores busy: on the native transport a second one is in its Rust threads.
@@ -26,17 +28,6 @@ REPLICA_BYTES: Final = 64 << 20
 
 #: (model, variant)
 Key = tuple[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What a variant takes, measured when its model process was warm: µs of CPU for one image alone, and for each at
-    the batch limit; bytes of memory that the model added."""
-
-    one_us: float
-    image_us: float
-    batch_limit: int
-    added_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,6 @@ from twinserve_server.supervisor.fleet import Fleet
 from twinserve_server.supervisor.metrics import supervisor_values
 from twinserve_server.supervisor.model_reports import log_report
 from twinserve_server.supervisor.plan import Plan
-from twinserve_server.supervisor.sizing import Cost
 from twinserve_server.supervisor.statistics import variant_statistics
 from twinserve_server.supervisor.traffic import Traffic
 from twinserve_server.supervisor.version_watch import VersionWatch
@@ -102,10 +101,9 @@ class Supervisor:
         await self.fleet.until_ready(self.fleet.children, on_progress)
         self.fleet.plan = self.plan.sized(
             {
-                (state.replica.version.model, state.replica.variant): Cost(
-                    **state.facts["cost"], added_bytes=state.facts["added_warm_up_bytes"]
-                )
+                (state.replica.version.model, state.replica.variant): state.cost
                 for _, state in self.fleet.models.values()
+                if state.cost is not None
             }
         )
 
@@ -124,7 +122,7 @@ class Supervisor:
         return f"{len(self.fleet.gateways)} gateways, {len(self.fleet.models)} model processes"
 
     def values(self) -> dict[str, Values]:
-        """Every metric family with ``source="supervisor"``, by name."""
+        """Every family that the supervisor fills in, by name."""
         return supervisor_values(self)
 
     def _gateway_config(self, index: int, control_fd: int, handed: Handed) -> GatewayConfig:
@@ -150,9 +148,9 @@ class Supervisor:
             case Failed(message=why):
                 child.failure = why
                 await self.fleet.notify()
-            case Ready(facts=facts):
+            case Ready():
                 log_report(child.name, message)
-                await self.fleet.ready(child, facts)
+                await self.fleet.ready(child, message)
             case WarmingUp():
                 log_report(child.name, message)
             case Serving(transport=transport):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from twinserve_host.gpu import Gpu
 from twinserve_server.artefact.manifest import read_manifest
+from twinserve_server.ipc.load_facts import LoadFacts, RuntimeFacts
 from twinserve_server.metrics import families
 from twinserve_server.supervisor.metrics import Sheet
 from twinserve_server.supervisor.model_reports import ModelState
@@ -20,7 +21,8 @@ def state(models: Path, device_bytes: dict[str, int], device: str = "cpu") -> Mo
     version = read_manifest(models / "tiny" / "1")
     variant = replace(version.variants["fp32"], device=device)
     version = replace(version, variants={**version.variants, "fp32": variant})
-    return ModelState(Replica("tiny-fp32-0", version, "fp32", 0), {"runtime": {"device_bytes": device_bytes}})
+    runtime = RuntimeFacts("torchscript", "torch", "2", "none", device_bytes=device_bytes)
+    return ModelState(Replica("tiny-fp32-0", version, "fp32", 0), LoadFacts(1.0, 1.0, 1, 1, 1, 1, runtime, "", False))
 
 
 def series(sheet: Sheet) -> dict[str, float]:

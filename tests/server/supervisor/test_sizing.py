@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from twinserve_server.supervisor.sizing import Asked, Cost, Key, Machine, Sizing, size
+from twinserve_server.ipc.load_facts import Cost
+from twinserve_server.supervisor.sizing import Asked, Key, Machine, Sizing, size
 
 GIB = 1 << 30
 INT8, FP32 = ("mnist", "int8"), ("mnist", "fp32")
