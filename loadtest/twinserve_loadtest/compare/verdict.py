@@ -67,7 +67,7 @@ def judge(
     summary = f"{outcome}: {candidate} passes {passed} of {len(results)} gates"
     summary += f", fails {len(failed)}" if failed else ""
     summary += f", {len(undecided)} undecided" if undecided else ""
-    summary += f". It holds only on {isa}."
+    summary += "."
     if not decision_grade:
         summary += " Not decision-grade: a quick or an interrupted run."
     return Verdict(outcome, summary, [result.reason for result in told], results, isa, decision_grade)

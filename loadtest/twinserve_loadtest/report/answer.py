@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from twinserve_host.sizes import kilobytes
 from twinserve_loadtest.record.run import Answers, Effect, Interval
 from twinserve_loadtest.report.document import GateLine, Headline, Tile, Tone
 from twinserve_loadtest.report.effects import change, sampled
@@ -64,7 +65,7 @@ def _of_comparison(record: Record, compared: Comparison) -> Headline:
 def _of_load_test(record: Record, candidate: str) -> Headline:
     effects = _ratios(record, candidate)
     before, after = (record.model.variants[name].artefact_bytes for name in (record.baseline, candidate))
-    tiles = [Tile("Size", times(after / before), f"{before / 1024:,.0f} → {after / 1024:,.0f} KB")] if before else []
+    tiles = [Tile("Size", times(after / before), f"{kilobytes(before)} → {kilobytes(after)} KB")] if before else []
     shares = _shares(record, candidate)
     if shares is not None:
         first, second = shares
@@ -201,7 +202,7 @@ def _sentence(record: Record, candidate: str, effects: Mapping[tuple[str, str], 
 
 def _size(record: Record, candidate: str) -> str:
     before, after = (record.model.variants[name].artefact_bytes for name in (record.baseline, candidate))
-    sizes = f"{after / 1024:,.0f} vs {before / 1024:,.0f} KB"
+    sizes = f"{kilobytes(after)} vs {kilobytes(before)} KB"
     if after < before:
         return f"is {before / after:.2f} times smaller than {record.baseline} ({sizes})"
     return f"is not smaller than {record.baseline} ({sizes})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from twinserve_host.sizes import kilobytes
 from twinserve_loadtest.report.content import Axis, DataTable, EffectChart, EffectRow
 from twinserve_loadtest.report.document import Figure, Section
 from twinserve_loadtest.report.numbers import DASH, megabytes, milliseconds, rate, significant, span, times
@@ -46,7 +47,7 @@ def amount(effect: Effect, value: float | None) -> str:
     if effect.unit == "us":
         return milliseconds(value)
     if effect.unit == "bytes":
-        return f"{value / 1024:,.0f} KB" if effect.metric == "artefact_bytes" else megabytes(value)
+        return f"{kilobytes(value)} KB" if effect.metric == "artefact_bytes" else megabytes(value)
     if effect.unit.endswith("/s"):
         return f"{rate(value)} {effect.unit}"
     return f"{significant(value)} {'s' if effect.metric == 'cpu' else effect.unit}".strip()

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from twinserve_host.files import FileError, write_file
+from twinserve_host.sizes import kilobytes
 from twinserve_loadtest.report.inputs import ReportError
 from twinserve_loadtest.report.numbers import loss, points, rate, significant, times
 
@@ -146,7 +147,7 @@ def _size(panel: Axes, rows: list[_Row], theme: Theme) -> None:
     for place, row, value in _bars(panel, rows, values, theme):
         before = row.baseline.size_bytes if row.baseline else None
         gain = f"{times(before / value)} smaller" if before and before > value else ""
-        _label(panel, value, place, f"{value / 1024:,.0f} KB", gain, theme)
+        _label(panel, value, place, f"{kilobytes(value)} KB", gain, theme)
 
 
 def _throughput(panel: Axes, rows: list[_Row], theme: Theme) -> None:

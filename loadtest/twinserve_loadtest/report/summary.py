@@ -49,7 +49,7 @@ def summary(record: Record, since: Change | None = None) -> str:
         parts += _since(since)
     parts += [f"- {_cell(remark.text)}" for remark in [*record.missing, *record.caveats]]
     machine = f"{record.stamp.cpu_model}, {record.stamp.isa}"
-    parts.append(f"{record.dataset.line}. {machine}. The verdict holds for this instruction set.")
+    parts.append(f"{record.dataset.line}. {machine}.")
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

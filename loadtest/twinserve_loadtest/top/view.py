@@ -10,6 +10,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from twinserve_host.sizes import kilobytes
+
 if TYPE_CHECKING:
     from twinserve_loadtest.top.variants import ModelFigures, ServerFigures, ServerShare, VariantFigures
 
@@ -41,6 +43,10 @@ def _mib(value: float | None) -> str:
     return "-" if value is None else f"{value / MIB:,.1f} MiB"
 
 
+def _size(value: float | None) -> str:
+    return f"{kilobytes(value)} KB" if value is not None and value < MIB else _mib(value)
+
+
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.2%}"
 
@@ -55,7 +61,7 @@ ROWS: Final = (
     Row("CPU cores", lambda v: f"{v.cores:.2f}"),
     Row("memory (PSS)", lambda v: _mib(v.pss), lambda v: v.pss, -1),
     Row("  of it the model", lambda v: _mib(v.added), lambda v: v.added, -1),
-    Row("artefact", lambda v: _mib(v.artefact), lambda v: v.artefact, -1),
+    Row("artefact", lambda v: _size(v.artefact), lambda v: v.artefact, -1),
     Row("accuracy", lambda v: "-" if v.accuracy is None else f"{v.accuracy:.2%} of {v.labels:,.0f}"),
     Row("disagreement", lambda v: _percent(v.disagreement)),
     Row("traffic share", lambda v: f"{v.weight:.0%}"),
