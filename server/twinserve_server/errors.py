@@ -127,6 +127,12 @@ class DeadlineError(TwinserveError):
     reason = "DEADLINE_PASSED"
 
 
+class IdleCallError(TwinserveError):
+    """The caller sent nothing, or took no answer, for longer than the server allows."""
+
+    reason = "IDLE_CALL"
+
+
 class CancelledError(TwinserveError):
     """The caller left before the request could run; it was not run."""
 

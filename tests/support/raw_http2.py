@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,14 @@ def read(sock: socket.socket, size: int) -> bytes:
         assert chunk, data
         data += chunk
     return data
+
+
+def frames(sock: socket.socket) -> Iterator[tuple[int, bytes]]:
+    """Kind and payload of each, until the server closes the connection."""
+    with contextlib.suppress(AssertionError, ConnectionError):
+        while True:
+            head = read(sock, 9)
+            yield head[3], read(sock, int.from_bytes(head[:3], "big"))
 
 
 def message() -> bytes:

@@ -24,6 +24,7 @@ STATUS: dict[type[errors.TwinserveError], grpc.StatusCode] = {
     errors.ModelUnavailableError: grpc.StatusCode.UNAVAILABLE,
     errors.DrainingError: grpc.StatusCode.UNAVAILABLE,
     errors.DeadlineError: grpc.StatusCode.DEADLINE_EXCEEDED,
+    errors.IdleCallError: grpc.StatusCode.DEADLINE_EXCEEDED,
     errors.CancelledError: grpc.StatusCode.CANCELLED,
     errors.UnauthenticatedError: grpc.StatusCode.UNAUTHENTICATED,
     errors.PermissionDeniedError: grpc.StatusCode.PERMISSION_DENIED,
@@ -37,6 +38,9 @@ RETRY_AFTER_SECONDS: dict[type[errors.TwinserveError], float] = {
     errors.ModelUnavailableError: 0.05,
     errors.DrainingError: 0.5,
 }
+
+#: What a unary call without a message gets, as gRPC's own table of statuses has it.
+NO_REQUEST = grpc.StatusCode.UNIMPLEMENTED, "the method takes one request message; the call came without any"
 
 DOMAIN = "twinserve"
 #: The metadata key under which gRPC clients look for a ``google.rpc.Status``.

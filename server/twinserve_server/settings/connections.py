@@ -32,4 +32,5 @@ def connection_limits(settings: ServerSettings) -> ConnectionLimits:
         settings.max_connection_calls,
         settings.max_metadata_kib << 10,
         settings.max_idle_seconds,
+        settings.max_idle_call_seconds,
     )

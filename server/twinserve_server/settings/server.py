@@ -147,6 +147,13 @@ class ServerSettings:
     max_idle_seconds: float = setting(
         3600.0, "Close a connection without a call after so long; 0: never.", ge=0, le=2_000_000, panel=CONNECTIONS
     )
+    max_idle_call_seconds: float = setting(
+        300.0,
+        "End a call whose client sends no message, or takes no answer, for so long; 0: never.",
+        ge=0,
+        le=2_000_000,
+        panel=CONNECTIONS,
+    )
 
     split: Shares = setting(
         {},

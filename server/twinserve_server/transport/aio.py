@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import grpc
 
-from twinserve_server.rpc.serve import RpcHandler, encoded
+from twinserve_server.rpc.serve import encoded
+from twinserve_server.transport.aio_call import answer, answer_each
 from twinserve_server.transport.base import Door, PortError, channel_arguments
+from twinserve_server.transport.idle import SWEEP_SECONDS, IdleCalls
 
 
 class AioTransport:
@@ -19,7 +22,9 @@ class AioTransport:
 
     def __init__(self, doors: Sequence[Door]) -> None:
         self._doors = doors
-        self._servers = [_server(door) for door in doors]
+        self._idle = IdleCalls(doors[0].options.limits.idle_call_seconds)
+        self._servers = [self._server(door) for door in doors]
+        self._sweep: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
         """Listen; see :meth:`Transport.start`."""
@@ -35,53 +40,34 @@ class AioTransport:
                     f"cannot listen on {address}: the address is in use, or does not belong to this machine"
                 ) from None
             await server.start()
+        self._keep_house()
 
     def later(self, callback: Callable[[], None]) -> None:
         asyncio.get_running_loop().call_soon(callback)
 
     async def drain(self, grace_seconds: float) -> None:
         await asyncio.gather(*(server.stop(grace_seconds) for server in self._servers))
+        if self._sweep is not None:
+            self._sweep.cancel()
 
+    def _keep_house(self) -> None:
+        self._sweep = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._keep_house)
+        self._idle.sweep()
 
-def _server(door: Door) -> grpc.aio.Server:
-    server = grpc.aio.server(options=channel_arguments(door.options))
-    by_service: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {}
-    for handler in door.handlers:
-        method = handler.method
-        by_service.setdefault(method.service, {})[method.name] = _registered(handler)
-    for service, methods in by_service.items():
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, methods),))
-    return server
-
-
-def _registered(handler: RpcHandler) -> grpc.RpcMethodHandler[Any, Any]:
-    """``handler`` as grpc registers it."""
-    make: Any = {
-        "unary": grpc.unary_unary_rpc_method_handler,
-        "server_stream": grpc.unary_stream_rpc_method_handler,
-        "client_stream": grpc.stream_unary_rpc_method_handler,
-        "bidi_stream": grpc.stream_stream_rpc_method_handler,
-    }[handler.method.kind]
-    handle = handler.handle if handler.method.response_streaming else _one_answer(handler)
-    registered: grpc.RpcMethodHandler[Any, Any] = make(handle, None, encoded)
-    return registered
-
-
-def _one_answer(handler: RpcHandler) -> Callable[[Any, Any], Awaitable[Any]]:
-    """``handler.handle`` whose errors are a status and nothing else.
-
-    Left to itself, grpc.aio sends an empty message before the status of an error, and no client retries a call whose
-    answer has begun.
-    """
-
-    async def handle(raw: Any, context: Any) -> Any:
-        response = await handler.handle(raw, context)
-        if response is None and not context.done():
-            try:
-                await context.abort(context.code(), context.details())
-            except grpc.aio.AbortError as error:
-                # The context keeps the error, and with it this frame; it raises it again by itself.
-                error.__traceback__ = error.__context__ = None
-        return response
-
-    return handle
+    def _server(self, door: Door) -> grpc.aio.Server:
+        server = grpc.aio.server(options=channel_arguments(door.options))
+        by_service: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {}
+        for handler in door.handlers:
+            method = handler.method
+            # As streams of requests, though most have but one: grpc.aio leaves those alone that get none.
+            make: Any
+            serve: Any
+            if method.response_streaming:
+                make, serve = grpc.stream_stream_rpc_method_handler, answer_each
+            else:
+                make, serve = grpc.stream_unary_rpc_method_handler, answer
+            registered = make(partial(serve, handler, self._idle), None, encoded)
+            by_service.setdefault(method.service, {})[method.name] = registered
+        for service, methods in by_service.items():
+            server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, methods),))
+        return server

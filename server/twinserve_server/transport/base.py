@@ -44,12 +44,14 @@ class ConnectionLimits:
         calls: open at once on one connection; the client is told, and lets others wait.
         metadata_bytes: of one call.
         idle_seconds: a connection without a call for so long is closed, in order; 0: none is.
+        idle_call_seconds: a call whose client has the next move for so long is ended; 0: none is.
     """
 
     connections: int = 10_000
     calls: int = 1024
     metadata_bytes: int = 16 << 10
     idle_seconds: float = 0.0
+    idle_call_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

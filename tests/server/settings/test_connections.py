@@ -12,8 +12,10 @@ from twinserve_server.transport.base import NEVER_MS, ConnectionLimits, ListenOp
 
 
 def test_the_limits_are_those_of_the_settings() -> None:
-    given = ServerSettings(max_connections=7, max_connection_calls=5, max_metadata_kib=8, max_idle_seconds=1.5)
-    assert connection_limits(given) == ConnectionLimits(7, 5, 8192, 1.5)
+    given = ServerSettings(
+        max_connections=7, max_connection_calls=5, max_metadata_kib=8, max_idle_seconds=1.5, max_idle_call_seconds=2.5
+    )
+    assert connection_limits(given) == ConnectionLimits(7, 5, 8192, 1.5, 2.5)
 
 
 @pytest.mark.parametrize(("seconds", "milliseconds"), [(0.0, NEVER_MS), (1e-6, 1), (1.5, 1500)])

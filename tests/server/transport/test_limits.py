@@ -14,7 +14,7 @@ from typing import Any
 import grpc
 import pytest
 
-from support.raw_http2 import HEADERS, frame, headers, read
+from support.raw_http2 import HEADERS, frame, frames, headers
 from support.server_process import TRANSPORTS, ServerProcess, request, wait_until
 from support.tiny_model import items
 from twinserve_bench.http2 import (
@@ -63,14 +63,6 @@ def connect(port: int) -> socket.socket:
     sock = socket.create_connection(("127.0.0.1", port), SECONDS)
     sock.sendall(preface())
     return sock
-
-
-def frames(sock: socket.socket) -> Iterator[tuple[int, bytes]]:
-    """Kind and payload of each, until the server closes the connection."""
-    with contextlib.suppress(AssertionError, ConnectionError):
-        while True:
-            head = read(sock, 9)
-            yield head[3], read(sock, int.from_bytes(head[:3], "big"))
 
 
 @on_all

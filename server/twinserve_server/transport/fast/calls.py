@@ -1,4 +1,4 @@
-"""RPCs of direct methods on a completion queue: a unary call, and a stream that treats every message alike."""
+"""Unary RPCs of direct methods on a completion queue, and what they share with streams."""
 
 from __future__ import annotations
 
@@ -17,19 +17,16 @@ from grpc._cython.cygrpc import (
 )
 
 from twinserve_server.engine.call import Call
-from twinserve_server.errors import TwinserveError
+from twinserve_server.errors import IdleCallError, TwinserveError
 from twinserve_server.rpc.auth import Admit
 from twinserve_server.rpc.callback import DirectMethod, DirectStream
 from twinserve_server.rpc.deadlines import gone_code, why_gone
 from twinserve_server.rpc.serve import RpcTally
-from twinserve_server.rpc.status import Metadata, outcome_of
-from twinserve_server.rpc.stream_window import StreamWindow
-from twinserve_server.structured_log import structlog
+from twinserve_server.rpc.status import NO_REQUEST, Metadata, outcome_of
 from twinserve_server.transport.fast.queue import QueueLoop
+from twinserve_server.transport.idle import Endable, IdleCalls
 
 Method = TypeVar("Method", DirectMethod, DirectStream)
-
-log = structlog.get_logger()
 
 #: A call that has waited so long is watched for its caller's leaving. To watch costs another operation, and most calls
 #: are answered before.
@@ -37,10 +34,7 @@ WATCH_AFTER_NS: Final = 5_000_000
 #: gRPC core's "no deadline" as seconds since the epoch; any real one is smaller.
 NO_DEADLINE: Final = 1e15
 
-_OK: Final = 0
-
-#: What a unary call without a message gets, as gRPC's table of statuses has it.
-NO_REQUEST: Final = grpc.StatusCode.UNIMPLEMENTED, "the method takes one request message; the call came without any"
+OK: Final = 0
 
 
 @dataclass(slots=True)
@@ -50,9 +44,11 @@ class DirectRpc(Generic[Method]):
     method: Method
     tally: RpcTally
     loop: QueueLoop
+    #: Those whose clients have the next move.
+    idle: IdleCalls
     #: Looks at the metadata of a call before its message is read; None: nothing is to be checked.
     admit: Admit | None = None
-    #: The calls that are not over, oldest first.
+    #: The calls whose messages have come and that are not over, in the order of their messages.
     open: dict[Any, None] = field(default_factory=dict)
     #: Those that arrived in this turn of the loop: they are begun together.
     arrived: list[Any] = field(default_factory=list)
@@ -69,7 +65,18 @@ def status(code: grpc.StatusCode, message: str, metadata: Metadata) -> SendStatu
     return SendStatusFromServerOperation(metadata, code.value[0], message.encode(), 0)
 
 
-class UnaryCall:
+def peer_of(call: Any) -> str:
+    """The address of a call's connection."""
+    address: bytes = call.peer()
+    return address.decode()
+
+
+def cancel(call: Any, error: IdleCallError) -> None:
+    """End a call whose answer the client does not take: it stands in the way of another status."""
+    call.cancel(grpc.StatusCode.DEADLINE_EXCEEDED.value[0], error.message)
+
+
+class UnaryCall(Endable):
     """One unary RPC: receive, begin, answer. It is the exchange of its request."""
 
     __slots__ = ("_call", "_code", "_deadline_ns", "_request", "_rpc", "_started_ns", "_watched")
@@ -82,18 +89,16 @@ class UnaryCall:
         self._request: Call | None = None
         self._code = ""
         self._watched = False
-        rpc.open[self] = None
         if rpc.admit is not None and (error := rpc.admit(event.invocation_metadata)) is not None:
-            rpc.tally.started()
-            self.refuse(error)
+            self._refuse_unread(error)
             return
+        rpc.idle.begin(self)
         self._call.start_server_batch((ReceiveMessageOperation(0),), self._on_message)
 
     @property
     def peer(self) -> str:
         """The address of the connection: peers take turns."""
-        address: str = self._call.peer()
-        return address
+        return peer_of(self._call)
 
     def watch(self, now_ns: int) -> bool:
         """Learn of the caller's leaving from now on; False: this call, and all later ones, are too young for it."""
@@ -109,28 +114,47 @@ class UnaryCall:
             "OK",
             SendInitialMetadataOperation((), 0),
             SendMessageOperation(response, 0),
-            SendStatusFromServerOperation((), _OK, b"", 0),
+            SendStatusFromServerOperation((), OK, b"", 0),
         )
 
     def refuse(self, error: BaseException, request_id: str = "") -> None:
         code, message, metadata = outcome_of(error, request_id)
         self._end(code.name, SendInitialMetadataOperation((), 0), status(code, message, metadata))
 
+    def caller(self) -> str:
+        return self.peer
+
+    def expire(self, error: IdleCallError) -> None:
+        if self._code:
+            cancel(self._call, error)
+            self._rpc.loop.soon()
+        else:
+            self._refuse_unread(error)
+
+    def _refuse_unread(self, error: TwinserveError) -> None:
+        """Without its message."""
+        self._rpc.open[self] = None
+        self._rpc.tally.started()
+        self.refuse(error)
+
     def _on_message(self, event: Any) -> None:
+        if self._code:
+            return
+        self._rpc.idle.end(self)
         raw = event.batch_operations[0].message()
         if raw is None:
             # The caller left already, or its message was too large and gRPC core has ended the call: there was no
             # request, and grpc.aio's handlers would not hear of it either.
-            del self._rpc.open[self]
             operations = (
                 SendInitialMetadataOperation((), 0),
                 status(*NO_REQUEST, ()),
                 ReceiveCloseOnServerOperation(0),
             )
-            self._call.start_server_batch(operations, _ignore)
+            self._call.start_server_batch(operations, ignore)
             self._rpc.loop.soon()
             return
         rpc = self._rpc
+        rpc.open[self] = None
         if not rpc.arrived:
             rpc.loop.later(partial(_begin, rpc))
         rpc.arrived.append((raw, self._deadline_ns, self))
@@ -144,6 +168,7 @@ class UnaryCall:
         self._request = None
         if not self._watched:
             operations = (*operations, ReceiveCloseOnServerOperation(0))
+        self._rpc.idle.begin(self)
         self._call.start_server_batch(operations, self._on_end)
         self._rpc.loop.soon()
 
@@ -163,6 +188,7 @@ class UnaryCall:
 
     def _over(self, gone: TwinserveError | None) -> None:
         rpc = self._rpc
+        rpc.idle.end(self)
         if self in rpc.open:
             del rpc.open[self]
             code = self._code if gone is None else gone_code(gone)
@@ -177,107 +203,5 @@ def _begin(rpc: DirectRpc[DirectMethod]) -> None:
         call.begun(request)
 
 
-class StreamCall:
-    """One bidirectional RPC whose messages are requests and whose answers keep their order."""
-
-    __slots__ = (
-        "_call",
-        "_code",
-        "_deadline_ns",
-        "_ended",
-        "_half_closed",
-        "_opened",
-        "_reading",
-        "_rpc",
-        "_sending",
-        "_started_ns",
-        "_window",
-    )
-
-    def __init__(self, rpc: DirectRpc[DirectStream], event: Any) -> None:
-        self._rpc = rpc
-        self._call = event.call
-        self._started_ns = now_ns = time.monotonic_ns()
-        self._deadline_ns = deadline_ns(event, now_ns)
-        self._window = StreamWindow(rpc.method, self._deadline_ns, self._call.peer(), self._send)
-        self._code = "OK"
-        self._ended = self._half_closed = self._opened = self._reading = self._sending = False
-        rpc.open[self] = None
-        rpc.tally.started()
-        self._call.start_server_batch((ReceiveCloseOnServerOperation(0),), self._on_close)
-        if rpc.admit is not None and (error := rpc.admit(event.invocation_metadata)) is not None:
-            self._finish(error)
-            return
-        self._read()
-
-    def _read(self) -> None:
-        if not (self._reading or self._half_closed or self._ended or self._window.full):
-            self._reading = True
-            self._call.start_server_batch((ReceiveMessageOperation(0),), self._on_message)
-            self._rpc.loop.soon()
-
-    def _on_message(self, event: Any) -> None:
-        self._reading = False
-        if self._ended:
-            return
-        raw = event.batch_operations[0].message()
-        if raw is None:
-            self._half_closed = True
-            self._send()
-            return
-        try:
-            self._window.add(raw)
-        except Exception as error:
-            log.exception("handler_failed")
-            self._finish(error)
-            return
-        self._read()
-
-    def _send(self) -> None:
-        """Send the answers whose turn it is, one operation at a time, and the status after the last one."""
-        if self._sending or self._ended:
-            return
-        window = self._window
-        response = window.pop()
-        if response is None:
-            if self._half_closed and not len(window):
-                self._finish(None)
-            return
-        self._sending = True
-        # Without a hint that more follow: gRPC core may then hold this one, and its end, back until the stream closes.
-        self._start((SendMessageOperation(response, 0),), self._on_sent)
-
-    def _on_sent(self, event: Any) -> None:
-        self._sending = False
-        if event.success:
-            self._send()
-            self._read()
-
-    def _finish(self, error: BaseException | None) -> None:
-        self._ended = True
-        if error is None:
-            self._start((SendStatusFromServerOperation((), _OK, b"", 0),), _ignore)
-        else:
-            code, message, metadata = outcome_of(error)
-            self._code = code.name
-            self._start((status(code, message, metadata),), _ignore)
-
-    def _start(self, operations: tuple[Any, ...], tag: Any) -> None:
-        if not self._opened:
-            self._opened = True
-            operations = (SendInitialMetadataOperation((), 0), *operations)
-        self._call.start_server_batch(operations, tag)
-        self._rpc.loop.soon()
-
-    def _on_close(self, event: Any) -> None:
-        self._ended = True
-        code = self._code
-        if event.batch_operations[0].cancelled():
-            code = gone_code(why_gone(self._started_ns, self._deadline_ns))
-        self._window.close(why_gone)
-        del self._rpc.open[self]
-        self._rpc.tally.handled(code, (time.monotonic_ns() - self._started_ns) / 1e9)
-
-
-def _ignore(_: Any) -> None:
+def ignore(_: Any) -> None:
     """For operations after which nothing follows."""

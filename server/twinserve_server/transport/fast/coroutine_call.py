@@ -16,18 +16,24 @@ from grpc._cython.cygrpc import (
     SendStatusFromServerOperation,
 )
 
+from twinserve_server.errors import IdleCallError
 from twinserve_server.rpc.serve import RpcHandler, encoded
+from twinserve_server.rpc.status import NO_REQUEST, outcome_of, status_of
 from twinserve_server.structured_log import structlog
-from twinserve_server.transport.fast.calls import NO_DEADLINE, NO_REQUEST
+from twinserve_server.transport.fast.calls import NO_DEADLINE, cancel, ignore, peer_of, status
 from twinserve_server.transport.fast.queue import QueueLoop
+from twinserve_server.transport.idle import IdleCalls, Turns
 
 log = structlog.get_logger()
 
 
-class CoroutineCall:
+class CoroutineCall(Turns):
     """One RPC, and its context."""
 
-    def __init__(self, handler: RpcHandler, loop: QueueLoop, running: set[CoroutineCall], event: Any) -> None:
+    def __init__(
+        self, handler: RpcHandler, loop: QueueLoop, idle: IdleCalls, running: set[CoroutineCall], event: Any
+    ) -> None:
+        super().__init__(idle)
         self._handler = handler
         self._loop = loop
         self._running = running
@@ -38,13 +44,18 @@ class CoroutineCall:
         self._details = ""
         self._trailing: tuple[tuple[str, str | bytes], ...] = ()
         self._opened = self._ended = self._gone = False
+        self._started = time.monotonic()
+        #: Why it was ended while its client was idle.
+        self._expired = ""
         running.add(self)
         self._start((ReceiveCloseOnServerOperation(0),), self._on_close)
         self._task: asyncio.Task[None] | None = asyncio.ensure_future(self._run())
 
     async def write(self, message: Any) -> None:
         """Send one response message."""
+        self.sends()
         await self._batch(SendMessageOperation(encoded(message), 0))
+        self.has_sent()
 
     async def abort(
         self, code: grpc.StatusCode, details: str = "", trailing_metadata: tuple[tuple[str, str | bytes], ...] = ()
@@ -89,8 +100,22 @@ class CoroutineCall:
 
     def peer(self) -> str:
         """The caller's address."""
-        address: str = self._call.peer()
-        return address
+        return peer_of(self._call)
+
+    def caller(self) -> str:
+        return self.peer()
+
+    def expire(self, error: IdleCallError) -> None:
+        if self._sending:
+            cancel(self._call, error)
+            self._loop.soon()
+        elif not self._ended:
+            self._expired, self._ended = error.message, True
+            self._start((*self._opening(), status(*outcome_of(error))), ignore)
+            if not self._handler.method.request_streaming:
+                # Nobody counts a call before it has its message.
+                self._handler.tally.started()
+                self._handler.tally.handled(status_of(error).name, time.monotonic() - self._started)
 
     async def _run(self) -> None:
         method = self._handler.method
@@ -98,6 +123,8 @@ class CoroutineCall:
             if method.request_streaming:
                 request: Any = self._messages()
             elif (request := await self._receive()) is None:
+                if self._expired:
+                    return
                 self._code, self._details = NO_REQUEST
                 await self._finish()
                 return
@@ -115,27 +142,38 @@ class CoroutineCall:
     async def _messages(self) -> AsyncIterator[bytes]:
         while (raw := await self._receive()) is not None:
             yield raw
+        if self._expired:
+            raise IdleCallError(self._expired)
 
     async def _receive(self) -> bytes | None:
+        self.reads()
         operations = await self._batch(ReceiveMessageOperation(0), opens=False)
         message: bytes | None = operations[0].message()
-        return message
+        self.has_read(message is not None)
+        return None if self._expired else message
 
     async def _finish(self, response: Any = None) -> None:
         if self._ended or self._gone:
             return
         self._ended = True
         code = self._code or grpc.StatusCode.OK
-        status = SendStatusFromServerOperation(self._trailing, code.value[0], self._details.encode(), 0)
+        end = SendStatusFromServerOperation(self._trailing, code.value[0], self._details.encode(), 0)
         if response is None or code is not grpc.StatusCode.OK:
-            await self._batch(status)
+            await self._batch(end)
         else:
-            await self._batch(SendMessageOperation(encoded(response), 0), status)
+            self.sends()
+            await self._batch(SendMessageOperation(encoded(response), 0), end)
+
+    def _opening(self) -> tuple[Any, ...]:
+        """What goes before anything else that is sent."""
+        if self._opened:
+            return ()
+        self._opened = True
+        return (SendInitialMetadataOperation((), 0),)
 
     async def _batch(self, *operations: Any, opens: bool = True) -> Any:
-        if opens and not self._opened:
-            self._opened = True
-            operations = (SendInitialMetadataOperation((), 0), *operations)
+        if opens:
+            operations = (*self._opening(), *operations)
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
         def complete(event: Any) -> None:
@@ -152,6 +190,7 @@ class CoroutineCall:
 
     def _on_close(self, event: Any) -> None:
         self._running.discard(self)
+        self.is_over()
         # The journal's record, in the task's context, knows this call: as a cycle it would wait for the collector, and
         # gRPC core counts a call as open on its connection until it is released.
         task, self._task = self._task, None

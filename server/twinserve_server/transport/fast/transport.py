@@ -19,10 +19,12 @@ from grpc._cython import cygrpc
 from twinserve_server.rpc.callback import DirectMethod, DirectStream
 from twinserve_server.rpc.serve import RpcHandler
 from twinserve_server.transport.base import Door, ListenOptions, PortError, channel_arguments
-from twinserve_server.transport.fast.calls import DirectRpc, StreamCall, UnaryCall
+from twinserve_server.transport.fast.calls import DirectRpc, UnaryCall, ignore
 from twinserve_server.transport.fast.coroutine_call import CoroutineCall
 from twinserve_server.transport.fast.queue import QueueLoop
+from twinserve_server.transport.fast.stream_call import StreamCall
 from twinserve_server.transport.fast.support import find_poller
+from twinserve_server.transport.idle import IdleCalls
 
 #: Calls that gRPC core may hand over before it is asked for more.
 REQUESTED_CALLS: Final = 64
@@ -52,6 +54,7 @@ class FastTransport:
         self._loop.on_housekeeping = self._watch
         self._unary: list[DirectRpc[DirectMethod]] = []
         self._coroutines: set[CoroutineCall] = set()
+        self._idle = IdleCalls(doors[0].options.limits.idle_call_seconds)
         self._listeners = [
             _Listener(
                 door.options,
@@ -117,10 +120,10 @@ class FastTransport:
 
     def _opener(self, handler: RpcHandler) -> Callable[[Any], object]:
         if handler.direct is None:
-            return partial(CoroutineCall, handler, self._loop, self._coroutines)
+            return partial(CoroutineCall, handler, self._loop, self._idle, self._coroutines)
         if isinstance(handler.direct, DirectStream):
-            return partial(StreamCall, DirectRpc(handler.direct, handler.tally, self._loop, handler.admit))
-        rpc = DirectRpc(handler.direct, handler.tally, self._loop, handler.admit)
+            return partial(StreamCall, DirectRpc(handler.direct, handler.tally, self._loop, self._idle, handler.admit))
+        rpc = DirectRpc(handler.direct, handler.tally, self._loop, self._idle, handler.admit)
         self._unary.append(rpc)
         return partial(UnaryCall, rpc)
 
@@ -142,7 +145,7 @@ class FastTransport:
                 cygrpc.SendInitialMetadataOperation((), 0),
                 cygrpc.SendStatusFromServerOperation((), cygrpc.StatusCode.unimplemented, b"Method not found!", 0),
             ),
-            _ignore,
+            ignore,
         )
 
     def _on_shutdown(self, _: Any) -> None:
@@ -156,7 +159,4 @@ class FastTransport:
             for call in rpc.open:
                 if not call.watch(now_ns):
                     break
-
-
-def _ignore(_: Any) -> None:
-    """For operations after which nothing follows."""
+        self._idle.sweep()
