@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from twinserve_bench.table import Figures, Target
 
-#: With how many requests in flight a health check is timed, and how long it may take.
+#: Requests in flight while a health check is timed, and how long it may take.
 HEALTH_IN_FLIGHT = (64, 128)
 HEALTH_LIMIT_MS = 50.0
 

@@ -43,10 +43,10 @@ from twinserve_loadtest.record.run import Effect
 
 SLOWDOWNS = (1.0, 1.1, 1.2, 1.5)
 LOSSES = (0.003, 0.01, 0.03)
-#: What a single figure of a run is called by; the steering figures decide whether a slow-down was found.
+#: The key of a single figure of a run; the steering figures decide whether a slow-down was found.
 STEERING = (("single-stream", "p50"), ("open", "p50"), ("offline", "throughput"))
 IMAGES = 10_000
-#: Share of the baseline's answers that are wrong, and of images that change sides without any planted loss.
+#: Share of the baseline's answers that are wrong, and of images that flip without any planted loss.
 BASE_ERROR, CHURN = 0.01, 0.001
 
 

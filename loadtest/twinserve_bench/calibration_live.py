@@ -29,7 +29,7 @@ from twinserve_loadtest.target.local import LocalServer
 from twinserve_loadtest.target.servers import servers_of
 
 FIGURE = ("single-stream", "p50")
-#: The stopwatch asks both variants in turn, so many single requests each time.
+#: The stopwatch asks both variants alternately, this many single requests each time.
 _TURNS, _REQUESTS = 40, 50
 
 

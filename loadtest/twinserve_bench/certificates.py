@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-#: For whom the certificates are good: a name, and where the servers under test listen.
+#: What the certificates are valid for: a name, and the address of the servers under test.
 NAMES = "subjectAltName=DNS:digits.test,DNS:localhost,IP:127.0.0.1\n"
 
 _CURVE = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")

@@ -159,7 +159,7 @@ def _parse(text: str, log: str, seconds: float) -> Load:
     if counts is None or traffic is None:
         raise LoadError(f"h2load said nothing that can be read:\n{text[-2000:]}")
     done, succeeded, failed, errored = (int(counts[at]) for at in (2, 3, 4, 5))
-    # Requests under way when the time is up are neither failed nor done.
+    # Requests in flight when the time is up are neither failed nor done.
     if not succeeded or failed + errored > done * 0.001:
         raise LoadError(f"h2load: {succeeded} of {done} requests succeeded, {failed} failed, {errored} errored")
     latencies = sorted(float(line.split("\t")[2]) for line in log.splitlines() if line.count("\t") >= 2)

@@ -12,9 +12,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from twinserve_bench.h2load import drive
 
-#: Connections of its own for the probe, so that it meets every gateway.
+#: Separate connections for the probe, so that it reaches every gateway.
 CONNECTIONS = 8
-#: Between two probes, so that they are no load themselves.
+#: Between two probes, so that they add no load themselves.
 PAUSE_SECONDS = 0.01
 #: The load starts before the first probe and ends after the last.
 MARGIN_SECONDS = 0.5

@@ -50,7 +50,7 @@ def stream(port: int, message: bytes, streams: int, in_flight: int, seconds: flo
                     buffer += payload
             at = 0
             while len(buffer) - at >= 5 and len(buffer) - at - 5 >= (size := int.from_bytes(buffer[at + 1 : at + 5])):
-                # An error is an answer, too, and a short one: field 2 of the message.
+                # An error is also an answer, and a short one: field 2 of the message.
                 if buffer[at + 5] != 0x0A:
                     raise BrokenError(f"an error on the stream: {bytes(buffer[at + 5 : at + 5 + size])!r}")
                 at += 5 + size
@@ -88,7 +88,7 @@ def open_loop(port: int, message: bytes, connections: int, rate: float, seconds:
             late.append(time.perf_counter() - started - schedule[index])
             index += 1
         due = schedule[index] - (time.perf_counter() - started) if index < len(schedule) else 0.1
-        # select, not epoll: its timeout has microseconds.
+        # select, not epoll: its timeout is in microseconds.
         readable, _, _ = select.select(lines, [one for one in lines if one.unsent], [], max(0.0, due))
         for line in readable:
             for kind, flags, number, payload in line.receive():

@@ -22,7 +22,7 @@ from twinserve_bench.messages import TestSet
 from twinserve_bench.processes import affinity, ensure_models, pss_mib, twinserve
 
 IN_FLIGHT = (64, 256)
-#: h2load may hang when its time is up before all of 256 connections are.
+#: h2load may hang if its time is up before all of 256 connections are open.
 WARM_UP_SECONDS = 2.0
 VARIANTS = ("int8", "fp32")
 
@@ -42,7 +42,7 @@ def main() -> int:
     try:
         for _ in range(arguments.rounds):
             for count in (int(text) for text in arguments.cores.split(",") if int(text) <= len(there)):
-                # What is started from here on inherits it, generator included.
+                # All processes started from here on inherit it, including the generator.
                 os.sched_setaffinity(0, there[:count])
                 for transport in arguments.transports.split(","):
                     flags = ("--variants", "fp32,int8", "--transport", transport)

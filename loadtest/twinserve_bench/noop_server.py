@@ -54,7 +54,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--processes", type=int, default=2)
     arguments = parser.parse_args()
-    # Ended by the signal itself, this process would leave its children behind.
+    # Killed by the signal itself, this process would leave its children behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     held = socket.socket()
     held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

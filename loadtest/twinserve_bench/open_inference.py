@@ -21,7 +21,7 @@ from twinserve_bench.processes import Running, affinity, busy_warning, ensure_mo
 from twinserve_bench.table import Figures, Target, figures_table, targets_table
 
 MODEL_INFER = "/inference.GRPCInferenceService/ModelInfer"
-#: ModelInfer may cost so much more than Predict.
+#: ModelInfer may cost this much more than Predict.
 LEAST_RATIO = 0.9
 
 

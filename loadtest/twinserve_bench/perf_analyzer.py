@@ -117,7 +117,7 @@ def sweep(
 def _read(table: Path) -> list[Row]:
     with table.open(newline="") as lines:
         found = list(csv.DictReader(lines))
-    # The table is sorted by latency, not by what was asked for.
+    # The table is sorted by latency, not by the requested values.
     rows = [
         Row(
             float(row.get("Concurrency") or row["Request Rate"]),

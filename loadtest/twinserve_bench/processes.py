@@ -17,7 +17,7 @@ from pathlib import Path
 from twinserve_server.host.memory import cpu_seconds as process_cpu_seconds
 from twinserve_server.host.memory import resident_bytes
 
-#: What tells of a command line which process it is; the first that fits.
+#: The text in a command line that identifies the process; the first match counts.
 _ROLES = {
     "twinserve_server.gateway": "gateway",
     "twinserve_server.model": "model",
@@ -26,7 +26,7 @@ _ROLES = {
     "multiprocessing.spawn": "gateway",
     "noop_server": "supervisor",
 }
-#: Above this many runnable processes a core, the figures are no measurement.
+#: Above this many runnable processes per core, the figures are not a measurement.
 QUIET_LOAD_PER_CORE = 1.5
 
 
@@ -114,7 +114,7 @@ def tree(pid: int) -> list[int]:
     """``pid`` and all its descendants."""
     found = [pid]
     for task in Path(f"/proc/{pid}/task").iterdir():
-        # A thread, or a child, may be gone by now.
+        # A thread or child may have ended by now.
         with contextlib.suppress(OSError):
             for child in (task / "children").read_text().split():
                 found += tree(int(child))

@@ -51,17 +51,17 @@ from twinserve_loadtest.record.stamp import read_stamp
 from twinserve_loadtest.record.testset import load_test_set
 from twinserve_loadtest.target.servers import servers_of
 
-#: The forms of the server, and how each is started; beside them, the no-op server.
+#: The variants of the server and how each is started; the no-op server comes on top.
 ARMS: dict[str, tuple[str, ...]] = {
     "aio": ("--transport", "aio"),
     "fast": ("--transport", "fast"),
     "native": ("--transport", "native", "--gateways", "1"),
     "edge": ("--profile", "edge", "--gateways", "1"),
 }
-#: Those that are held against every bound; of the others, single images are measured.
+#: The arms compared with every bound; the others are measured with single images only.
 THOROUGHLY = ("aio", "fast")
 IN_FLIGHT = (1, 8, 16, 32, 64, 128)
-#: An open loop that sends later than this is none. Not relative to the latency: a late client inflates that, too.
+#: An open loop that sends later than this is not one. Not relative to the latency, which a late client also inflates.
 LATEST_US = 1000.0
 console = Console(stderr=True)
 
@@ -80,7 +80,7 @@ class Bench:
         self.noop = not only or "noop" in only
         self.thoroughly = [name for name in THOROUGHLY if name in self.arms]
         self.servers: dict[str, Running] = {}
-        #: CPU µs a request with 64 single INT8 images in flight, by arm and process.
+        #: CPU µs per request with 64 single INT8 images in flight, by arm and process.
         self.cpu_us: dict[str, dict[str, list[float]]] = {}
         self.memory: dict[str, dict[str, tuple[float, float]]] = {}
         self.profile: dict[str, dict[str, float]] = {}

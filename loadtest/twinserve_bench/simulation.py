@@ -47,7 +47,7 @@ class SimulatedVariant:
 
     #: Every request takes this times the base.
     slowdown: float = 1.0
-    #: Images (by index) whose right answer it turns into a wrong one.
+    #: Images (by index) whose correct answer it turns into a wrong one.
     wrong: frozenset[int] = field(default_factory=frozenset)
 
 
@@ -98,7 +98,7 @@ class SimulatedMachine:
             arrivals = np.cumsum(np.random.default_rng(block.seed).exponential(1 / block.rate, block.requests))
             seconds = float(arrivals[-1] + service[-1])
             if block.phase == "slo":
-                # Elsewhere nobody waits for another: the queue would turn the planted ratio into another one.
+                # Elsewhere requests do not wait for each other: a queue would change the planted ratio.
                 latency = _with_queueing(arrivals, service)
         self._time += seconds + _BLOCK_OVERHEAD
         images = block.requests * block.images_per_request

@@ -148,7 +148,7 @@ def _twinserve(*arguments: str) -> None:
     try:
         code = process.wait()
     except BaseException:
-        # Ctrl-C has met it as well: it is in our process group. Anything else ends it here.
+        # Ctrl-C has reached it as well, in our process group. Anything else ends it here.
         process.terminate()
         process.wait()
         raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-#: ok: as it should be; note: serving works, something could be better or is not there; fault: a server would not start.
+#: ok: fine; note: a server would work, but something is missing or could be better; fault: a server would not start.
 Level = Literal["ok", "note", "fault"]
 
 

@@ -62,7 +62,7 @@ def examine_library(library: Library) -> Finding:
     except subprocess.TimeoutExpired:
         return Finding(name, "fault", f"did not load within {SECONDS:g} s", again, {"version": None})
     if ran.returncode:
-        # A processor without the instructions that it was built for shows as a signal.
+        # On a processor that lacks the instructions it was built for, it dies by a signal.
         last = (ran.stderr.strip().splitlines() or [f"ended by signal {-ran.returncode}"])[-1]
         return Finding(name, "fault", f"installed, but does not load: {last[:200]}", again, {"version": None})
     facts: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])

@@ -10,10 +10,10 @@ from twinserve_doctor.finding import Finding
 from twinserve_host.processor import cpu_flags, cpu_name
 from twinserve_models.machine import ARM_32_BIT, ARM_MACHINES, VNNI_FLAGS, engines_for
 
-#: What is told, the strongest first; names as in /proc/cpuinfo.
+#: Features reported, strongest first; names as in /proc/cpuinfo.
 X86_FLAGS: Final = ("amx_int8", "amx_bf16", "avx512_vnni", "avx_vnni", "avx512f", "avx2")
 ARM_FLAGS: Final = ("sve2", "svei8mm", "sve", "i8mm", "bf16", "asimddp", "asimd")
-#: What the kernel's names are called elsewhere.
+#: Common names of the kernel's feature names.
 SPOKEN: Final = {
     "asimd": "NEON",
     "asimddp": "dot product",

@@ -12,7 +12,7 @@ from twinserve_host.cores import cpu_quota, usable_cores
 from twinserve_host.memory import usable_bytes
 
 MIB: Final = 1 << 20
-#: Supervisor and one gateway, and a model process, as they were measured (docs/benchmarks.md), rounded up.
+#: Supervisor plus one gateway, and a model process, as measured (docs/benchmarks.md), rounded up.
 BASE_BYTES: Final = 200 * MIB
 MODEL_BYTES: Final = 250 * MIB
 

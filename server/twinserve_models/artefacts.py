@@ -52,7 +52,7 @@ def make_artefacts(net: Net, dataset: Dataset) -> list[Artefact]:
     ]
     made = []
     for name, module, description, engine, quantization, width, limit in plan:
-        # Not frozen: freezing would undo the packing, which is done anew when the file is loaded.
+        # Not frozen: freezing would undo the packing, which is repeated when the file is loaded.
         scripted = torch.jit.script(module.eval())
         correct = count_correct(scripted, dataset.test_images, dataset.test_labels)
         made.append(

@@ -15,16 +15,16 @@ from twinserve_models.net import Net
 from twinserve_models.reduction import Reduction
 from twinserve_models.train import Recipe, normalise
 
-#: Training takes about so long at most, unless all of it is asked for; the whole demo then stays within ten minutes.
+#: Training takes at most about this long unless asked to train fully; the whole demo then takes under ten minutes.
 TRAINING_SECONDS: Final = 240.0
-#: The machine may be slower later than while it is timed.
+#: The machine may slow down after the timing.
 MARGIN: Final = 0.8
-#: A step is timed so often, or as often as fits in so many seconds.
+#: A step is timed this often, or as often as fits into this many seconds.
 TIMED_STEPS: Final = 20
 TIMED_SECONDS: Final = 5.0
-#: The first steps allocate, and are not timed.
+#: The first steps allocate memory, so they are not timed.
 WARM_UP_STEPS: Final = 3
-#: Below so many images and epochs the network learns too little to be worth measuring; they are always trained.
+#: With fewer images and epochs the network learns too little to be worth measuring; these are always trained.
 LEAST_IMAGES: Final = 4_000
 LEAST_EPOCHS: Final = 3
 

@@ -22,7 +22,7 @@ from twinserve_models.terminal import console, errors, fail
 from twinserve_server.artefact.files import read_artefact
 from twinserve_server.errors import ArtefactError
 
-#: What a model may be called; it is the name of a folder.
+#: Valid model names, which are also folder names.
 NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?")
 
 
@@ -66,7 +66,7 @@ def bench(
     """0: measured; 1: the models or their test set are missing or wrong."""
     try:
         version = find(models, model)
-        # What is for other devices is compared by `twinserve compare`.
+        # Variants for other devices are compared by `twinserve compare`.
         here = {name: variant for name, variant in version.variants.items() if variant.device == "cpu"}
         version = replace(version, variants=here)
         for variant in version.variants.values():

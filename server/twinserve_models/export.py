@@ -34,7 +34,7 @@ class Artefact:
     correct: int
     on_demand: bool = False
     device: str = "cpu"
-    #: Empty: fp32, or int8 where it is quantised.
+    #: Empty: fp32, or int8 if it is quantised.
     precision: str = ""
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from twinserve_host.processor import cpu_flags
 
-#: What decides which FP32 and INT8 kernels run, the strongest first; names as in /proc/cpuinfo.
+#: The features that decide which FP32 and INT8 kernels run, strongest first; names as in /proc/cpuinfo.
 DECIDING_FLAGS = ("amx_int8", "avx512_vnni", "avx_vnni", "avx512f", "avx2", "sve", "i8mm", "asimddp", "asimd")
 ARM_32_BIT = frozenset({"armv7l", "armv8l"})
 ARM_MACHINES = ARM_32_BIT | {"aarch64", "arm64"}

@@ -27,7 +27,7 @@ class Net(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits of a batch."""
         x = F.relu(self.conv1(x))
-        # The same as pooling after the relu, on a quarter of the elements.
+        # Equals pooling after ReLU, on a quarter of the elements.
         x = F.relu(F.max_pool2d(self.conv2(x), 2))
         x = torch.flatten(self.dropout1(x), 1)
         x = F.relu(self.fc1(x))

@@ -40,7 +40,7 @@ def float_graph(net: Net) -> bytes:
         "conv1.bias": layers.conv1.bias,
         "conv2.weight": layers.conv2.weight,
         "conv2.bias": layers.conv2.bias,
-        # ONNX flattens in the order in which the network was trained: no permutation.
+        # ONNX flattens in the order used in training, so no permutation is needed.
         "fc1.weight": net.fc1.weight,
         "fc1.bias": net.fc1.bias,
         "fc2.weight": layers.fc2.weight,

@@ -11,9 +11,9 @@ docs/decisions/0003 says what each of them is worth.
 import torch
 from torch import nn
 
-#: Batch sizes up to this one have a packed convolution of their own.
+#: Each batch size up to this one has its own packed convolution.
 OWN_PACK_LIMIT = 16
-#: The batch size that oneDNN chooses float32 weight layouts for; the layouts run every size.
+#: The batch size for which oneDNN chooses float32 weight layouts; they work with every size.
 TYPICAL_BATCH = 64
 
 

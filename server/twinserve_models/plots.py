@@ -15,7 +15,7 @@ from twinserve_host.files import write_file
 from twinserve_models.bench import BATCH_SIZES, Bench
 from twinserve_models.listing import dataset_line
 
-#: One colour a variant, apart also for those who see few colours (Okabe & Ito).
+#: One colour per variant, distinguishable for colour-blind readers (Okabe & Ito).
 COLOURS = {"fp32": "#0072B2", "int8": "#D55E00", "int8-dynamic": "#009E73"}
 OTHER = "#7A7A7A"
 mpl.rcParams["svg.hashsalt"] = "twinserve"
@@ -70,7 +70,7 @@ def _size(axes: Axes, bench: Bench) -> None:
 def _accuracy(axes: Axes, bench: Bench) -> None:
     values = [row.accuracy for row in bench.rows]
     _bars(axes, bench, values, ".2f")
-    # Differences of a hundredth are the question: the axis does not start at 0, and says so.
+    # The differences of interest are hundredths, so the axis does not start at 0, and says so.
     low = min(values) - 0.5
     axes.set_ylim(low, min(100.0, max(values) + 0.3))
     axes.set_ylabel(f"right answers, % (axis from {low:.1f})")

@@ -26,7 +26,7 @@ from twinserve_models.serving_net import (
 
 ONEDNN_ENGINES = frozenset({"x86", "onednn"})
 BATCH = 256
-#: So many training images set the ranges of the activations.
+#: How many training images set the ranges of the activations.
 CALIBRATION_IMAGES = 2048
 
 

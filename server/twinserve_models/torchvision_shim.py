@@ -17,7 +17,7 @@ SCHEMAS = {
     "qnms": "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 }
 
-# The declarations live as long as this object.
+# The declarations exist as long as this object.
 _library: torch.library.Library | None = None
 
 

@@ -50,7 +50,7 @@ class Training:
     seconds: float
 
 
-#: Called after each step with the epoch (from 0), steps done, steps in all and the mean loss of the epoch so far.
+#: Called after each step with the epoch (from 0), steps done, total steps and the mean loss of the epoch so far.
 OnStep = Callable[[int, int, int, float], None]
 
 

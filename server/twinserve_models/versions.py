@@ -10,7 +10,7 @@ from pathlib import Path
 
 from twinserve_host.files import FileError
 
-#: What the file of a variant ends with, by runtime.
+#: File name extensions of variants, by runtime.
 SUFFIXES = {"torchscript": ".pt", "onnx": ".onnx"}
 BUILDING = ".building-"
 REPLACED = ".replaced-"

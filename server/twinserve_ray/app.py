@@ -18,7 +18,7 @@ from twinserve_server.settings.server import ServerSettings
 from twinserve_server.supervisor.feedback_key import feedback_keys
 from twinserve_server.supervisor.start import plan_of
 
-#: Settings of a server that Ray, or Serve's configuration, decides; and where it does.
+#: Server settings that Ray or Serve's configuration decides, and where.
 ELSEWHERE: Final = {
     **dict.fromkeys(("host", "port", "tls_cert", "tls_key", "tls_client_ca", "insecure"), "grpc_options"),
     **dict.fromkeys(("metrics_host", "metrics_port"), "http_options"),
@@ -28,7 +28,7 @@ ELSEWHERE: Final = {
     **dict.fromkeys(("hang_seconds", "batch_seconds"), "health_check_period_s and health_check_timeout_s"),
     "grace": "graceful_shutdown_timeout_s",
 }
-#: Batches, of which few are under way: Serve's default for requests would keep a replica from being called busy.
+#: Counts batches, of which few are in flight: with Serve's default, meant for requests, a replica would never be busy.
 MODEL_OPTIONS: Final[dict[str, Any]] = {
     "max_ongoing_requests": 4,
     "autoscaling_config": {"min_replicas": 1, "max_replicas": 4, "target_ongoing_requests": 1},
@@ -69,7 +69,7 @@ def build(args: Mapping[str, Any]) -> Application:
         serve.deployment(Model, name=f"{model}-{variant}", **MODEL_OPTIONS).bind(plan, model, variant, supervisor)
         for model, variant in keys
     ]
-    # Made here, once: each gateway must know the answers of all.
+    # Created once, here: each gateway must accept the answers of all.
     signing = feedback_keys(settings.feedback_key)
     gateway = serve.deployment(ServeGateway, name="gateway", **GATEWAY_OPTIONS)
     return gateway.bind(plan, signing, supervisor, keys, *models)

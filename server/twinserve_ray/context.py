@@ -35,7 +35,7 @@ class CallContext:
         self._arrived = time.monotonic()
         timeout = next((value for key, value in context.invocation_metadata() if key == TIMEOUT_KEY), None)
         self._timeout = None if timeout is None else float(timeout)
-        #: What was written of a stream, then None.
+        #: The messages written to a stream, then None.
         self.written: asyncio.Queue[bytes | None] = asyncio.Queue(1)
 
     def invocation_metadata(self) -> list[tuple[str, str]]:

@@ -141,7 +141,7 @@ class ServeGateway:
     async def _on_message(self, message: FromGateway) -> Message | None:
         match message:
             case Judge():
-                # Of the gateways' own memories each is asked by its own callers only: Serve picks who is asked.
+                # Each gateway's own memory serves only its own callers, because Serve picks the gateway.
                 return Judged(None)
             case SetTraffic() | GetStatus() | GetStatistics() | Claim():
                 answer: Message = await self._supervisor.ask.remote(message)

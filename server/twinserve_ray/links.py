@@ -20,10 +20,10 @@ from twinserve_server.engine.link import Link
 from twinserve_server.engine.links import pump_at
 from twinserve_server.errors import ModelUnavailableError, TwinserveError
 
-#: A batch whose replica dies is sent to another one, so often in all: a forward pass may run twice.
+#: A batch whose replica dies is sent to another one, up to this many attempts: a forward pass may run twice.
 ATTEMPTS: Final = 4
 PAUSE_SECONDS: Final = 0.1
-#: Batches under way beyond one for each replica: no replica waits for the way to it, and Serve sees when all are busy.
+#: Batches in flight beyond one per replica: no replica waits for its next batch, and Serve sees when all are busy.
 AHEAD: Final = 1
 
 
@@ -52,7 +52,7 @@ class ServeLink(Link):
             self.close(error)
             return
         except BaseException:
-            # Whatever ends this, nobody waits for an answer that cannot come.
+            # However this ends, no caller may wait for an answer that cannot come.
             self.close()
             raise
         rows = memoryview(answer.classes), memoryview(answer.probabilities)
@@ -98,7 +98,7 @@ class ServeLinks:
             key = (channel.model.model, channel.name)
             ready = replicas.get(key, 0)
             wanted = ready + AHEAD if ready else 0
-            # What is under way waits for a replica that is being started, if there is none.
+            # If there is no replica, batches wait for one that is being started.
             idle = [link for link in channel.links if not link.in_flight]
             for link in idle[: max(0, len(channel.links) - wanted)]:
                 link.close()

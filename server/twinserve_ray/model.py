@@ -66,7 +66,7 @@ class Model:
             loop.call_soon_threadsafe(answered.set_result, answer)
 
         self._model.run([data], datatype, images, on_answer)
-        # A gateway that is gone does not stop the forward pass, whose answer must find its future.
+        # The forward pass goes on after its gateway has gone, and its answer must still find its future.
         return await asyncio.shield(answered)
 
     def _in_thread(self, load: Any) -> Any:

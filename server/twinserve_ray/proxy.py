@@ -15,7 +15,7 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 
 from twinserve_ray.services import APPLICATION, SERVICES, TIMEOUT_KEY
 
-#: What Serve itself ends a call with for which there is no replica (any more).
+#: The statuses with which Serve ends a call that has no replica (any more).
 _NO_REPLICA: Final = (grpc.StatusCode.INTERNAL, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNAVAILABLE)
 GONE: Final = "no replica answered: it ended while it had this request, or none runs yet; try again"
 
@@ -82,7 +82,7 @@ class _Context:
 
     def __init__(self, context: Any) -> None:
         self._context = context
-        #: Whether the status was set after the last word of the application.
+        #: Whether the status was set after the application had finished.
         self._by_serve = False
 
     def __getattr__(self, name: str) -> Any:

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 #: How often every replica reports.
 REPORT_SECONDS: Final = 0.5
-#: A replica that has not reported for so long has ended.
+#: A replica that has not reported for this long has ended.
 LOST_SECONDS: Final = 5.0
 
 #: Model and variant.

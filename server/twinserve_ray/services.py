@@ -11,9 +11,9 @@ from grpc_health.v1 import health_pb2
 from twinserve.inference import open_inference_pb2
 from twinserve.v1 import admin_pb2, predict_pb2
 
-#: The name of the Serve application: what requests are sent to that name none.
+#: The name of the Serve application, to which requests without one go.
 APPLICATION: Final = "twinserve"
-#: Serve takes no deadline along: this key does, in seconds that are left.
+#: Serve does not pass on the deadline; this key does, as the seconds that remain.
 TIMEOUT_KEY: Final = "twinserve-timeout"
 
 SERVICES: Final[tuple[ServiceDescriptor, ...]] = (

@@ -41,7 +41,7 @@ from twinserve_server.telemetry.logs import configure_logging
 
 log = structlog.get_logger()
 
-#: A change of the traffic waits for so long until every gateway follows it.
+#: How long a change of the traffic waits for every gateway to follow it.
 FOLLOW_SECONDS: Final = 5.0
 
 
@@ -55,7 +55,7 @@ class ServeSupervisor:
         """
         configure_logging(plan.settings.log_format, plan.settings.log_level, process="supervisor")
         self.plan = plan
-        #: Gateways follow by what their reports are answered, not by a line to each.
+        #: Gateways learn of changes from the responses to their reports; there is no line to each.
         self.gateways: Sequence[Gateway] = ()
         self._account = Account()
         self._traffic = Traffic(self)
@@ -68,7 +68,7 @@ class ServeSupervisor:
     async def report(self, report: Report) -> Instructions:
         """Take what a replica says of itself."""
         self._account.take(report)
-        # One that was started again elsewhere knows less than those it supervises.
+        # A supervisor restarted elsewhere knows less than the processes that it supervises.
         for model, policy in report.policies.items():
             if self._traffic.file is None and policy.generation > self._traffic.policies[model].generation:
                 self._traffic.policies[model] = policy

@@ -39,12 +39,12 @@ from twinserve_rest.tensors import (
     wanted_outputs,
 )
 
-#: A request may be so large; as the server's own limit by default.
+#: The largest request; by default the server's own limit.
 MAX_BODY_BYTES: Final = 64 << 20
 _FAILURES: Final[dict[int | str, dict[str, Any]]] = {
     status: {"model": Failure} for status in (400, 401, 403, 404, 413, 429, 500, 503, 504)
 }
-#: The body is read by hand, since binary tensors may follow the JSON; its schema stands in the document all the same.
+#: The body is parsed by hand, because binary tensors may follow the JSON; the document still has its schema.
 _INFERENCE_BODY: Final = documented(InferenceRequest, required=True)
 
 

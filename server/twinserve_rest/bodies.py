@@ -12,7 +12,7 @@ from twinserve_rest.errors import RequestError
 from twinserve_rest.messages import InferenceRequest
 
 HEADER_LENGTH: Final = "Inference-Header-Content-Length"
-#: Where the OpenAPI document keeps a schema.
+#: The path of a schema in the OpenAPI document.
 REF: Final = "#/components/schemas/{model}"
 
 Asked = TypeVar("Asked", bound=BaseModel)

@@ -85,7 +85,7 @@ def rest(
         return AsyncClient(admin_target, model=model, timeout=timeout, tls=tls, token=admin_token)
 
     try:
-        # What is wrong with the addresses or files is told now, not to every caller later.
+        # Report wrong addresses or files now, not to every caller later.
         connect(None), connect_admin(None)
     except ConfigurationError as error:
         typer.echo(f"twinserve rest: {error}", err=True)

@@ -18,7 +18,7 @@ class RequestInput(BaseModel):
     shape: list[Annotated[int, Field(ge=0)]] = Field(max_length=16)
     datatype: str
     parameters: dict[str, Any] = {}
-    #: Flat in row-major order, or nested; absent where the elements follow in binary.
+    #: Flat in row-major order, or nested; absent if the elements follow in binary.
     data: list[Any] | None = None
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from twinserve_client import AsyncClient, ModelInfo, VariantInfo
 from twinserve_rest.errors import RequestError
 
-#: So old may a description be that only says which names there are.
+#: The maximum age of a description that is only used for names.
 FRESH_SECONDS: Final = 5.0
 
 

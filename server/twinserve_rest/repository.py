@@ -15,7 +15,7 @@ from twinserve_rest.errors import RequestError
 from twinserve_rest.messages import ChangeRequest, IndexEntry, IndexRequest
 from twinserve_rest.models import Models
 
-#: What a request about models, not tensors, may hold.
+#: Size limit of a request about models rather than tensors.
 _MAX_BYTES: Final = 1 << 20
 #: Triton's client sends it with every unload; there are no dependents here.
 _UNLOAD_PARAMETERS: Final = frozenset({"unload_dependents"})
@@ -92,7 +92,7 @@ def _check_origin(request: Request) -> None:
 async def _unloaded(connect_admin: Connect) -> list[IndexEntry]:
     """The models on disk of which no version is loaded."""
     async with connect_admin(None) as client:
-        with suppress(ConflictError):  # one process has what it started with, and nothing else
+        with suppress(ConflictError):  # a single process keeps the versions it started with
             return [
                 IndexEntry(name=one.model, version=one.versions[0].version, state="UNAVAILABLE", reason="unloaded")
                 for one in await client.versions.list()

@@ -164,7 +164,7 @@ def output_tensors(prediction: Prediction, wanted: Sequence[tuple[str, bool]]) -
             output.parameters = {BINARY_SIZE: len(elements)}
             tail.append(elements)
         else:
-            # A float of 16 or 32 bits as the shortest decimal that reads back as the same.
+            # A 16- or 32-bit float as the shortest decimal that reads back as the same value.
             short = array.dtype.kind == "f" and array.dtype.itemsize < 8
             output.data = [float(str(value)) for value in array.ravel()] if short else array.ravel().tolist()
         outputs.append(output)

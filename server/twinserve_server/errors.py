@@ -29,7 +29,7 @@ class TwinserveError(Exception):
 
     #: Names the kind in logs, metrics and the ``reason`` of the gRPC error details.
     reason = "INTERNAL"
-    #: After how many seconds another attempt makes sense; None: what the kind says.
+    #: Seconds after which a retry makes sense; None: the default of the kind.
     retry_after: float | None = None
 
     def __init__(self, message: str, *violations: FieldViolation) -> None:

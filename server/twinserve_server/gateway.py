@@ -85,7 +85,7 @@ HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"]
 REFLECTION = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"]
 
 
-#: Starts the transport of that name behind the doors; see :func:`start_transport`.
+#: Starts the transport of that name on the listeners; see :func:`start_transport`.
 Listen = Callable[[str, Sequence[Door]], Awaitable[Transport]]
 
 
@@ -148,7 +148,7 @@ class Gateway:
             return 3
         ticker = asyncio.ensure_future(self._tick())
         relieving = asyncio.ensure_future(give_back_after_rushes())
-        # Everything so far lives as long as the process, so the garbage collector need not look at it again.
+        # Everything so far lives as long as the process, so the garbage collector can ignore it.
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)

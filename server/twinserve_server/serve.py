@@ -39,13 +39,13 @@ from twinserve_server.telemetry.logs import configure_logging
 
 console = Console(stderr=True)
 
-#: The command that builds models on a first start; the folder is appended.
+#: The command that builds models at the first start; the folder is appended.
 BUILD = (*python("-m", "twinserve_client.cli.main"), "models", "build", "--models")
 #: What an interrupted build may leave behind.
 BUILT: Final = {"mnist"}
 #: Exit code after Ctrl-C.
 INTERRUPTED: Final = 130
-#: So long a build may take to end by the Ctrl-C that has reached it.
+#: How long a build may take to end after Ctrl-C.
 INTERRUPT_SECONDS: Final = 5.0
 
 
@@ -109,7 +109,7 @@ def become_edge(settings: ServerSettings) -> NoReturn:
         handed.seek(0)
         os.dup2(handed.fileno(), 0)
     protect_standard_error().finish()
-    # Until the new process listens to them: they are to drain it, not to end it.
+    # Until the new process handles them: they should drain it, not kill it.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     os.execve(sys.executable, python("-m", "twinserve_server.edge"), environment(**edge_variables(settings)))  # noqa: S606
 
@@ -163,7 +163,7 @@ def build_models(folder: Path) -> int:
             "install it, or give --models"
         )
     console.print(f"[yellow]No models in {escape(str(folder))}: building the MNIST pair once.[/]")
-    # In a process of its own: torch would stay in the supervisor for as long as the server lives.
+    # In a separate process: torch would stay in the supervisor's memory as long as the server lives.
     build = subprocess.Popen([*BUILD, str(folder)], env=environment())
     before = signal.signal(signal.SIGTERM, lambda *_: build.terminate())
     try:

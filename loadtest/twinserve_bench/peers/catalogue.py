@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).parent
-#: Every environment holds this torch, installed first, so that no peer brings another.
+#: Every environment has this torch, installed first, so that no peer installs another.
 TORCH = "torch==2.13.0"
 
 
@@ -65,7 +65,7 @@ class Peer:
 def _triton(peer: Peer, home: Path, work: Path, port: int) -> tuple[list[str], dict[str, str]]:
     site = next(peer.environment(home).glob("lib/python*/site-packages"))
     server = site / "pytriton" / "tritonserver"
-    # The stub that embeds Python must be of this Python's version, beside the backend.
+    # The stub that embeds Python must match this Python's version and lie next to the backend.
     backends = work / "backends"
     shutil.copytree(server / "backends", backends, dirs_exist_ok=True)
     version = f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -13,12 +13,12 @@ from typing import Any
 from twinserve_bench.processes import busy_warning
 from twinserve_bench.table import Figures, Target, targets_table
 
-#: Python servers that answer each request on its own, or batch it in Python.
+#: Python servers that answer each request separately, or batch in Python.
 PYTHON_PEERS = ("kserve", "mlserver", "bentoml", "ray", "litserve")
 #: As many INT8 model processes as Triton has instances.
 REPLICATED = "twinserve-fast-2-replicas"
 OURS = ("twinserve-aio", "twinserve-fast", REPLICATED, "twinserve-native", "twinserve-edge", "no-op")
-#: Against the best peer, and against each Python server.
+#: Compared with the best peer, and with each Python server.
 AIMS = {"twinserve-aio": (1.1, 5.0), "twinserve-fast": (2.0, 10.0)}
 RATES = ("1 in flight, requests/s", "16 in flight, requests/s", "64 in flight, requests/s", "batch-64, images/s")
 

@@ -34,7 +34,7 @@ from twinserve_host.files import FileError
 from twinserve_loadtest.record.stamp import read_stamp
 
 IN_FLIGHT = (1, 16, 64)
-#: A system that crashes is started again; one that fails so often in a round is left out from then on.
+#: A system that crashes is restarted; one that fails this often in a round is left out from then on.
 ATTEMPTS = 2
 #: Of the peers; one runs at a time.
 PORT = 18600

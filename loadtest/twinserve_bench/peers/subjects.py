@@ -26,7 +26,7 @@ HERE = Path(__file__).parent
 OIP = "/inference.GRPCInferenceService/ModelInfer"
 CHECKED = 500
 
-#: (images a request, in flight, seconds) -> what h2load saw.
+#: (images per request, in flight, seconds) -> what h2load saw.
 Drive = Callable[[int, int, float], Load]
 
 
@@ -36,7 +36,7 @@ class Subject:
 
     pid: int
     drive: Drive
-    #: Of the test images answered rightly: "494 of 500". The same artefact gives the same everywhere.
+    #: Test images answered correctly: "494 of 500". The same artefact should give the same everywhere.
     right: str
 
 

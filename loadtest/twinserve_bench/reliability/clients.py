@@ -32,7 +32,7 @@ _PUSHBACK: Final = re.compile(rb"grpc-retry-pushback-ms.(\d+)", re.DOTALL)
 OK: Final = "0"
 #: The client gave up at its deadline; RST_STREAM from the server; the connection ended.
 LATE, RESET, BROKEN = "late", "reset", "broken"
-#: Of those a second that a client opens: the server's backlog is finite.
+#: Connections per second that a client opens, because the server's backlog is finite.
 CONNECTIONS_A_SECOND: Final = 2000
 
 
@@ -66,9 +66,9 @@ class Clients:
         self._in_flight = in_flight
         self._selector = selectors.DefaultSelector()
         self._alive: dict[Connection, None] = {}
-        #: (when, connection, stream), as they were sent.
+        #: (when, connection, stream), in the order sent.
         self._expiring: deque[tuple[float, Connection, int]] = deque()
-        #: (when, tie, connection): whoever asks again later.
+        #: (when, tie-breaker, connection): those that retry later.
         self._resting: list[tuple[float, int, Connection]] = []
         self._tie = 0
         self._jitter = random.Random(1)

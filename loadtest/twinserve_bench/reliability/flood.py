@@ -32,7 +32,7 @@ from twinserve_bench.http2 import (
 
 #: In one write.
 FRAMES: Final = 100
-#: A server that sends a client away may do so again at once.
+#: A server that disconnects a client may do so again at once.
 PAUSE_SECONDS: Final = 0.01
 _READ_BYTES: Final = 1 << 16
 _BLOCK: Final = request_headers("Predict")

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from twinserve_loadtest.record.measurement import Record
     from twinserve_loadtest.record.run import Arm, Run
 
-#: A busy model process does these for a batch, one after another.
+#: The stages that a busy model process runs for a batch, one after another.
 _SERVICE = ("transfer", "preprocess", "inference", "postprocess")
 _LEAST_BLOCKS = 4
-#: A forward pass waits for nothing but a core; moving the batch takes a little.
+#: A forward pass waits only for a core; moving the batch takes a little.
 _BUSY = 3.0
-#: Whose requests hold one image and do not wait for each other: what a gateway spends on a request.
+#: Scenarios with independent single-image requests, which show what a gateway spends on one.
 _SINGLE = ("open", "closed", "single-stream")
 
 

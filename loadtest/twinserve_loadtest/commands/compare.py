@@ -41,7 +41,7 @@ HELP = """Measure two variants side by side and decide: SHIP (exit code 0), DO N
 Exit code 3: there is no verdict, for want of a server, models or a valid option."""
 
 
-#: click's UsageError, which newer versions of typer bring along under a private name.
+#: click's UsageError, which newer versions of typer include under a private name.
 UsageError: Any = typer.BadParameter.__base__
 
 

@@ -50,7 +50,7 @@ def demo(
     if not as_json:
         raise typer.Exit(tour.run())
     sys.stdout.flush()
-    # Its parts are processes that write to the same descriptor.
+    # Its steps are processes that write to the same descriptor.
     kept = os.dup(1)
     os.dup2(2, 1)
     try:

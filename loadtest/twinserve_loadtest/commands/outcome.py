@@ -100,7 +100,7 @@ def finish_comparison(record: Record, path: Path, *, as_json: bool, publication:
         problem = f"{error}; the result is lost except for what is shown"
     if problem:
         _say(err, f"Error: {problem}", "red")
-    # A pipeline that asked for the result at a place and would find none, or an older one, must not go on.
+    # A pipeline that expects the result at this path must not continue with none, or with an older one.
     code = NO_VERDICT if problem else _verdict_code(record)
     page = _write_page(record, path, err) if not problem and not is_stream(path) else None
     change = None

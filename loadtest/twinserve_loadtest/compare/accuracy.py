@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from twinserve_loadtest.record.blocks import Block
 
-#: Disagreements shown; the total is counted.
+#: Disagreements kept; the total is counted.
 GALLERY_SIZE = 100
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from twinserve_loadtest.record.stamp import Stamp
     from twinserve_loadtest.statistics.quality import QualityTest
 
-#: Without a gate on accuracy the loss is tested against half a percentage point.
+#: Without a gate on accuracy, the loss is tested against half a percentage point.
 _DEFAULT_MARGIN = 0.005
 
 
@@ -44,10 +44,10 @@ class Surroundings:
     dataset: Dataset
     test: TestImages
     gates: Sequence[Gate]
-    #: Of a model without classes, instead of right and wrong answers.
+    #: For a model without classes, instead of right and wrong answers.
     quality: QualityTest | None = None
     objective: Objective = field(default_factory=Objective)
-    #: The address of each; empty: a server of its own.
+    #: The address of each; empty: a server started for this.
     servers: Sequence[str] = ()
     #: Of one server, as :attr:`Record.processes`.
     processes: Mapping[str, int] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class Surroundings:
     invalid: Mapping[str, Sequence[str]] = field(default_factory=dict)
     same_machine: bool = True
     threads: int = 1
-    #: Caveats that are known before anything was measured.
+    #: Caveats known before anything was measured.
     caveats: Sequence[Remark] = ()
 
 

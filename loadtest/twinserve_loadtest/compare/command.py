@@ -61,7 +61,7 @@ class CompareOrder:
 
     settings: ExperimentSettings
     gates: Sequence[Gate]
-    #: None: a server of our own, for the time of the comparison.
+    #: None: a server started for the comparison.
     target: str | None
     metrics_urls: Sequence[str]
     model: str | None

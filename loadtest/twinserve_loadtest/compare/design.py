@@ -25,7 +25,7 @@ LEAST_PAIRS = 20
 PAIRS_PER_UNIT = 2
 #: TorchScript specialises during its first calls of a shape: about 20 of them are slow.
 WARM_UP_CALLS = 32
-#: The words that seed the draws: older ones, so that a published seed draws again what it drew.
+#: The words that seed the draws: older names, so that a published seed repeats its draws.
 _SEED_WORDS = {"single-stream": "single_stream", "open": "server"}
 
 

@@ -8,5 +8,5 @@ if TYPE_CHECKING:
     from twinserve_loadtest.record.comparison import VerdictOutcome
 
 EXIT_CODES: Final[dict[VerdictOutcome, int]] = {"SHIP": 0, "DO NOT SHIP": 1, "NOT ENOUGH EVIDENCE": 2}
-#: No verdict at all: wrong use, or the comparison could not be made. A pipeline must not take it for the third outcome.
+#: No verdict at all: wrong usage, or the comparison failed. A pipeline must not mistake it for the third outcome.
 NO_VERDICT: Final = 3

@@ -71,7 +71,7 @@ class Gate:
         return f"{'>=' if self.rule.kind == 'speedup' else '<='} {self.threshold:g} x"
 
 
-#: Of models without classes: how much greater the mean loss may be.
+#: For models without classes: how much greater the mean loss may be.
 QUALITY = "max_quality_loss"
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from twinserve_loadtest.record.testset import TestSet
     from twinserve_loadtest.target.servers import Servers
 
-#: Offline: requests in flight, so that the next batch always waits.
+#: Offline: requests in flight, so that the next batch is always waiting.
 OFFLINE_USERS = 2
 #: Probabilities are shown next to images that the arms answer differently; larger arrays would fill memory.
 _MOST_PROBABILITIES = 20_000_000

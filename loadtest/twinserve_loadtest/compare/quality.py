@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from twinserve_loadtest.record.blocks import Block
     from twinserve_loadtest.statistics.quality import Arrays, QualityTest
 
-#: Items of the greatest differences that are kept.
+#: How many items with the largest differences are kept.
 WORST = 20
 
 
@@ -104,7 +104,7 @@ def _kept(block: Block, both: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
     found = read_kept(block.outputs) if block.outputs is not None else {}
     if not found:
         raise MetricError(f"the answers of {block.arm} differ in shape from item to item; they are not compared")
-    # Read where they lie, unless some are left out.
+    # Read in place, unless some are left out.
     return {name: array if both.all() else array[both] for name, array in found.items()}
 
 

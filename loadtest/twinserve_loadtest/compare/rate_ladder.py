@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from twinserve_loadtest.compare.experiment import Extra, Measure
     from twinserve_loadtest.compare.measurements import ExperimentSettings, Measurements
 
-#: What a block costs beside its load, seconds.
+#: The overhead of a block besides its load, seconds.
 _OVERHEAD = 0.15
 _LEAST_ROUNDS = 4
-#: Of the time that is left; the crossover map comes after.
+#: Of the remaining time; the crossover map comes after.
 _SHARE = 0.55
 
 

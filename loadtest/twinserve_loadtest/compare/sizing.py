@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from twinserve_loadtest.compare.design import ScenarioPlan
 from twinserve_loadtest.record.percentiles import least_samples
 
-#: Least pairs behind a figure that a verdict may stand on.
+#: Minimum number of pairs behind a figure that a verdict may use.
 _DECISION_PAIRS = 20
 
 

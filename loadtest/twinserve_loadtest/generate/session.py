@@ -42,9 +42,9 @@ class Session:
         """A connection to each server, opened now so that no block pays for it."""
         clients = []
         for server in self.servers:
-            # No retries: every attempt that fails is to be seen.
+            # No retries: every failed attempt must be visible.
             client = Client(server.address, model=self.model, timeout=CONNECT_SECONDS, retries=0, tls=server.tls)
-            # A server that is not there shows in the block's record, as failures by status.
+            # An unreachable server appears in the block's record, as failures by status.
             with contextlib.suppress(CallError):
                 client.describe_model()
             clients.append(client)

@@ -68,7 +68,7 @@ class Worker:
     def _run(self, spec: BlockSpec) -> None:
         runner = self._runner
         if runner.user_count != spec.users:
-            # Locust changes at most spawn_rate users a second, also downwards; here all at once.
+            # Locust changes at most spawn_rate users per second, also downwards; here all at once.
             runner.start(spec.users, spawn_rate=max(spec.users, runner.user_count))
             assert runner.spawning_greenlet is not None
             runner.spawning_greenlet.join(SPAWN_SECONDS)
@@ -88,12 +88,12 @@ class Worker:
 
 def main() -> None:
     """Read the first line (servers, model, test set), then serve."""
-    with contextlib.suppress(OSError):  # Linux rounds wake-ups of a thread to 50 µs unless it is told otherwise
+    with contextlib.suppress(OSError):  # Linux rounds a thread's wake-ups to 50 µs by default
         Path("/proc/self/timerslack_ns").write_text("1000")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle; it ends our input
     orders = FileObject(os.dup(0), "rb")
     answers = FileObject(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever is printed must not mix with the answers
+    os.dup2(2, 1)  # printed text must not mix with the answers
     first = json.loads(orders.readline())
     servers = [from_plain(Server, server) for server in first["servers"]]
     session = Session(servers, load_test_set(Path(first["test_set"])), first["model"])

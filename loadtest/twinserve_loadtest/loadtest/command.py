@@ -83,7 +83,7 @@ def run_load_test(order: Order, err: Console) -> Record:
         model, most_images = describe_target(servers, order.model, order.variants)
         check_versions(metrics_urls)
         test_set = _test_set(order, model, most_images)
-        # Once now: a server that dies under the load tells nothing afterwards.
+        # Read once now: a server that dies under the load reports nothing afterwards.
         model, unread = with_memory(model, metrics_urls) if metrics_urls else (model, None)
     except (TargetError, TestSetError) as error:
         raise LoadTestError(str(error), 2) from None

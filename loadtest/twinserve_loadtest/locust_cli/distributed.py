@@ -65,7 +65,7 @@ class BlockWorker:
             self._stop()
             return
         self._id = order["id"]
-        with suppress(TestSetError):  # another set than the master's, whose digest tells
+        with suppress(TestSetError):  # its digest shows that this is not the master's set
             self._session.test_set = fit_to_model(self._loaded, from_plain(Model, order["model"]))
         self._run = self._session.begin_block(
             from_plain(BlockSpec, order["spec"]), Share(*order["share"]), self._runner.user_count

@@ -35,7 +35,7 @@ class BlockPlan:
     rate: float | None
     #: Seeds the arrival times of the open loop.
     seed: int
-    #: That a forward pass may use, on the crossover map.
+    #: Threads that a forward pass may use, on the crossover map.
     threads: int = 1
 
 
@@ -53,7 +53,7 @@ class Block:
     histogram: Histogram
     #: Seconds from the start of the experiment.
     started_s: float = 0.0
-    #: CPU seconds of the variant's model processes; None: the server does not tell.
+    #: CPU seconds of the variant's model processes; None: not reported by the server.
     cpu_seconds: float | None = None
     #: Likewise of the gateways.
     gateway_cpu_seconds: float | None = None
@@ -67,13 +67,13 @@ class Block:
     #: By the address of the server.
     servers: dict[str, ServerShare] = field(default_factory=dict)
     steal_share: float | None = None
-    #: Why the block is left out of the figures; empty: it counts.
+    #: Why the block is excluded from the figures; empty: it counts.
     invalid: str = ""
     #: Accuracy blocks only, and not in the file: class answered for each image, NOT_ANSWERED where there is none.
     predictions: Annotated[Classes | None, Field(exclude=True)] = None
     #: Likewise: FP32, images x classes.
     probabilities: Annotated[Table | None, Field(exclude=True)] = None
-    #: Likewise: the folder of the tensors that a model without classes answered with.
+    #: Likewise: the folder with the output tensors of a model without classes.
     outputs: Annotated[Path | None, Field(exclude=True)] = None
 
     @property

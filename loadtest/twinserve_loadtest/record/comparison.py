@@ -43,14 +43,14 @@ class PairedAccuracy:
     #: Candidate's minus baseline's share of right answers, with Tango's score interval.
     difference: Interval
     mcnemar_p: float
-    #: The loss that is tolerated (0.005: half a percentage point) and the one-sided test against it.
+    #: The acceptable loss (0.005: half a percentage point) and the one-sided test against it.
     margin: float
     non_inferiority_p: float
     non_inferior: bool
     disagreement_count: int
     #: The first few of them.
     disagreements: list[Disagreement]
-    #: Images that an arm left without an answer; they are in no figure above.
+    #: Images that an arm left unanswered; no figure above includes them.
     unanswered: dict[str, int] = field(default_factory=dict)
 
 
@@ -77,12 +77,12 @@ class PairedQuality:
     candidate: Interval
     #: Candidate's minus baseline's.
     difference: Interval
-    #: How much greater the candidate's may be, and where that comes from; empty words: as asked.
+    #: How much greater the candidate's may be, and the reason; empty words: as requested.
     margin: float
     margin_words: str
     #: Those whose losses differ most.
     worst: list[QualityItem]
-    #: Items that an arm left without an answer; they are in no figure above.
+    #: Items that an arm left unanswered; no figure above includes them.
     unanswered: dict[str, int] = field(default_factory=dict)
 
 
@@ -112,7 +112,7 @@ class CrossoverCell:
 
     batch_size: int
     threads: int
-    #: Requests a second; None: offline (as fast as it goes).
+    #: Requests per second; None: offline (as fast as possible).
     offered_rate: float | None
     #: "throughput" or "p50".
     metric: str

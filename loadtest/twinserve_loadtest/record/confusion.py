@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: A matrix grows with the square of the classes: of 1,000 it would be a million numbers in every file.
+#: A matrix grows with the square of the classes: for 1,000, every file would contain a million numbers.
 MOST_CLASSES = 128
-#: The most frequent wrong answers that are kept of more classes.
+#: How many of the most frequent wrong answers are kept for more classes.
 MOST_CONFUSED = 1000
 
 

@@ -79,13 +79,13 @@ class Model:
     """The model that was measured."""
 
     name: str
-    #: Several, divided by commas, where variants of several are measured.
+    #: Several, separated by commas, if variants of several versions are measured.
     version: str
     item_shape: list[int]
     labels: list[str]
     #: By arm.
     variants: dict[str, Variant]
-    #: The whole manifest as it lies beside the artefacts.
+    #: The whole manifest, as stored next to the artefacts.
     manifest: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -124,13 +124,13 @@ class Record:
     processes: dict[str, int] = field(default_factory=dict)
     rates: RateSearch | None = None
     comparison: Comparison | None = None
-    #: What was asked for, the seed included.
+    #: The requested settings, including the seed.
     settings: dict[str, Any] = field(default_factory=dict)
     #: Whether generator and server shared a machine.
     same_machine: bool = True
     #: Busy share of all cores (0..1) just before or after the load; None: not known.
     foreign_cpu_share: float | None = None
-    #: False: it ended before its time, or requests were lost.
+    #: False: it ended early, or requests were lost.
     complete: bool = True
     missing: list[Remark] = field(default_factory=list)
     caveats: list[Remark] = field(default_factory=list)

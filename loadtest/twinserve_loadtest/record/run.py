@@ -248,7 +248,7 @@ class Run:
     looks: list[Look] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
     pairs: int = 0
-    #: Why measuring ended: "precise", "time" or "interrupted"; empty: a load test, which is not steered.
+    #: Why measuring ended: "precise", "time" or "interrupted"; empty: a load test, which does not stop early.
     stopped: str = ""
     #: Why none of the figures may be used; empty: see each arm's generator.
     invalid: list[str] = field(default_factory=list)

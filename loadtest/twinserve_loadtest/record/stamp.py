@@ -64,11 +64,11 @@ class Stamp:
     artefacts: dict[str, str] = field(default_factory=dict)
     #: Quantised engine by variant.
     engines: dict[str, str] = field(default_factory=dict)
-    #: What the server said of itself: version, transport, gateways, threads.
+    #: What the server reported about itself: version, transport, gateways, threads.
     server: dict[str, str] = field(default_factory=dict)
     #: GPUs of this machine: name, driver, clocks, power limit.
     gpus: list[str] = field(default_factory=list)
-    #: Where energy was read ("RAPL: package-0, dram"), or "unknown: " and why; empty: nobody looked.
+    #: Where energy was read ("RAPL: package-0, dram"), or "unknown: " and why; empty: not checked.
     energy: str = ""
 
 

@@ -21,7 +21,7 @@ TITLES: dict[str, str] = {
     "mixed": "Mixed traffic",
     "step": "Step test",
 }
-#: Where a reader looks for what a scenario lacks.
+#: The section of the report that covers a scenario.
 SECTIONS: dict[str, Section] = {
     "accuracy": "accuracy",
     "single-stream": "latency",
@@ -31,5 +31,5 @@ SECTIONS: dict[str, Section] = {
     "closed": "throughput",
     "step": "rate",
 }
-#: Every arm meets the same load there, so that latencies may be compared; one request in flight comes first.
+#: Scenarios with the same load for every arm, so that latencies are comparable; one request in flight comes first.
 EQUAL_LOAD: tuple[Scenario, Scenario] = ("single-stream", "open")

@@ -216,7 +216,7 @@ def save_test_set(test_set: TestSet, path: Path) -> None:
     if len(test_set.labels) or not test_set.named:
         arrays["labels"] = test_set.labels
     arrays.update({f"{EXPECTED}{name}": array for name, array in test_set.expected.items()})
-    # Not np.savez: an input may be called like one of its own arguments.
+    # Not np.savez: an input may have the name of one of its arguments.
     with zipfile.ZipFile(path, "w") as archive:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:

@@ -13,7 +13,7 @@ from twinserve_loadtest.record.wire import encode_histogram
 
 _SCENARIOS = {"single_stream": "single-stream", "server": "open"}
 _INTERRUPTED = "the test ended early: interrupted"
-#: What a comparison could miss, by a word in the remark's code.
+#: What a comparison could lack, by a word in the remark's code.
 _MISSED = {"control": "effects", "comparison": "effects", "slo": "rate", "rate": "rate", "crossover": "crossover"}
 
 

@@ -53,7 +53,7 @@ def _of_comparison(record: Record, compared: Comparison) -> Headline:
         baseline=compared.baseline,
         outcome=verdict.outcome,
         sentence=verdict.summary.removeprefix(f"{verdict.outcome}: "),
-        # What a gate says already stands beside it.
+        # The reason of a gate is already shown beside it.
         reasons=[reason for reason in verdict.reasons if all(reason != gate.reason for gate in verdict.gates)],
         tiles=_tiles(record, compared),
         gates=_gates(verdict),

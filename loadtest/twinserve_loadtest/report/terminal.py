@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _TONES = {"good": "bold green", "bad": "bold red", "open": "bold yellow", "plain": "bold"}
 _CLAIM_STYLES = {"better": "green", "worse": "red", "none": "yellow", "unknown": ""}
 _GATES = {"pass": ("✓", "green"), "fail": ("✗", "red"), "undecided": ("?", "yellow")}
-#: Whose findings the tables do not hold already.
+#: The sections whose findings the tables do not already show.
 _FINDINGS = ("rate", "accuracy", "why")
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 #: Power with which a planned sample decides: 8 of 10 such experiments.
 POWER = 0.8
-#: More than this many further samples are no plan: the effect sits on the limit.
+#: More than this many further samples is not a plan: the effect lies on the limit.
 LARGEST_PLAN = 10_000_000
 
 

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
     Losses = NDArray[np.float64]
     Arrays = Mapping[str, NDArray[Any]]
-    #: A user's own: answers and targets by output, items x shape each; one loss an item.
+    #: A user's own metric: answers and targets by output, items x shape each; one loss per item.
     LossFunction = Callable[[Arrays, Arrays], Any]
 
-#: In the targets, what stands for labels, which are class numbers instead of an output.
+#: The key in the targets for labels, which are class numbers instead of an output.
 LABELS: Final = "labels"
-#: Items whose losses are found at once: what the answers are read from may be larger than the memory.
+#: Items whose losses are computed at once: the file of answers may be larger than memory.
 CHUNK: Final = 512
 
 

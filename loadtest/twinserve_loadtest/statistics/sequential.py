@@ -28,7 +28,7 @@ from scipy import optimize, stats
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: Beyond this many standard errors a look spends nothing that counts.
+#: Beyond this many standard errors, a look spends a negligible part of the error.
 _LARGEST_Z = 8.0
 _GRID_POINTS = 1001
 

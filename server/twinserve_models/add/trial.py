@@ -23,10 +23,10 @@ from twinserve_server.model.tensor_forward import FREE_SIZE, items_of
 Array = npt.NDArray[Any]
 
 ITEMS: Final = 8
-#: Another size of what is free, to see which sizes of the outputs follow.
+#: A second size for free dimensions, to see which output sizes follow it.
 OTHER_SIZE: Final = 11
-#: How far an item's answer may lie from that in a batch, as a part of the answers' spread: a layer that is quantised
-#: dynamically finds its range anew in every batch.
+#: How far an answer may differ between an item alone and in a batch, as a fraction of the answers' spread: a layer
+#: quantised dynamically finds its range anew in every batch.
 BATCH_TOLERANCE: Final = 0.1
 #: What a row of probabilities may sum to.
 SUM_TOLERANCE: Final = 1e-3
@@ -187,7 +187,7 @@ def _compare_declared(tried: Tried, what: str, specs: list[TensorSpec], entries:
                 f"the graph's batch is fixed at {found.batch}; export it with a dynamic first dimension"
                 + (", or add it with --max-batch-size 1" if found.batch == 1 else ""),
             )
-        # An output's sizes may be known better than the graph states them.
+        # The trial may know an output's sizes better than the graph states them.
         fits = len(found.shape) == len(spec.shape) and all(
             size in (FREE, wanted) for size, wanted in zip(found.shape, spec.shape, strict=True)
         )

@@ -8,14 +8,14 @@ from typing import Final
 from twinserve_host.sizes import kilobytes
 from twinserve_models.explain.findings import LayerFinding, SweepRow
 
-#: A layer that costs less is not worth an exception.
+#: A layer that costs less accuracy than this is not worth an exception.
 WORTH_POINTS: Final = 0.1
-#: Nor is one that costs fewer answers than that: they may be chance.
+#: Nor is a layer that costs fewer answers than this: they may be chance.
 WORTH_ANSWERS: Final = 3
-#: Beyond that share of saturated values a range is too narrow; below that many levels it is too wide.
+#: Above this share of saturated values, a range is too narrow; below this many levels, it is too wide.
 SATURATED: Final = 0.01
 FEW_LEVELS: Final = 32
-#: 8 bits that are calibrated well give some 35 dB; with less than this a layer is broken, whatever its accuracy.
+#: Well calibrated, 8 bits give some 35 dB; with less than this a layer is broken, whatever its accuracy.
 POOR_DB: Final = 15.0
 
 

@@ -13,10 +13,10 @@ from onnxruntime.quantization.calibrate import HistogramCollector
 
 from twinserve_models.explain.twins import Array, Grid, Quantisation, Seen, Twins
 
-#: What leaves out so many per cent of the values at the ends, together, is the percentile calibrator.
+#: The percentile calibrator leaves out this many per cent of the values, at both ends together.
 PERCENTILE: Final = 99.99
 CALIBRATORS: Final = ("min-max", "percentile", "entropy")
-#: The bins of a histogram, and those that entropy makes of them.
+#: The bins of a histogram, and those that the entropy calibrator reduces them to.
 BINS: Final = {"percentile": 2048, "entropy": 128}
 #: Of each tensor of a batch, so many values at most make the histogram; minimum and maximum are always among them.
 SAMPLE: Final = 200_000

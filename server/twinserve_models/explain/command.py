@@ -27,9 +27,9 @@ from twinserve_server.errors import ArtefactError
 from twinserve_server.model.convert import convert
 from twinserve_server.model.torchscript import configure_torch
 
-#: What matplotlib draws and a report can hold.
+#: Formats that matplotlib writes and a report can contain.
 PICTURES: Final = (".svg", ".png")
-#: So much of the test set calibrates in the sweep, and is not evaluated on.
+#: The fraction of the test set that the sweep uses for calibration, not for evaluation.
 CALIBRATION_SHARE: Final = 0.25
 LEAST_IMAGES: Final = 32
 

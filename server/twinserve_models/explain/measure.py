@@ -15,7 +15,7 @@ from twinserve_models.explain.findings import LayerFinding, SweepRow
 from twinserve_models.explain.twins import Array, Kernel, Layer, Quantisation, Seen, Twins
 
 BATCH: Final = 128
-#: Where nothing differs: no quantisation loses less than 24 bits of a float do.
+#: Reported if nothing differs: no quantisation loses less than the 24 bits of a float.
 MOST_DB: Final = 144.0
 
 Images = npt.NDArray[Any]

@@ -29,7 +29,7 @@ _KERNELS: Final = (
     *("Gemm", "FusedGemm", "QGemm"),
     *("MatMul", "FusedMatMul", "QLinearMatMul", "MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul"),
 )
-#: The median of so many passes counts, after those that warm up.
+#: The median of this many passes counts, after those that warm up.
 PASSES: Final = 7
 WARM_UP: Final = 2
 _ERRORS_ONLY: Final = 3
@@ -125,7 +125,7 @@ class _Session:
         first = self.session.get_inputs()[0]
         if first.type not in _TAKES:
             raise NoTwinsError(f"input {first.name!r} is {first.type}; explain sends {' or '.join(_TAKES)}")
-        #: What the graph returned before others were added.
+        #: The graph's outputs before others were added.
         self.output: str = self.session.get_outputs()[0].name
         self._input, self._takes, self._prepared = first.name, _TAKES[first.type], prepared
 

@@ -14,7 +14,7 @@ from twinserve_models.explain.calibrate import CALIBRATORS
 from twinserve_models.explain.findings import Explanation
 from twinserve_models.listing import dataset_line
 
-#: Apart also for those who see few colours (Okabe & Ito).
+#: Distinguishable for colour-blind readers (Okabe & Ito).
 COLOURS = ("#0072B2", "#D55E00", "#009E73")
 mpl.rcParams["svg.hashsalt"] = "twinserve"
 
@@ -66,7 +66,7 @@ def _price(axes: Axes, found: Explanation) -> None:
         for value, layer in zip(values, found.layers, strict=True)
     ]
     axes.bar_label(bars, labels=texts, padding=3, fontsize=8)
-    # A tenth of a point at least: less is a single answer.
+    # At least a tenth of a percentage point: less is a single answer.
     axes.set_xlim(min(0, *values) * 1.2, max(0.1 if labelled else 1, *values) * 1.7)
     axes.axvline(0, color="#555555", linewidth=0.8)
     _name(axes, found)

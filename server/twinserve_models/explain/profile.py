@@ -13,7 +13,7 @@ from torch.autograd.profiler import profile
 
 from twinserve_models.explain.twins import Kernel
 
-#: The median of so many passes counts; those before compile the graph.
+#: The median of this many passes counts; the passes before compile the graph.
 PASSES: Final = 7
 WARM_UP: Final = 3
 

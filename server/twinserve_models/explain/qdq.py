@@ -18,7 +18,7 @@ from twinserve_models.explain.twins import Array, Grid, Layer, NoTwinsError, Qua
 
 #: Operators with weights as their second input.
 LAYERS: Final = ("Conv", "Gemm", "MatMul")
-#: What 8 bits look like in the other forms, which hide ranges and weights from this module.
+#: 8-bit operators of the other forms, which hide ranges and weights from this module.
 _DYNAMIC: Final = ("DynamicQuantizeLinear", "DynamicQuantizeLSTM", "DynamicQuantizeMatMul", "MatMulIntegerToFloat")
 _OPERATORS: Final = ("QLinearConv", "QLinearMatMul", "QGemm", "ConvInteger", "MatMulInteger", "MatMulNBits")
 #: Round came with it.

@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from twinserve_models.explain.profile import profiled
 from twinserve_models.explain.twins import Array, Grid, Kernel, Layer, NoTwinsError, Quantisation, Seen
 
-#: The float operators that are layers: the places of input and weights among their arguments.
+#: The float operators that count as layers: positions of input and weights among their arguments.
 _FLOAT: Final = {
     "aten::convolution": (0, 1),
     "aten::conv1d": (0, 1),
@@ -29,11 +29,11 @@ _FLOAT: Final = {
     "mkldnn::_convolution_pointwise": (0, 1),
     "mkldnn::_linear_pointwise": (0, 1),
 }
-#: Those that take the weights as in x out.
+#: Those whose weights are in x out.
 _TRANSPOSED: Final = ("aten::addmm", "aten::mm")
 _INTEGER: Final = re.compile(r"quantized::(conv[123]d|linear)(_relu)?(_dynamic)?$")
 
-#: A layer that ran: operator, weights as they are used, arguments, output.
+#: A layer that ran: operator, weights as used, arguments, output.
 _Call = tuple[str, torch.Tensor, list[Any], Any]
 #: Called for every layer with its operator and arguments; returns what the layer gives.
 OnLayer = Callable[[Any, list[Any], dict[str, Any]], Any]
@@ -139,7 +139,7 @@ class _LookOn(TorchDispatchMode):
 
 
 def _run(module: Callable[..., Any], batch: npt.NDArray[Any], on_layer: OnLayer) -> Array:
-    # Not inference_mode: torch would show composite operators there, and not what they come down to.
+    # Not inference_mode: there, torch would show composite operators instead of the ones they consist of.
     with torch.no_grad(), _LookOn(on_layer):
         output = module(torch.from_numpy(batch))
     return _array(output)

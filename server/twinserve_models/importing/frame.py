@@ -13,7 +13,7 @@ from twinserve_models.staged import NewVariant, name_problem, start, write_versi
 from twinserve_models.versions import scratch_in
 from twinserve_server.errors import ArtefactError
 
-#: Of so many items the forward pass is tried, where the model takes so many.
+#: The forward pass is tried with this many items if the model takes that many.
 _TRIED: Final = 2
 
 

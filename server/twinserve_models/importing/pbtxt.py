@@ -24,7 +24,7 @@ def read_config(path: Path) -> tuple[pb.ModelConfig, list[str]]:
     except (OSError, UnicodeDecodeError) as error:
         raise ImportModelError(f"{path}: cannot be read ({error})") from None
     try:
-        # Triton's own message has more fields; which of them are stated is told by stated().
+        # Triton's own message has more fields; stated() returns those that are set.
         config = text_format.Parse(text, pb.ModelConfig(), allow_unknown_field=True)
         return config, list(dict.fromkeys(stated(text)))
     except text_format.ParseError as error:
@@ -34,7 +34,7 @@ def read_config(path: Path) -> tuple[pb.ModelConfig, list[str]]:
 def stated(text: str) -> Iterable[str]:
     """The path of every field in a text, in its order."""
     tokenizer = text_format.Tokenizer(text.splitlines())
-    # What is open: the field that a message is of, or "[" of a list.
+    # The open brackets: the field of a message, or "[" for a list.
     opened: list[str] = []
     name = before = ""
     while not tokenizer.AtEnd():
@@ -45,7 +45,7 @@ def stated(text: str) -> Iterable[str]:
             opened.append(sign)
         elif sign in ("}", ">", "]"):
             closed = opened.pop()
-            # The next message of a list is of the same field.
+            # The next message of a list belongs to the same field.
             name = name if closed == "[" else closed
         elif (sign[0].isalpha() or sign[0] == "_") and before != ":" and opened[-1:] != ["["]:
             name = sign

@@ -19,10 +19,10 @@ from twinserve_server.artefact.signature import FREE
 Tensor = pb.ModelInput | pb.ModelOutput
 
 CONFIG: Final = "config.pbtxt"
-#: What Triton calls the backends, and what runs their files here.
+#: Triton's names of backends, and the runtimes that run their files here.
 _RUNTIMES: Final = {word: runtime for runtime, one in PLATFORMS.items() for word in (one.name, one.backend)}
 _FILES: Final = {"torchscript": "model.pt", "onnx": "model.onnx"}
-#: Fields that are carried over, or say nothing here. Those below them that are not listed are named to the user.
+#: Fields that are carried over or have no meaning here. Fields below them that are not listed are reported to the user.
 _CARRIED: Final = frozenset(
     {
         *("name", "platform", "backend", "max_batch_size", "default_model_filename"),

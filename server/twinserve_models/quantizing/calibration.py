@@ -19,7 +19,7 @@ from twinserve_server.model.convert import convert
 Arrays = dict[str, npt.NDArray[Any]]
 
 BATCH: Final = 64
-#: More items hardly move a range, and take their time.
+#: More items hardly change a range, but take time.
 MOST_ITEMS: Final = 2048
 
 

@@ -138,7 +138,7 @@ def _from_file(order: Order, version: ModelVersion, source: Variant, reduce_rang
     calibration: Arrays | None = None
     if order.static and order.calibration is not None:
         names = [spec.name for spec in version.inputs]
-        # The only input of the lean path may be called otherwise in the graph.
+        # The graph may use another name for the lean path's only input.
         datatypes: dict[str, Any] = {
             name: entry.datatype for name, entry in zip(names, _in_order(takes, names), strict=True)
         }

@@ -18,7 +18,7 @@ from twinserve_host.files import scratch_folder
 from twinserve_models.quantizing.calibration import Arrays, batches
 from twinserve_server.errors import ArtefactError
 
-#: What computes, and what only passes 8-bit values on. Softmax stays in floats: its 8 bits would sum to anything.
+#: Operators that compute, and those that only pass on 8-bit values. Softmax stays in floats: 8 bits would not sum to 1.
 OPERATORS: Final = [
     *("Conv", "Gemm", "MatMul", "Add", "Relu", "LeakyRelu", "Clip", "MaxPool", "AveragePool", "GlobalAveragePool"),
     *("Flatten", "Reshape", "Transpose", "Concat", "Squeeze", "Unsqueeze"),

@@ -9,7 +9,7 @@ import numpy as np
 from twinserve_server.artefact.datatypes import DATATYPES, DataType
 
 _CODES: Final = ("?", "u1", "<u2", "<u4", "<u8", "i1", "<i2", "<i4", "<i8", "<f2", "<f4", "<f8")
-#: How elements lie on the wire and in memory: little-endian.
+#: Elements on the wire and in memory are little-endian.
 DTYPES: Final[dict[DataType, np.dtype[Any]]] = {
     name: np.dtype(code) for name, code in zip(DATATYPES, _CODES, strict=True)
 }

@@ -30,7 +30,7 @@ def open_inside(folder: Path, name: str) -> Iterator[BinaryIO]:
         real = path.resolve(strict=True)
         if not real.is_relative_to(folder.resolve()):
             raise ArtefactError(f"{path}: is a link to {real}, outside its folder; put the file itself there")
-        # A link that is put there from now on is refused, and a pipe does not block.
+        # A link created from now on is refused, and a pipe does not block.
         with open(os.open(real, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise ArtefactError(f"{path}: is not a regular file")
@@ -40,7 +40,7 @@ def open_inside(folder: Path, name: str) -> Iterator[BinaryIO]:
     except OSError as error:
         raise ArtefactError(f"{path}: cannot be read ({error.strerror})") from None
     except RuntimeError:
-        # Python 3.11 and 3.12 say so of a loop of links.
+        # Python 3.11 and 3.12 raise this for a loop of links.
         raise ArtefactError(f"{path}: cannot be read (a loop of symbolic links)") from None
 
 

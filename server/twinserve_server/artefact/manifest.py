@@ -189,7 +189,7 @@ def _variant(name: str, entry: dict[str, Any], folder: Path) -> Variant:
         format=entry["runtime"],
         quantized_engine=entry.get("engine", "none"),
         max_batch_size=entry.get("max_batch_size", 64),
-        # Who made a file by other means need not say how: it is none of the baselines all the same.
+        # A file made by other means need not say how; it still does not count as a baseline.
         quantization=entry.get("quantization", {}).get(
             "method", "unknown" if entry.get("precision") == "int8" else "none"
         ),

@@ -8,7 +8,7 @@ from typing import Final
 
 from twinserve_server.artefact.datatypes import EVERY_VALUE, ITEM_SIZE, DataType
 
-#: In a shape: a size that may differ from request to request.
+#: In a shape: a size that may differ between requests.
 FREE: Final = -1
 
 

@@ -26,7 +26,7 @@ SIGNATURE_NAME: Final = "model.sig"
 MAX_SIGNATURE_BYTES: Final = 8 << 20
 #: Hashing is quick, but a network file system may hang.
 _LIMIT_SECONDS: Final = 300.0
-#: The tool's messages about files that differ, without the digests, which help nobody.
+#: The tool's messages about files that differ, without the digests, which do not help.
 _DIFFERENCES: Final = re.compile(r"Hash mismatch for '[^']*'|(?:Extra files found|Missing files) in model [^\"]*")
 
 

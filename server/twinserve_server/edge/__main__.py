@@ -19,5 +19,5 @@ def main() -> int:
 if __name__ == "__main__":
     code = main()
     protect_standard_error().finish()
-    # As in a model process: nothing is left to save.
+    # As in a model process, there is nothing left to save.
     os._exit(code)

@@ -77,7 +77,7 @@ class Edge:
         self.models: dict[str, tuple[ThreadModel, ModelState]] = {}
         #: To the gateway, once it runs.
         self.line: ControlLine | None = None
-        #: Those that follow the traffic policies: the line leads to the one gateway.
+        #: Those that follow the traffic policies: a line to the only gateway.
         self.gateways = [self]
         self.traffic = Traffic(self)
         self._thread = ModelThread()
@@ -112,7 +112,7 @@ class Edge:
         )
         gateway = Gateway(config, protect_standard_error(), self)
         self._gateway = asyncio.ensure_future(gateway.run(theirs))
-        # The line ends with the gateway, after what it has told.
+        # The line ends with the gateway, after its last messages.
         waiting: set[asyncio.Future[Any]] = {self._serving, reading}
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         if not self._serving.done():

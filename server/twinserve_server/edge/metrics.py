@@ -31,7 +31,7 @@ def edge_values(edge: Edge) -> dict[str, Values]:
         sheet.put(families.MODEL_CPU, labels, model.cpu_seconds)
         added = model.facts.added_warm_up_bytes
         sheet.put(families.MODEL_RESIDENT, (*labels, str(state.replica.index), "added"), added)
-        # Warmed up in what another model has left, it may have given memory back.
+        # Warming up in memory left by another model may free more than it takes.
         pss = max(0, added)
         sheet.put(families.MODEL_RESIDENT, (*labels, str(state.replica.index), "pss"), pss)
         models_pss += pss

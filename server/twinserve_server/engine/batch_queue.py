@@ -48,7 +48,7 @@ class BatchQueue:
     def __init__(self, policy: BatchPolicy) -> None:
         self.policy = policy
         self.images = 0
-        #: Of the inputs that wait; one counts until its last part has gone, for so long its memory is in use.
+        #: Of the waiting inputs; each counts until its last part has left, because its memory is in use until then.
         self.bytes = 0
         self._jobs = Lanes()
 
@@ -183,7 +183,7 @@ class BatchQueue:
         self.images -= job.count - job.taken
         self.bytes -= len(job.data)
         waited = (now_ns - job.enqueued_ns) / 1e6
-        # A cancelled job's caller hears nothing: whoever cancelled it has counted it.
+        # The caller of a cancelled job is not told: the code that cancelled it has counted it.
         left = f"{job.count - job.taken} of its {job.count} images were" if job.taken else "it was"
         job.fail(DeadlineError(f"the deadline passed after {waited:.1f} ms in the queue; {left} not run"))
 

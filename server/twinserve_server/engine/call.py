@@ -64,9 +64,9 @@ class Call:
         self.total_ns = 0
         self.job: Job | None = None
         self.on_done: Callable[[Call], None] | None = None
-        #: What the transport wants to find again when the call ends.
+        #: Data that the transport needs when the call ends.
         self.owner: Any = None
-        #: What a hook wants to find again when the call ends.
+        #: Data that a hook needs when the call ends.
         self.note: Any = None
 
     @property
@@ -81,7 +81,7 @@ class Call:
         self.state = "answered" if error is None else "refused"
 
 
-#: What callers read of a request's time, in the order of :func:`timing_of`.
+#: The times that callers see, in the order of :func:`timing_of`.
 TIMING: Final = (*(f"{stage}_ns" for stage in STAGES), "total_ns", "batch_size")
 
 

@@ -47,7 +47,7 @@ class ModelChannel:
         self.links: list[Link] = []
         #: Called when the queue holds a batch back until a certain time (``time.monotonic_ns``).
         self.on_held_back: Callable[[int], None] | None = None
-        #: Runs a callback once the requests that have arrived together are all queued; None: there is no telling.
+        #: Runs a callback once all requests that arrived together are queued; None: unknown which did.
         self.later: Callable[[Callable[[], None]], None] | None = None
         self.on_transfer = on_transfer
         self._pipeline = pipeline
@@ -115,7 +115,7 @@ class ModelChannel:
         if self.later is None:
             self.pump(now_ns)
         elif not self._pump_due and self._free_link() is not None:
-            # What has arrived together goes together: the first of it must not leave alone.
+            # Requests that arrived together leave together: the first must not leave alone.
             self._pump_due = True
             self.later(self._pump_now)
 
@@ -129,7 +129,7 @@ class ModelChannel:
                 if due_ns and self.on_held_back is not None:
                     self.on_held_back(due_ns)
                 return
-            # Of equally free links the one that has waited longest: else every gateway asks the same replica first.
+            # Of equally free links, the one idle longest: otherwise every gateway asks the same replica first.
             self.links.remove(link)
             self.links.append(link)
             try:

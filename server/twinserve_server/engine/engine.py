@@ -30,7 +30,7 @@ from twinserve_server.errors import (
 
 log = logging.getLogger(__name__)
 
-#: Called with the calls of one variant that were routed together or have ended together, and with every judgement.
+#: Called with the calls of one variant that were routed or ended together, and with every judgement.
 Hook = Callable[[Sequence[Call] | Judgement], None]
 
 
@@ -47,7 +47,7 @@ class Engine:
         *,
         id_prefix: str = "",
     ) -> None:
-        #: The active version of each model, all that are loaded, and those that only finish what they have.
+        #: The active version of each model, all loaded versions, and those that only finish their requests.
         self.models = models
         self.loaded = {name: {served.version.version: served} for name, served in models.items()}
         self.leaving: list[ServedModel] = []
@@ -192,7 +192,7 @@ class Engine:
         """The caller has gone, for the reason in ``error``: what has not started of the call will not run."""
         if call.job is not None and call.job.pending and not call.job.cancelled:
             call.job.cancel()
-            # Nobody is told any more; parted, call, job and pixels go without waiting for the collector of cycles.
+            # No caller is waiting; breaking the cycle frees call, job and pixels without the garbage collector.
             call.job.owner = call.owner = None
             call.end(error, time.monotonic_ns())
             self._tell((call,))
@@ -233,7 +233,7 @@ class Engine:
         answered, refused = list[Call](), list[Call]()
         for job in jobs:
             call: Call = job.owner
-            # Call and job know each other; parted, they go without waiting for the collector of cycles.
+            # Call and job refer to each other; breaking the cycle frees them without the garbage collector.
             job.owner = None
             try:
                 self._settle(call, job, now_ns)
@@ -248,7 +248,7 @@ class Engine:
     def _settle(self, call: Call, job: Job, now_ns: int) -> None:
         if job.error is None:
             if 0 < job.deadline_ns < now_ns:
-                # Its caller has given up by now: an answer would count as good what nobody received.
+                # Its caller has given up: an answer that nobody receives must not count as good.
                 job.error = DeadlineError("the deadline passed while the request ran")
             else:
                 version = call.served.version

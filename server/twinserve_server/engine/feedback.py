@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     # Jobs come with numpy, and the supervisor, which reads judgements, has none.
     from twinserve_server.engine.job import Buffer
 
-#: So many classes fit into a byte, of which each answer has the lowest of four.
+#: How many classes fit into a byte, of which each answer has the lowest of four.
 _BYTE: Final = 1 << 8
 _LOWEST: Final = 0 if sys.byteorder == "little" else 3
-#: Where an entry holds its number of images.
+#: The position of the number of images in an entry.
 _IMAGES: Final = 5
 
 
@@ -63,7 +63,7 @@ class FeedbackStore:
         """Remember the answer to ``request_id`` (classes as native uint32); the oldest are forgotten to make room."""
         answers = self._answers
         if request_id in answers:
-            # A client that names two requests alike means the later one.
+            # If a client gives two requests the same id, it means the later one.
             self._images -= answers.pop(request_id)[_IMAGES]
         images = len(answer) // 4
         answers[request_id] = (time.monotonic_ns(), model, version, variant, classes, images, packed(answer, classes))
@@ -129,7 +129,7 @@ def item_format(classes: int) -> str:
 
 def packed(answer: Buffer, classes: int) -> bytes:
     """The native uint32 of ``answer`` in the smallest type that holds them."""
-    # Of single images a slice costs less than an array would.
+    # For single images, a slice costs less than an array.
     if classes <= _BYTE:
         return bytes(answer)[_LOWEST::4]
     return array(item_format(classes), memoryview(answer).cast("B").cast("I")).tobytes()

@@ -41,7 +41,7 @@ _CODES: Final[dict[DataType, int]] = {"UINT8": 1, "FP32": 2}
 _TENSORS: Final = 3
 _DATATYPES: Final[dict[int, DataType]] = {code: name for name, code in _CODES.items()}
 
-#: One read takes what a socket buffer usually holds.
+#: One read takes what a socket buffer usually contains.
 READ_SIZE: Final = 1 << 18
 
 
@@ -66,7 +66,7 @@ class Answer(NamedTuple):
     batch_id: int
     timing: BatchTiming
     payload: memoryview
-    #: Of the rows, where they are no probabilities.
+    #: Of the rows, if they are not probabilities.
     layout: Layout | None = None
 
 

@@ -79,7 +79,7 @@ class Job:
         self.datatype: Form = datatype
         self.count = count
         self.on_done = on_done
-        #: Whatever ``on_done`` wants to find again.
+        #: Data that ``on_done`` needs.
         self.owner = owner
         #: Whose job it is: callers take turns.
         self.peer = peer
@@ -93,7 +93,7 @@ class Job:
         self.outputs: Layout | None = None
         self.queue_ns = self.transfer_ns = self.preprocess_ns = self.inference_ns = self.postprocess_ns = 0
         self.batch_size = 0
-        #: Images handed to batches so far; images whose answer is outstanding.
+        #: Images assigned to batches so far; images not yet answered.
         self.taken = 0
         self.pending = count
 
@@ -104,7 +104,7 @@ class Job:
     def fail(self, error: TwinserveError) -> None:
         """End the job with ``error``; the first error counts."""
         if self.error is None and self.pending:
-            # Kept without the frames it came through: they know this job, and hold its pixels.
+            # Kept without its traceback: those frames refer to this job and hold its pixels.
             self.error = error.with_traceback(None)
             self.pending = 0
             end_all((self,))
@@ -212,7 +212,7 @@ class Batch:
                 job.fail(errors[wrong[0]])
                 at = end
                 continue
-            # Waiting in the model process for another gateway's batch is queueing too.
+            # Waiting in the model process for another gateway's batch counts as queueing.
             job.queue_ns += timing.wait_ns
             if job.take(
                 start, count, classes[4 * at : 4 * end], probabilities[row * at : row * end], timing, transfer_ns

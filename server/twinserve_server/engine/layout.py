@@ -72,7 +72,7 @@ class Layout:
         return np.dtype([(str(index), DTYPES[kind], shape) for index, (kind, shape) in enumerate(self.tensors)])
 
 
-#: What the items of a request hold: pixels of one datatype, as the model's manifest shapes them, or named tensors.
+#: The content of a request's items: pixels of one datatype, in the shape that the manifest states, or named tensors.
 Form = DataType | Layout
 
 

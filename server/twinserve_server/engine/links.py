@@ -12,7 +12,7 @@ from typing import Protocol
 from twinserve_server.engine.channel import ModelChannel
 from twinserve_server.engine.socket_link import SocketLink
 
-#: How long to wait before trying again to reach a model process that is not there (yet).
+#: How long to wait before trying again to reach a model process that is not available (yet).
 RETRY_SECONDS = 0.05
 
 

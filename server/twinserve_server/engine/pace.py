@@ -9,10 +9,10 @@ from twinserve_server.errors import DeadlineUnreachableError
 #: Of the time that is left to a request, it may be expected to wait for this part. The rest is for its batch, for the
 #: way back, and for what the expectation does not know.
 WAIT_SHARE: Final = 0.5
-#: A refused caller should come again after so long; longer, the more are refused for each that is answered.
+#: When a refused caller should retry; longer, the more requests are refused per answered one.
 RETRY_SECONDS: Final = 0.1
 LONGEST_RETRY_SECONDS: Final = 2.0
-#: What a new batch's time weighs in the average, and what a tick (0.1 s) leaves of the counts.
+#: The weight of a new batch's time in the average, and the factor by which a tick (0.1 s) reduces the counts.
 _NEW: Final = 0.25
 _KEPT: Final = 0.9
 
@@ -22,7 +22,7 @@ class Pace:
 
     def __init__(self, max_batch_size: int) -> None:
         self._max_batch_size = max_batch_size
-        #: From a batch's leaving to its answer, on average.
+        #: Mean time from sending a batch to its answer.
         self._batch_ns = 0.0
         #: Of the last second, about.
         self._answered = self._refused = 0.0

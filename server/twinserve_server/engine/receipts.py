@@ -100,7 +100,7 @@ class Receipts:
         except (binascii.Error, ValueError):
             signed = b""
         body, mac = signed[:-_MAC_BYTES], signed[-_MAC_BYTES:]
-        # Base64 has several spellings of some values, of which only ours is known.
+        # Base64 can spell some values in several ways; only ours is accepted.
         if len(body) <= _HEAD.size or _text(signed) != text or not self._signed(name, body, mac):
             raise ForeignRequestError.of(
                 "request_id",

@@ -17,7 +17,7 @@ from typing import Final, Literal
 from twinserve_server.errors import InvalidInputError, UnknownModelError, shown
 
 RouteReason = Literal["named", "key", "random"]
-#: The route that answers, logs and metrics carry: did the request name the variant, or did the router choose it?
+#: The route in answers, logs and metrics: whether the request named the variant or the router chose it.
 ROUTES: Final = {"named": "named", "key": "split", "random": "split", "shadow": "shadow"}
 
 
@@ -109,7 +109,7 @@ class Router:
         """Apply ``policy`` from the next request on."""
         self._policy = policy
         self._names = [name for name, weight in policy.weights.items() if weight > 0]
-        # Shares, not weights: whatever size those have, scores stay apart.
+        # Shares, not weights: scores remain distinct whatever the size of the weights.
         self._weights = [policy.shares[name] for name in self._names]
 
     def route(self, variant: str, routing_key: str) -> tuple[str, RouteReason]:

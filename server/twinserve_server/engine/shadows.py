@@ -27,7 +27,7 @@ class Shadows:
         shadowing, name = target
         channel = shadowing.channels[name]
         shadow = Call(shadowing, name, "shadow", call.request_id, primary=call)
-        # A shadow takes only what nobody else wants: no queue of its own, none of the primary's.
+        # A shadow uses only idle capacity: it may wait in no queue, neither its own nor the primary's.
         if not channel.ready or len(channel.queue) or len(served.channels[primary].queue) or channel.images_in_flight:
             self._drop(shadow)
             return

@@ -104,7 +104,7 @@ class SocketLink(Link):
             for answer in self._reader.feed(data):
                 self._take(answer)
         except Exception as error:
-            # No telling which batch the next bytes answer: those in flight fail, and a new link begins afresh.
+            # It is unknown which batch the next bytes answer: fail those in flight, and start over with a new link.
             log.exception("variant %r: the answers of its model process cannot be read", self.channel.name)
             self.close(InferenceError(f"variant {self.channel.name!r}: {error}"))
 
@@ -121,7 +121,7 @@ class SocketLink(Link):
 
     def _take(self, answer: frames.Answer) -> None:
         if self.closed:
-            # To send the next batch failed, and all that was in flight with it.
+            # Sending the next batch failed, and with it everything in flight.
             return
         if answer.status == frames.HELLO:
             self.ready = True

@@ -15,7 +15,7 @@ from twinserve_server.engine.link import Link
 #: Takes the rows of a batch: classes, probabilities, how long each step took, by row what went wrong, and what rows of
 #: tensors hold.
 OnAnswer = Callable[[Buffer, Buffer, BatchTiming, Mapping[int, str], Layout | None], None]
-#: Has a batch run elsewhere: its pixels in pieces, their datatype, how many images, and who is called there.
+#: Runs a batch elsewhere: its pixels in pieces, their datatype, how many images, and the callback for the result.
 RunElsewhere = Callable[[list[Buffer], Form, int, OnAnswer], None]
 
 

@@ -15,7 +15,7 @@ from typing import Final
 from twinserve_server.host.heap import return_freed_memory
 
 LOOK_SECONDS: Final = 5.0
-#: Of one core: a process that uses less is calm.
+#: Of one core: a process that uses less counts as idle.
 CALM_SHARE: Final = 0.2
 #: A process that has grown by less than both together is left alone.
 GROWN: Final = 1.15
@@ -30,7 +30,7 @@ async def give_back_after_rushes() -> None:
         used, now, resident = time.process_time(), time.monotonic(), _resident()
         calm = used - cpu < CALM_SHARE * (now - at)
         cpu, at, least = used, now, min(least, resident)
-        # Where all that it has grown by is in use, this costs less than a millisecond.
+        # If all of the growth is in use, this costs less than a millisecond.
         if calm and resident > GROWN * least + GROWN_BYTES:
             await asyncio.to_thread(return_freed_memory)
 

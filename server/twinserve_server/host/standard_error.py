@@ -29,9 +29,9 @@ class StandardError(io.TextIOBase):
         self._descriptor = descriptor
         self._send = _unblocked(descriptor)
         self._waiting = bytearray()
-        # The metrics are served, and a spinner is drawn, by threads of their own.
+        # Separate threads serve the metrics and draw a spinner.
         self._lock = threading.Lock()
-        #: Lines that were dropped: nobody read, or the disk was full.
+        #: Lines dropped because nobody read them or the disk was full.
         self.lost = 0
 
     @property
@@ -105,7 +105,7 @@ def protect_standard_error() -> StandardError:
         try:
             os.fstat(descriptor)
         except OSError:
-            # Takes the lowest number that is free, which is this one. The processes that are started have it, too.
+            # Takes the lowest free number, which is this one. Child processes inherit it.
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     made = StandardError()
     if sys.stderr is None or sys.stderr is sys.__stderr__:
@@ -131,5 +131,5 @@ def _unblocked(descriptor: int) -> Callable[[bytes], int]:
 def _write_if_ready(descriptor: int, data: bytes) -> int:
     if not select.select([], [descriptor], [], 0)[1]:
         raise BlockingIOError
-    # A pipe that is ready takes so much in any Unix.
+    # A ready pipe takes at least this much on any Unix.
     return os.write(descriptor, data[:512])

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-#: How the libraries name their kernels that compute in 8-bit integers.
+#: How the libraries name kernels that compute in 8-bit integers.
 INTEGER_KERNEL: Final = re.compile(r"^quantized::|QLinear|Integer|QGemm|DynamicQuantize(MatMul|LSTM)")
 
 
@@ -49,7 +49,7 @@ class LoadFacts:
     added_batch_limit_bytes: int
     added_warm_up_bytes: int
     runtime: RuntimeFacts
-    #: Batch sizes that the time for the warm-up did not suffice for, ``65..127``; empty: none.
+    #: Batch sizes that the warm-up had no time for, ``65..127``; empty: none.
     left_cold: str
     #: The manifest says that the artefact is quantised, but no kernel that runs it computes in integers.
     floats_only: bool

@@ -75,7 +75,7 @@ class SetTraffic(Message, frozen=True):
     model: str
     weights: dict[str, float]
     shadows: tuple[ShadowPolicy, ...]
-    #: Refuse if the policy in force has another generation; None: whatever it has.
+    #: Refuse if the policy in force has another generation; None accepts any.
     if_generation: int | None
 
 

@@ -23,7 +23,7 @@ DRAIN_SECONDS: Final = 50.0
 _LOOK_SECONDS: Final = 0.01
 
 MakeChannel = Callable[[ModelVersion, str, ChannelConfig], ModelChannel]
-#: Told that what waits and runs of a variant has changed.
+#: Called when the number of waiting or running requests of a variant has changed.
 TellQueue = Callable[[ServedModel, str], None]
 
 

@@ -54,7 +54,7 @@ class GatewayConfig:
     name: str
     index: int
     settings: ServerSettings
-    #: The port that all gateways share; the settings may say any.
+    #: The port that all gateways share; the settings may say 0, for any.
     port: int
     control_fd: int
     #: Of the memory that its metrics are written to.
@@ -63,13 +63,13 @@ class GatewayConfig:
     exemplars_fd: int
     default_model: str
     models: list[ModelSetup]
-    #: (model, version) of those that are not loaded any more, but whose metrics stay a while.
+    #: (model, version) of versions that are unloaded, but whose metrics remain for a while.
     lingering: list[tuple[str, str]]
-    #: Those in force now; the file that the settings name is followed from here on.
+    #: The policies in force; from here on, the gateway follows the file named by the settings.
     tokens: tuple[Token, ...]
-    #: What the TLS files held when they could last be used; None: plain text.
+    #: The content of the TLS files when they were last usable; None: plain text.
     pem: Pem | None
-    #: By which signed answers are known; the first one signs.
+    #: The keys that verify signed answers; the first one signs.
     feedback_keys: tuple[bytes, ...]
     #: Address and port of admin calls; None: the gRPC port answers them.
     admin: tuple[str, int] | None

@@ -17,7 +17,7 @@ LATENCY_BUCKETS: Final = (
     *(50e-3, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
 )
 BATCH_BUCKETS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
-#: A model of more classes has no series by class.
+#: A model with more classes has no series per class.
 MAX_CLASS_SERIES: Final = 256
 DIFFERENCE_BUCKETS: Final = (0.0001, 0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0)
 
@@ -106,7 +106,7 @@ IN_FLIGHT_BYTES: Final = Family(
     "Bytes of the images that a gateway currently has in model processes.",
     (*MODEL, "gateway"),
 )
-#: What a gateway holds now: nothing, once it has ended.
+#: What a gateway holds now, which is nothing once it has ended.
 HELD: Final = frozenset({QUEUE_DEPTH.name, QUEUE_REQUESTS.name, QUEUE_BYTES.name, IN_FLIGHT.name, IN_FLIGHT_BYTES.name})
 REFUSED: Final = Family(
     "twinserve_refused",

@@ -29,7 +29,7 @@ class MetricsServer(ThreadingMixIn, WSGIServer):
     """A thread per connection, including its handshake, so that a hung client delays nobody."""
 
     daemon_threads = True
-    #: Connections that wait to be accepted: with the usual 5, a burst would wait a second for TCP to try again.
+    #: Connections waiting to be accepted: with the usual 5, a burst would wait a second for TCP's retry.
     request_queue_size = MAX_CONNECTIONS
 
     def __init__(self, host: str, port: int, certificates: Certificates | None) -> None:

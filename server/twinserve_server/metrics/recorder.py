@@ -85,7 +85,7 @@ class Recorder:
     def __call__(self, event: Sequence[Call] | Judgement) -> None:
         """Count calls that were routed or have ended together, or a judgement."""
         if isinstance(event, Judgement):
-            # None: that version is gone, and its series with it.
+            # None: that version is unloaded, and its series with it.
             if (found := self._tallies.get((event.model, event.version, event.variant))) is not None:
                 found.feedback_images.add(event.total)
                 found.feedback_correct.add(event.correct)

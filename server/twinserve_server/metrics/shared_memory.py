@@ -8,7 +8,7 @@ from typing import Final
 
 from twinserve_server.errors import TwinserveError
 
-#: What a file is filled with where the kernel cannot reserve room for it.
+#: Used to fill a file if the kernel cannot reserve space for it.
 _CHUNK: Final = bytes(1 << 20)
 
 

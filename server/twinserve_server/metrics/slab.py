@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from twinserve_server.metrics.exemplars import ExemplarBook
 
-#: Room costs nothing until it is written.
+#: Space costs nothing until it is written.
 INDEX_BYTES: Final = 4 << 20
 CELLS: Final = 64 << 10
 _HEAD: Final = 16
@@ -55,7 +55,7 @@ class Slab:
         self.exemplars: ExemplarBook | None = None
         self._generation = self._parsed_bytes = 0
         self._series: dict[tuple[str, tuple[str, ...]], Series] = {}
-        #: Cells between those of series: (first, how many). None: nobody has looked yet.
+        #: Free cells between series: (first, how many). None: not searched yet.
         self._gaps: list[tuple[int, int]] | None = None
         # Scrapes come in threads of their own.
         self._parsing = threading.Lock()

@@ -14,7 +14,7 @@ from twinserve_server.metrics import families
 from twinserve_server.metrics.cells import Cell, Histogram, Labels
 from twinserve_server.metrics.family import Family
 
-#: Why a good request may go without an answer: counted from 0, so that the first one is seen as a rate.
+#: Reasons why a valid request may get no answer, counted from 0, so that a rate shows the first one.
 EXPECTED_REFUSALS: Final = (
     "QUEUE_FULL",
     "DEADLINE_UNREACHABLE",
@@ -36,7 +36,7 @@ class RpcTally:
         self._cell, self._histogram, self._rpc = cell, histogram, rpc
         self._started = cell(families.RPC_STARTED, rpc)
         self._handled = {"OK": cell(families.RPC_HANDLED, (*rpc, "OK"))}
-        # Made by the first RPC: most methods are never called, and a histogram is thirty lines of every scrape.
+        # Created by the first RPC: most methods are never called, and a histogram adds thirty lines to every scrape.
         self._seconds: Histogram | None = None
 
     @property
@@ -96,7 +96,7 @@ class VariantTally:
             for stage in ("preprocess", "inference", "postprocess")
         )
         self.refused_seconds = cell(families.REFUSED_SECONDS, labels)
-        # None for many classes: thousands of series a variant are more than any scrape should carry.
+        # None for many classes: thousands of series per variant are too many for a scrape.
         counted = class_labels if len(class_labels) <= families.MAX_CLASS_SERIES else ()
         self._predicted = [cell(families.PREDICTIONS, (*labels, name)) for name in counted]
 

@@ -84,7 +84,7 @@ class BatchServer:
                 self._selector.register(sock, selectors.EVENT_READ, peer)
                 self._send(peer, frames.hello())
             elif key.fileobj is self._control:
-                # The supervisor has nothing else to say; what it left unread makes its end a reset.
+                # The supervisor sends nothing else; unread data at its end appears as a connection reset.
                 with contextlib.suppress(ConnectionResetError):
                     if self._control.recv(4096):
                         continue
@@ -111,7 +111,7 @@ class BatchServer:
                 frames.check_size(request, self._item_bytes)
                 self._waiting.append(Waiting(peer, request, now_ns))
         except frames.FrameError:
-            # Not one of our gateways, or one that has lost its place: it connects again.
+            # Not one of our gateways, or one that has lost its position in the stream: it reconnects.
             self._drop(peer)
 
     def _run_batch(self) -> None:

@@ -22,7 +22,7 @@ def convert(data: Buffer, source: DataType, target: DataType, version: ModelVers
     least, greatest = version.range_of(source)
     low, high = version.range_of(target)
     values = np.frombuffer(data, DTYPES[source]).astype(np.float32)
-    # Divided, not multiplied by the inverse: the last bit is then that of a graph that divides.
+    # Division, not multiplication by the inverse: the last bit then equals that of a graph that divides.
     values = (values - np.float32(least)) / np.float32((greatest - least) / (high - low)) + np.float32(low)
     if target == "UINT8":
         values = np.rint(values).clip(low, high)

@@ -8,9 +8,9 @@ from typing import Final
 
 from twinserve_server.ipc.load_facts import Cost
 
-#: The least of several passes is what the model takes; the others found cold caches or a slower core.
+#: The minimum of several passes is the model's cost; the others met cold caches or a slower core.
 PASSES: Final = 5
-#: A dear model is not asked again after so long.
+#: An expensive model is not measured again after this long.
 ENOUGH_SECONDS: Final = 0.25
 
 
@@ -30,7 +30,7 @@ def _least_us(run: Callable[[], object]) -> float:
     least = float("inf")
     first = time.perf_counter()
     for _ in range(PASSES):
-        # CPU time of all threads, not the clock's: other models start at the same time on the same cores.
+        # CPU time of all threads, not wall-clock time: other models start at the same time on the same cores.
         started = time.process_time()
         run()
         least = min(least, time.process_time() - started)

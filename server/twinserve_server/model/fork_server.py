@@ -36,10 +36,10 @@ def main() -> None:
     """Fork until the supervisor ends the line."""
     line = socket.socket(fileno=0)
     for runtime in sys.argv[1:]:
-        # What is wrong with a library, the model process that needs it finds out and reports.
+        # A faulty library is reported by the model process that needs it.
         with contextlib.suppress(Exception):
             import_module(f"twinserve_server.model.{runtime}")
-    # A collection writes to every object that it looks at, and would copy their pages in each process.
+    # A collection writes to every object it visits, and would copy their pages in each process.
     gc.collect()
     gc.freeze()
     return_freed_memory()
@@ -100,7 +100,7 @@ def _become(line: socket.socket, config: ModelProcessConfig, descriptors: list[i
             os.dup2(nothing.fileno(), line.detach())
         os.dup2(standard_error, STDERR)
         os.close(standard_error)
-        # All processes have the same command line.
+        # All forked processes show the same command line.
         with contextlib.suppress(OSError):
             Path("/proc/self/comm").write_text(config.name, "utf-8")
         code = process.run(replace(config, control_fd=control, slab_fd=slab), socket.socket(fileno=control))

@@ -81,7 +81,7 @@ class Forward:
         try:
             self.facts = self._load(variant, threads, sizes_to_warm(max_batch_size, preferred_batch_sizes), on_progress)
         except ArtefactError as error:
-            # Told here once: what is wrong, of which file.
+            # Report once, here, what is wrong with which file.
             message = error.message if variant.path in error.message else f"{variant.path}: {error.message}"
             raise ArtefactError(message) from None
 
@@ -103,7 +103,7 @@ class Forward:
         classes = probabilities.argmax(1).astype(np.uint32).tobytes()
         packed = probabilities.tobytes()
         finite = np.isfinite(probabilities)
-        # To look for a byte takes a tenth of what numpy's all() takes.
+        # Searching for a byte takes a tenth of the time of numpy's all().
         not_finite = () if b"\0" not in finite.tobytes() else tuple(np.flatnonzero(~finite.all(1)).tolist())
         return Answers(classes, packed, ready - started, done - ready, time.perf_counter_ns() - done, not_finite)
 
@@ -127,7 +127,7 @@ class Forward:
         first = _held_bytes()
         self._check_answers(max(sizes))
         warm_up = WarmUp(self._warm, runtime.warm_up_passes, on_progress)
-        # One image and a full batch tell what memory is needed; the rest is speed.
+        # One image and a full batch show how much memory is needed; the other sizes only add speed.
         cold = warm_up.warm(sizes[:2])
         at_limit = _held_bytes()
         cold += warm_up.warm(sizes[2:])

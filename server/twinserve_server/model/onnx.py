@@ -21,7 +21,7 @@ from twinserve_server.errors import ArtefactError, InferenceError
 from twinserve_server.ipc.load_facts import RuntimeFacts
 from twinserve_server.model.runtime import Array, Output, Runtime
 
-#: What ONNX Runtime calls the types that it takes.
+#: ONNX Runtime's names of the input types it takes.
 _INPUT_TYPES: Final[dict[str, DataType]] = {"tensor(uint8)": "UINT8", "tensor(float)": "FP32"}
 _PROVIDER: Final = "CPUExecutionProvider"
 _ERRORS_ONLY: Final = 3
@@ -40,7 +40,7 @@ class Onnx(Runtime):
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = _ERRORS_ONLY
-        # A thread that spins while it waits takes the core from the gateways.
+        # A thread that spins while waiting would take the core from the gateways.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", _NOWHERE)
         self._options = options

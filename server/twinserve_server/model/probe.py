@@ -17,11 +17,11 @@ from twinserve_server.model.runtime import Output
 #: Runs one batch (bytes, datatype, items); raises InferenceError also for an output of the wrong shape.
 RunBatch = Callable[[Buffer, DataType, int], Output]
 
-#: Random batches tried for each datatype, of so many items, as long as that takes less than a second.
+#: Random batches tried for each datatype, of this many items, as long as that takes less than a second.
 BATCHES: Final = 3
 ITEMS: Final = 8
 SLOW_SECONDS: Final = 1.0
-#: How far the sum of a row may lie from 1. Half precision and quantised outputs round each probability by itself.
+#: How far the sum of a row may be from 1. Half precision and quantised outputs round each probability separately.
 SUM_TOLERANCE: Final = 0.05
 
 

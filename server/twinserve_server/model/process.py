@@ -43,7 +43,7 @@ def load(config: ModelProcessConfig, on_progress: Callable[[int, int], None]) ->
     except ArtefactError:
         raise
     except Exception as error:
-        # An artefact is a program: what it may raise is anybody's guess, and trying again would not help.
+        # An artefact is a program that may raise anything, and trying again would not help.
         text = " ".join(str(error).split())[:300]
         raise ArtefactError(f"{variant.path}: cannot be served ({type(error).__name__}: {text})") from error
 
@@ -76,5 +76,5 @@ def run(config: ModelProcessConfig, control: socket.socket) -> int:
 if __name__ == "__main__":
     code = run(*read_config(ModelProcessConfig))
     protect_standard_error().finish()
-    # Nothing is left to save, and to take torch apart would keep whoever waits for the end.
+    # Nothing is left to save, and tearing down torch would only delay the exit.
     os._exit(code)

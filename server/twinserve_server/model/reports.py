@@ -12,7 +12,7 @@ from typing import Final
 from twinserve_server.ipc.codec import frame
 from twinserve_server.ipc.messages import ALIVE_SECONDS, Alive, FromModel
 
-#: So long the main thread may take to end by itself when the supervisor is gone.
+#: How long the main thread may take to end by itself once the supervisor has gone.
 ORPHAN_SECONDS: Final = 4.0
 
 
@@ -30,7 +30,7 @@ class Reports:
         self._control = control
         self._end = end
         self._sending = threading.Lock()
-        #: When the forward pass that runs now began (``time.perf_counter_ns``); 0: none does.
+        #: When the current forward pass began (``time.perf_counter_ns``); 0: none does.
         self.busy_since_ns = 0
 
     def send(self, message: FromModel) -> None:

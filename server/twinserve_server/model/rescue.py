@@ -11,9 +11,9 @@ from twinserve_server.engine.layout import Form, Layout
 from twinserve_server.errors import InferenceError
 from twinserve_server.model.forward import Answers, Forward
 
-#: After so long no further image of a failed batch is begun: others wait.
+#: After this long, no further image of a failed batch is run, because other requests wait.
 RESCUE_SECONDS: Final = 1.0
-#: What a caller is told whose rows are not numbers.
+#: The error for callers whose rows are not finite.
 NOT_FINITE: Final = "the forward pass returned NaN or infinity for this input"
 
 
@@ -96,7 +96,7 @@ def _run_alone(
             outcome.errors[index] = "the answer to this item differs in shape from the rest of its batch; send it alone"
         else:
             if not row:
-                # Of tensors nobody knows the size before a pass has ended well.
+                # The size of tensors is unknown until a pass has succeeded.
                 row, outcome.layout = len(alone.probabilities), alone.layout
                 probabilities = bytearray(row * images)
             del outcome.errors[index]

@@ -30,7 +30,7 @@ Array = npt.NDArray[Any]
 class Runtime(ABC):
     """Runs one artefact. Used by one thread: created, loaded, then run and described in any order."""
 
-    #: How often a batch size must run before it is as fast as it will be.
+    #: How often a batch size must run to reach its full speed.
     warm_up_passes: ClassVar[int] = 1
 
     @abstractmethod

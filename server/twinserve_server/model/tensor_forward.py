@@ -16,7 +16,7 @@ from twinserve_server.errors import ArtefactError, InferenceError
 from twinserve_server.model.forward import Answers, Forward, check_batch_bytes
 from twinserve_server.model.probe import ITEMS, check_rows
 
-#: What a free dimension is when the model is tried and warmed.
+#: The size of a free dimension when the model is tried and warmed up.
 FREE_SIZE = 16
 
 
@@ -108,7 +108,7 @@ class TensorForward(Forward):
         try:
             outputs = self._run_named(self._named(data, layout, count), count)
         except InferenceError:
-            return  # it refuses these items, not their number
+            return  # it rejects these items, not their number
         if not finite_rows(outputs, count).all():
             raise ArtefactError("returns NaN or infinity for valid input; state the accepted values as ranges")
         if self.classes:
@@ -131,7 +131,7 @@ def items_of(signature: Signature, count: int, seed: int | None = None) -> tuple
 
 def _items(spec: TensorSpec, count: int, random: np.random.Generator | None) -> Array:
     shape = (count, *(FREE_SIZE if size < 0 else size for size in spec.shape))
-    # Whole numbers without a range may be anything, an index into two rows as well.
+    # Integers without a range may mean anything, even an index into two rows.
     low, high = spec.range or DEFAULT_RANGES["FP32"]
     dtype = DTYPES[spec.datatype]
     if random is None:

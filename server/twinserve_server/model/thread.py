@@ -32,7 +32,7 @@ class ModelThread:
     """Runs what it is given, in order, in a thread of its own."""
 
     def __init__(self) -> None:
-        #: When the forward pass that runs now began (``time.perf_counter_ns``); 0: none does.
+        #: When the current forward pass began (``time.perf_counter_ns``); 0: none does.
         self.busy_since_ns = 0
         self._tasks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="models", daemon=True)
@@ -69,7 +69,7 @@ class ModelThread:
     def _run(self) -> None:
         while (task := self._tasks.get()) is not None:
             task()
-            # What it holds, a batch's pixels, is not kept while nothing happens.
+            # Do not keep a batch's pixels alive while idle.
             del task
 
 

@@ -12,7 +12,7 @@ from twinserve_host.gpu import process_bytes
 from twinserve_server.engine.job import Buffer
 from twinserve_server.errors import ArtefactError
 
-#: Buffers grow in steps of so many bytes: the batches of a warm-up come in many sizes.
+#: Buffers grow in steps of this many bytes, because a warm-up runs batches of many sizes.
 _STEP: Final = 1 << 20
 
 
@@ -44,7 +44,7 @@ class CudaDevice:
         self._weights = 0
         self._at_start = torch.cuda.memory_allocated(self.device)
         used = self._used()
-        #: What the process takes on the device before any model does; None: NVML does not tell.
+        #: What the process takes on the device before any model; None: NVML does not report it.
         self._context = None if used is None else used - torch.cuda.memory_reserved(self.device)
 
     @property
@@ -59,7 +59,7 @@ class CudaDevice:
     def to_device(self, data: Buffer, dtype: torch.dtype, shape: tuple[int, ...]) -> torch.Tensor:
         """A batch on its way to the device; its bytes were copied, and may change from now on."""
         size = len(data)
-        # The last batch has left the buffer: its answer was waited for.
+        # The last batch has left the buffer, because its answer has been awaited.
         self._into = _grown(self._into, size)
         self._into[:size].copy_(torch.frombuffer(data, dtype=torch.uint8))
         return self._into[:size].view(dtype).view(shape).to(self.device, non_blocking=True)
@@ -85,7 +85,7 @@ class CudaDevice:
         return {kind: size for kind, size in found.items() if size}
 
     def _used(self) -> int | None:
-        # Not by number: torch and NVML may count devices differently.
+        # Not by number: torch and NVML may number devices differently.
         return process_bytes(str(torch.cuda.get_device_properties(self.device).uuid), os.getpid())
 
 

@@ -24,13 +24,13 @@ from twinserve_server.ipc.load_facts import RuntimeFacts
 from twinserve_server.model.runtime import Array, Output, Runtime
 from twinserve_server.model.torch_cuda import CudaDevice
 
-# What came off the socket is read-only bytes, and no artefact writes its input.
+# Bytes from the socket are read-only, and no artefact writes to its input.
 warnings.filterwarnings("ignore", message="The given (buffer|NumPy array) is not writable")
 
 _DTYPES: Final[dict[DataType, torch.dtype]] = {"UINT8": torch.uint8, "FP32": torch.float32}
-#: A batch up to this size is copied into memory that stays: that costs less than a tensor of its own.
+#: A batch up to this size is copied into permanent memory, which costs less than a new tensor.
 SMALL_BYTES: Final = 64 << 10
-#: The operators whose kernels decide how fast a model is, and in which precision it runs.
+#: The operators whose kernels decide a model's speed and precision.
 _KERNELS: Final = re.compile(
     r"(quantized|mkldnn|onednn|prepacked|mkldnn_prepacked)::"
     r"|aten::(_?conv|linear|mm|bmm|addmm|baddbmm|matmul|einsum|lstm|gru|rnn|embedding|scaled_dot_product_attention)"
@@ -40,7 +40,7 @@ _KERNELS: Final = re.compile(
 class TorchScript(Runtime):
     """One TorchScript module, on the CPU or on a CUDA device."""
 
-    #: The first call of a graph is profiled, the second one compiles what was seen.
+    #: The first call of a graph is profiled; the second compiles what was recorded.
     warm_up_passes: ClassVar[int] = 2
 
     def __init__(self, variant: Variant, threads: int) -> None:
@@ -56,12 +56,12 @@ class TorchScript(Runtime):
         self._small_batches: dict[tuple[DataType, tuple[int, ...]], torch.Tensor] = {}
 
     def session(self) -> AbstractContextManager[object]:
-        # Entered once, it need not be entered for every pass.
+        # Entered once, instead of for every pass.
         return torch.inference_mode()
 
     def load(self, data: bytes, signature: Signature | None = None) -> None:  # noqa: ARG002  (any module will do)
         try:
-            # Wherever it was saved, it runs where the manifest says.
+            # Wherever it was saved, it runs on the manifest's device.
             module = torch.jit.load(io.BytesIO(data), map_location=self._cuda.device if self._cuda else "cpu").eval()
         except Exception as error:  # noqa: BLE001  (what a damaged file raises is anybody's guess)
             raise ArtefactError(
@@ -94,7 +94,7 @@ class TorchScript(Runtime):
                 with torch.inference_mode():
                     output = self._module(batch)
             if self._cuda is not None and isinstance(output, torch.Tensor) and output.layout is torch.strided:
-                # Whatever failed on the device shows here, where its stream has finished.
+                # Failures on the device appear here, where its stream has finished.
                 output = self._cuda.to_host(output)
         except Exception as error:  # noqa: BLE001  (a script raises what it likes, and so does torch)
             raise InferenceError(f"the forward pass failed: {one_line(error)}") from None
@@ -182,7 +182,7 @@ def configure_torch(engine: str, threads: int) -> None:
 def one_line(error: Exception) -> str:
     """torch's error message, without its C++ stack, the trace of a graph or a list of all kernels."""
     lines = str(error).split("\nException raised from")[0].strip().splitlines() or [type(error).__name__]
-    # An interpreter's trace ends with what was raised; everything else begins with it.
+    # An interpreter's trace ends with the error; all other messages begin with it.
     raised = [line for line in lines if re.match(r"\s*[\w.]*(Error|Exception)\b", line)]
     return (raised[-1] if raised else lines[0]).strip()[:300]
 

@@ -8,9 +8,9 @@ from typing import Final
 
 #: Running every size would make the warm-up grow with the square of the limit: 4096 would take hours.
 EVERY_SIZE_UP_TO: Final = 64
-#: Its total time budget. Sizes that do not fit stay cold: their first batch pays for its kernels.
+#: Its total time budget. Sizes that do not fit stay cold: their first batch is slower.
 BUDGET_SECONDS: Final = 20.0
-#: A warm-up that takes longer than this says in the log how far it is, this often.
+#: A warm-up that takes longer than this logs its progress, this often.
 PROGRESS_SECONDS: Final = 5.0
 
 
@@ -36,7 +36,7 @@ class WarmUp:
         self._started = self._said = time.monotonic()
         self._budget_seconds = budget_seconds
         self._progress_seconds = progress_seconds
-        #: The least seconds that an image took so far: the first calls take longer than those that follow.
+        #: The fewest seconds per image so far: the first calls take longer than later ones.
         self._image_seconds = 0.0
 
     def warm(self, sizes: list[int]) -> list[int]:

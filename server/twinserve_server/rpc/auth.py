@@ -10,8 +10,8 @@ from twinserve_server.access.guard import Guard
 from twinserve_server.access.tokens import ADMIN, PREDICT
 from twinserve_server.errors import PermissionDeniedError, TwinserveError
 
-#: The role that a service needs; None: anybody may call it, because what watches a server holds no token. A service
-#: that is not named here needs the strongest.
+#: The role that a service needs; None: anyone may call it, because probes have no token. A service not named here
+#: needs the strongest role.
 ROLE_OF_SERVICE: Final[dict[str, str | None]] = {
     "twinserve.v1.PredictService": PREDICT,
     "inference.GRPCInferenceService": PREDICT,
@@ -20,7 +20,7 @@ ROLE_OF_SERVICE: Final[dict[str, str | None]] = {
     "grpc.health.v1.Health": None,
 }
 
-#: Methods that need another role than their service.
+#: Methods that need a different role from their service.
 ROLE_OF_METHOD: Final[dict[tuple[str, str], str]] = {
     ("inference.GRPCInferenceService", "RepositoryModelLoad"): ADMIN,
     ("inference.GRPCInferenceService", "RepositoryModelUnload"): ADMIN,

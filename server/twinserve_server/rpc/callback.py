@@ -32,7 +32,7 @@ class Exchange(Protocol):
         """The request failed; ``request_id`` is its id, if it has one."""
 
 
-#: A request: the message as it came, its deadline against ``time.monotonic_ns()`` (0: none), and who is told.
+#: A request: the message as received, its deadline in terms of ``time.monotonic_ns()`` (0: none), and the callback.
 Arrival = tuple[bytes, int, Exchange]
 
 

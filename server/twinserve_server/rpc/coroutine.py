@@ -45,7 +45,7 @@ class Reply:
         self._tell()
 
     def refuse(self, error: TwinserveError, request_id: str = "") -> None:
-        # Kept without the frames it came through: they know this exchange, and hold the request.
+        # Kept without its traceback: those frames refer to this exchange and hold the request.
         self.error = error.with_traceback(None)
         self.request_id = request_id
         self._tell()

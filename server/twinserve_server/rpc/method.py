@@ -81,7 +81,7 @@ def methods_of(service: ServiceDescriptor, servicer: object) -> list[RpcMethod]:
 
 
 def _attribute(servicer: object, name: str) -> Any:
-    # The servicers that come with gRPC name their methods as the wire does.
+    # The servicers that come with gRPC name their methods as on the wire.
     return getattr(servicer, name, None) or getattr(servicer, _WORD.sub("_", name).lower(), None)
 
 

@@ -102,7 +102,7 @@ def serve(method: RpcMethod, tally: RpcTally, journal: Journal | None = None, ad
             code = "CANCELLED" if gone else "DEADLINE_EXCEEDED"
             raise
         except grpc.aio.AbortError as error:
-            # A servicer of gRPC's own has ended the RPC; the context keeps the error, and with it these frames.
+            # One of gRPC's own servicers has ended the RPC; the context keeps the error, and with it these frames.
             error.__traceback__ = error.__context__ = None
             code = _name(context.code())
         except Exception as error:
@@ -146,13 +146,13 @@ async def _write(context: Context, response: Any) -> None:
     try:
         await context.write(message)
     except grpc.aio.BaseError:
-        # The caller has gone, and its task is not cancelled yet.
+        # The caller has gone, but its task is not cancelled yet.
         raise asyncio.CancelledError from None
 
 
 def _refuse(context: Context, error: Exception) -> str:
     """End the RPC with the status of ``error``; its name."""
-    # Its frames hold the request, and some of them the error: a cycle that keeps both until the collector comes by.
+    # Its frames hold the request, and some the error: a cycle that keeps both until garbage collection.
     error.__traceback__ = None
     code, message, metadata = outcome_of(error)
     context.set_code(code)

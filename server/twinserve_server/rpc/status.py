@@ -31,7 +31,7 @@ STATUS: dict[type[errors.TwinserveError], grpc.StatusCode] = {
     errors.InferenceError: grpc.StatusCode.INTERNAL,
 }
 
-#: After how long a client may try again what is refused for now.
+#: How long a client should wait before it retries a temporarily refused request.
 RETRY_AFTER_SECONDS: dict[type[errors.TwinserveError], float] = {
     errors.QueueFullError: 0.1,
     errors.DeadlineUnreachableError: 0.1,
@@ -45,13 +45,13 @@ NO_REQUEST = grpc.StatusCode.UNIMPLEMENTED, "the method takes one request messag
 DOMAIN = "twinserve"
 #: The metadata key under which gRPC clients look for a ``google.rpc.Status``.
 DETAILS_KEY = "grpc-status-details-bin"
-#: The metadata key that names the request an RPC made, as logs and traces name it.
+#: The metadata key for the id of an RPC's request, as in logs and traces.
 REQUEST_ID_KEY = "x-request-id"
 #: The metadata key under which gRPC's own retries look for how long to wait, in milliseconds (gRFC A6).
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
-#: As HTTP says what it wants (RFC 6750): gRPC has no word of its own for it.
+#: The header in which HTTP says what it requires (RFC 6750); gRPC has none of its own.
 CHALLENGE = ("www-authenticate", 'Bearer realm="twinserve"')
-#: A request's name stays in logs and in memory for a while.
+#: A request id stays in logs and in memory for a while.
 MAX_ID_BYTES = 128
 
 Metadata = tuple[tuple[str, str | bytes], ...]

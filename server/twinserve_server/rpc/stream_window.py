@@ -10,7 +10,7 @@ from twinserve_server.engine.call import Call
 from twinserve_server.errors import TwinserveError
 from twinserve_server.rpc.callback import DirectStream
 
-#: Requests of one stream that may be in work at once; more are not read from the wire.
+#: Requests of one stream that may be in flight at once; more are not read from the wire.
 STREAM_WINDOW = 128
 
 

@@ -31,8 +31,8 @@ _TAG_TIMING = 5 << 3 | _LENGTH_DELIMITED
 _TAG_REQUEST_ID = bytes([6 << 3 | _LENGTH_DELIMITED])
 _TAG_RESPONSES = bytes([1 << 3 | _LENGTH_DELIMITED])
 _TAG_STREAM_RESPONSE = bytes([1 << 3 | _LENGTH_DELIMITED])
-#: Timing (field 5, length-delimited): fixed-width fields, tag before each. First what every request has for itself,
-#: then what it shares with those of its batch.
+#: Timing (field 5, length-delimited): fixed-width fields, each after its tag. First the part of each request, then the
+#: part shared with its batch.
 _TIMING_HEAD: Final = struct.Struct("<BBBQBQ")
 _TIMING_REST: Final = struct.Struct("<BQBIBQBQBQ")
 _TIMING_LENGTH: Final = _TIMING_HEAD.size - 2 + _TIMING_REST.size
@@ -104,7 +104,7 @@ def _shared_timing(
     )
 
 
-#: The contract's number of each way in which a call met its variant.
+#: The contract's number of each way in which a variant was chosen.
 ROUTES: Final = {"named": predict_pb2.ROUTE_NAMED, "split": predict_pb2.ROUTE_SPLIT}
 #: The length and the one varint of a single class below 128.
 _ONE_CLASS: Final = tuple(bytes((1, index)) for index in range(0x80))
@@ -142,7 +142,7 @@ def _packed_classes(job: Job) -> bytes:
 
 def varint(value: int) -> bytes:
     """``value`` as protobuf's variable-width integer."""
-    # Nearly all are as short as this, and the loop takes twice as long.
+    # Nearly all are this short, and the loop takes twice as long.
     if value < 1 << 7:
         return bytes((value,))
     if value < 1 << 14:

@@ -25,7 +25,7 @@ class HealthService:
         self._states: dict[str, int] = {"": NOT_SERVING}
         self._variants: Set[str] = set()
         self._draining = False
-        #: Set, and replaced, whenever a state changes.
+        #: Set and replaced whenever a state changes.
         self._changed = asyncio.Event()
 
     def set(self, service: str, serving: bool) -> None:

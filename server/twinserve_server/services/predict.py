@@ -39,7 +39,7 @@ class PredictService:
         self._limits = limits
         #: Asks the other gateways about a request that this one did not answer.
         self._judge_elsewhere = judge_elsewhere
-        #: Raises RepeatedFeedbackError for a signed answer that was judged before, by any gateway.
+        #: Raises RepeatedFeedbackError for a signed answer that any gateway has already judged.
         self._claim = claim
 
     async def compare(self, request: predict_pb2.CompareRequest, context: RpcContext) -> bytes:

@@ -27,7 +27,7 @@ from twinserve_server.services.encode import encode_answer
 from twinserve_server.services.skeletons import Skeletons
 from twinserve_server.services.tensors import decode_request, encode_tensors
 
-#: So many streams that send more than is worked off share a variant's queue before requests are refused.
+#: How many overloading streams can share a variant's queue before requests are refused.
 STREAMS_A_QUEUE: Final = 4
 
 

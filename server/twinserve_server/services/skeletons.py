@@ -11,11 +11,11 @@ from twinserve_server.artefact.manifest import ModelVersion
 from twinserve_server.services.decode import Items, bounds_to_check
 from twinserve_server.services.encode import varint
 
-#: Of more kinds the oldest is forgotten. A client library has one for each variant and shape that it asks for.
+#: With more kinds than this, the oldest is dropped. A client library has one for each variant and shape it requests.
 MOST: Final = 256
-#: A large request costs so much elsewhere that its parsing does not count, and what is kept here stays small.
+#: Parsing hardly matters for a large request, and this keeps the memory used here small.
 MAX_BYTES: Final = 64 << 10
-#: Layouts of one length that are told apart.
+#: Distinct layouts kept per length.
 PLACES: Final = 4
 #: Before the pixels: the number of their field, and that a length follows.
 _TAG: Final = bytes([predict_pb2.Tensor.DATA_FIELD_NUMBER << 3 | 2])
@@ -46,9 +46,9 @@ class Skeletons:
     """Remembers the bytes that surround the pixels of valid requests."""
 
     def __init__(self) -> None:
-        #: Where the pixels may lie in a message, by its length; the newest first.
+        #: Possible positions of the pixels in a message, by its length; newest first.
         self._places: dict[int, tuple[tuple[int, int], ...]] = {}
-        #: By what stands before the pixels and after them.
+        #: By the bytes before and after the pixels.
         self._known: dict[tuple[bytes, bytes], Skeleton] = {}
 
     def find(self, raw: bytes) -> tuple[Skeleton, bytes] | None:

@@ -83,7 +83,7 @@ def decode_tensors(
         if _NAMES.get(tensor.datatype) != spec.datatype:
             found = _NAMES.get(tensor.datatype, "unknown")
             raise InvalidInputError.of(f"{field}.datatype", f"is {found}; {version.model} takes {spec.datatype}")
-        # Free dimensions fit anything: what tells an item from several is the number of dimensions.
+        # Free dimensions fit anything: only the number of dimensions distinguishes one item from several.
         batched = len(shape) == len(spec.shape) + 1
         item = shape[1:] if batched else shape
         if not spec.fits(item) or (batched and shape[0] < 1):

@@ -10,7 +10,7 @@ from twinserve_server.errors import TwinserveError
 from twinserve_server.settings.server import ServerSettings
 from twinserve_server.transport.tls import TlsFiles
 
-#: Of admin calls, where they have one of their own.
+#: Of admin calls, if they have a separate one.
 ADMIN_PORT: Final = 8501
 
 

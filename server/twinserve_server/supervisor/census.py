@@ -12,7 +12,7 @@ from twinserve_server.ipc.messages import ProcessStatus, Status
 from twinserve_server.supervisor.child import ChildProcess
 from twinserve_server.supervisor.fleet import Fleet
 
-#: What it is called among the processes.
+#: Its name in lists of processes.
 FORK_SERVER: Final = "fork-server"
 
 

@@ -29,7 +29,7 @@ FIRST_BACKOFF_SECONDS = 0.1
 LAST_BACKOFF_SECONDS = 5.0
 #: After a process has lived this long, its back-off starts over.
 HEALTHY_SECONDS = 30.0
-#: The exit code of a process that can never start (bad artefact, port in use).
+#: The exit code of a process that cannot start (bad artefact, port in use).
 HOPELESS = 3
 
 
@@ -62,11 +62,11 @@ class ChildProcess:
         """
         self.name = name
         self.pid = 0
-        #: How often it was started again, by reason (see ``pulse``).
+        #: How often it was restarted, by reason (see ``pulse``).
         self.restarts: Counter[str] = Counter()
         self.ready = False
         self.failure = ""
-        #: How it ended the last time: negative, the signal; None: not yet.
+        #: Its last exit code; negative: a signal; None: it has not ended yet.
         self.exit_code: int | None = None
         self.pulse = pulse
         self.line: ControlLine | None = None
@@ -82,7 +82,7 @@ class ChildProcess:
         self._replaced_for = ""
         self._past_cpu_seconds = 0.0
         self._last_cpu_seconds = 0.0
-        # Scrapes read the CPU seconds in threads of their own.
+        # Scrapes read the CPU seconds in separate threads.
         self._reading_cpu = threading.Lock()
 
     async def keep_alive(self) -> None:
@@ -94,7 +94,7 @@ class ChildProcess:
             try:
                 code = await self._run()
             except OSError as error:
-                # Out of memory, processes or descriptors: perhaps not for ever.
+                # Out of memory, processes or descriptors, perhaps only for now.
                 self.failure = f"{self.name} cannot be started: {error}"
                 code = 1
             self.ready = False

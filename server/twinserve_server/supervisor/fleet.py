@@ -25,11 +25,11 @@ from twinserve_server.supervisor.runner import StartError
 
 log = structlog.get_logger()
 
-#: A process that ends this often while the server starts is given up.
+#: A process that ends this often during the server's start is given up.
 START_ATTEMPTS = 3
 
 
-#: Given the control descriptor and the memory of a gateway: its configuration now.
+#: From the control descriptor and the memory of a gateway to its current configuration.
 ConfigureGateway = Callable[[int, int, Handed], GatewayConfig]
 
 
@@ -144,7 +144,7 @@ class Fleet:
             while True:
                 for child in children:
                     if child.failure:
-                        # What a model process cannot get over is its artefact.
+                        # If a model process cannot start, its artefact is the reason.
                         raise (ArtefactError if child.name in self.models else StartError)(child.failure)
                     if child.restarts.total() >= attempts:
                         raise StartError(_gave_up(child))

@@ -20,7 +20,7 @@ from twinserve_server.telemetry.relay import Relay
 
 log = structlog.get_logger()
 
-#: For one fork, and for the libraries that are imported before the first one, perhaps from a slow disk.
+#: For one fork, and for importing the libraries before the first one, perhaps from a slow disk.
 FORK_SECONDS: Final = 10.0
 IMPORT_SECONDS: Final = 120.0
 
@@ -83,7 +83,7 @@ class ForkServer:
             if self._line is None:
                 self._line = await self._start()
             request = memoryview(frame(config))
-            # All that was asked before has been answered, so there is room for the beginning.
+            # All earlier requests have been answered, so there is room for the start of this one.
             sent = socket.send_fds(self._line, [request], descriptors)
             await loop.sock_sendall(self._line, request[sent:])
             answer = await loop.sock_recv(self._line, PID.size)

@@ -104,7 +104,7 @@ def supervisor_values(supervisor: Supervisor) -> dict[str, Values]:
     cards = sheet.put_gpus(state for _, state in models)
     for child, state in models:
         if not supervisor.plan.holds(state.replica.version):
-            # It is being loaded, or ends: nobody is served by it.
+            # It is being loaded or is ending, and serves nobody.
             continue
         labels = sheet.put_model(supervisor.traffic, state, ready=child.ready)
         sheet.put_device_bytes(labels, state, child.pid, cards)

@@ -58,19 +58,19 @@ class Plan:
     """What a server with given settings runs."""
 
     settings: ServerSettings
-    #: By model: the version that requests meet that name none, and all that are loaded, by version.
+    #: By model: the version for requests that name none, and all loaded versions.
     active: dict[str, str]
     loaded: dict[str, dict[str, ModelVersion]]
     #: With which the server starts.
     policies: dict[str, TrafficPolicy]
     default_model: str
-    #: What the addresses of its model processes begin with.
+    #: The prefix of the addresses of its model processes.
     address_space: str
     #: One process, or many.
     profile: Profile
     #: The versions with which the server starts, by model.
     first: dict[str, str]
-    #: None: not known yet, since no model process has said what an image costs it; the first of each can start.
+    #: None: not known yet, because no model process has reported its cost per image; the first of each can start.
     sizing: Sizing | None = None
 
     @property
@@ -254,7 +254,7 @@ def make_plan(settings: ServerSettings, versions: dict[str, ModelVersion], addre
 
 def served_of(version: ModelVersion, settings: ServerSettings) -> ModelVersion:
     """``version`` with the variants to be served, perhaps none."""
-    # What is served on demand only is not; a model of nothing else is served whole.
+    # Variants on demand are left out, unless the model has no others.
     names = settings.variants or [name for name, variant in version.variants.items() if not variant.on_demand]
     if not names:
         return version

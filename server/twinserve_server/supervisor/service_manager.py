@@ -20,7 +20,7 @@ class ServiceManager:
     def __init__(self) -> None:
         """Take its address out of the environment, so that no child process speaks in this one's name."""
         address = os.environ.pop("NOTIFY_SOCKET", "")
-        # "@" stands for the zero byte of an abstract address.
+        # "@" stands for the null byte of an abstract address.
         self._address = "\0" + address[1:] if address.startswith("@") else address
         microseconds = os.environ.pop("WATCHDOG_USEC", "")
         meant = os.environ.pop("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())

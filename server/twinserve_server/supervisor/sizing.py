@@ -19,11 +19,11 @@ from twinserve_server.ipc.load_facts import Cost
 
 #: CPU that a gateway spends on one single-image request at 64 in flight, in µs (docs/benchmarks.md).
 GATEWAY_US: Final = {"fast": 140.0, "aio": 470.0, "native": 80.0}
-#: A gateway keeps so many cores busy: on the native transport a second one is in its Rust threads.
+#: How many cores a gateway keeps busy: on the native transport, its Rust threads use a second one.
 GATEWAY_CORES: Final = {"native": 2}
 #: Each variant gets another model process if at least a third of it would be busy: below that it is mostly memory.
 LEAST_BUSY: Final = 1 / 3
-#: What one model process more holds, besides its model and what all share: 20 MiB when it is idle, and what it answers.
+#: Memory of another model process besides its model and the shared part: 20 MiB when idle, plus its answers.
 REPLICA_BYTES: Final = 64 << 20
 
 #: (model, variant)
@@ -66,13 +66,13 @@ def size(machine: Machine, costs: Mapping[Key, Cost], asked: Asked) -> Sizing:
         model: geometric_mean([cost.image_us for key, cost in costs.items() if key[0] == model]) for model, _ in costs
     }
     gateways, reasons = _gateways(machine, min(middle.values()), asked, gateway_us)
-    # Half of the memory at most goes to processes that are there for speed alone.
+    # At most half of the memory is used for processes that only add speed.
     afforded = max(1, machine.memory_bytes // 2 // sum(REPLICA_BYTES + cost.added_bytes for cost in costs.values()))
     replicas = {}
     for (model, variant), cost in costs.items():
         told = (asked.replicas or {}).get(variant, 0)
         busy = machine.cores / asked.threads * middle[model] / (gateway_us + middle[model])
-        # What is not the models' by half is left to gateways, clients and the kernel.
+        # The half not given to models is left to gateways, clients and the kernel.
         fitting = max(1, min(int(busy + 1 - LEAST_BUSY), machine.cores // (2 * asked.threads) + 1))
         count = replicas[model, variant] = told or min(fitting, afforded)
         why = "as set by --replicas" if told else f"of each variant {busy:.1f} would be busy"
@@ -99,7 +99,7 @@ def _gateways(machine: Machine, image_us: float, asked: Asked, gateway_us: float
         return 1, [f"1 gateway on {cores}: only Linux balances the connections to a port that several share"]
     busy = machine.cores * gateway_us / (gateway_us + image_us)
     each = GATEWAY_CORES.get(asked.transport, 1)
-    # Two where there are two cores: one encodes while the other's batch runs. A quarter of the cores is the models'.
+    # Two on two cores: one encodes while the other's batch runs. The models keep a quarter of the cores.
     fitting = max(1, min(2, machine.cores) // each, min(round(busy), 3 * machine.cores // 4) // each)
     why = (
         f"{busy / each:.1f} would be busy; a request costs a gateway some {gateway_us:.0f} µs, an image the models "

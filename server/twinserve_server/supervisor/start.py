@@ -143,10 +143,10 @@ def listen_to_signals(stop: asyncio.Event, force: asyncio.Event, runner: Runner)
         stop.set()
 
     for number in SIGNALS:
-        # Whoever starts it with nohup wants it to outlive the terminal.
+        # Started with nohup, it should outlive the terminal.
         if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
             loop.add_signal_handler(number, on_signal, number)
-    # Who started this process may have kept them back until they are listened to.
+    # The parent may have blocked them until this process handles them.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
@@ -214,7 +214,7 @@ def reserve_port(option: str, host: str, port: int) -> socket.socket:
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        # Without SO_REUSEPORT this fails also when another server shares the port: ours would mix with it.
+        # Without SO_REUSEPORT, so that this also fails if another server shares the port and would mix with ours.
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))

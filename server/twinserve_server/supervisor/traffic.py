@@ -193,7 +193,7 @@ class Traffic:
     async def judge(self, asking: Gateway, question: Judge) -> Judged:
         """What the other gateways than the one that asks say."""
         for line in [gateway.line for gateway in self._server.gateways if gateway is not asking]:
-            # One that has just ended, or hangs, keeps nobody from asking the next.
+            # One that has just ended or hangs must not keep the next from being asked.
             with contextlib.suppress(ConnectionError, TimeoutError):
                 if line is not None and (found := await line.call(question, Judged)).judgement is not None:
                     return found

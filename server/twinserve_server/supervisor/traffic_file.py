@@ -39,13 +39,13 @@ class TrafficFile:
         """
         self.path = path
         self._names = names
-        #: What was read last, good or bad; None: it could not be read.
+        #: The content read last, valid or not; None: it could not be read.
         self._seen: bytes | str | None = None
         #: What is in force.
         self._content = b""
         self.generation = 0
         self.policies: dict[str, TrafficPolicy] = {}
-        #: Whether the file as it is now is in force.
+        #: Whether the file's current content is in force.
         self.good = False
         self.refresh()
 

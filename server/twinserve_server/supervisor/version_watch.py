@@ -16,11 +16,11 @@ from twinserve_server.supervisor.versions import Versions
 
 log = structlog.get_logger()
 
-#: How often the folder is looked at. What has changed since the last look may still be written.
+#: How often the folder is checked. Files that changed since the last check may still be being written.
 LOOK_SECONDS: Final = 1.0
 
 Key = tuple[str, str]
-#: What tells one state of a folder from another, by file; links are followed, as in a ConfigMap, which turns one.
+#: A fingerprint of a folder's state, by file; links are followed, because a ConfigMap is updated by switching one.
 Print = tuple[tuple[str, int, int, int], ...]
 
 
@@ -81,7 +81,7 @@ def _print(folder: Path) -> Print:
     for name in sorted(os.listdir(folder)) if folder.is_dir() else ():
         try:
             status = (folder / name).stat()
-        except OSError:  # it was just taken away, or is a link to what is not there yet
+        except OSError:  # it was just removed, or links to something not created yet
             continue
         found.append((name, status.st_ino, status.st_size, status.st_mtime_ns))
     return tuple(found)

@@ -20,7 +20,7 @@ from twinserve_server.supervisor.traffic import Traffic
 
 log = structlog.get_logger()
 
-#: How long a gateway may take to reach new processes, or to answer what it holds for old ones.
+#: How long a gateway may take to reach new processes, or to finish the requests for old ones.
 SWITCH_SECONDS: Final = 60.0
 
 
@@ -127,7 +127,7 @@ class Versions:
                     f"{model} answers the requests that name no model; it can be unloaded where another is "
                     "--default-model"
                 )
-            # The active one last: it takes its model with it.
+            # The active one last, because its model goes with it.
             others = [number for number in plan.loaded[model] if number != plan.active[model]]
             for number in [version] if version else [*others, plan.active[model]]:
                 await self._unload(model, number)
@@ -214,7 +214,7 @@ class Versions:
         ]
         self._past.busy[key] = "unloading"
         try:
-            # First those who ask: from then on nobody sends the processes anything.
+            # Tell the gateways first: from then on, none of them sends the processes anything.
             fleet.plan = fleet.plan.without(model, version)
             await self._tell_all(model)
             await fleet.end_models(children)
@@ -236,7 +236,7 @@ class Versions:
             if isinstance(outcome, TwinserveError):
                 raise outcome
             if isinstance(outcome, TimeoutError):
-                # One that ends is told again when it is back; this one lives.
+                # One that ends is told again when it is back; this one is running.
                 log.warning("gateway_slow_to_switch", process=gateway.name, model=model, seconds=SWITCH_SECONDS)
 
     def _failed(self, model: str, version: str, error: TwinserveError) -> None:

@@ -43,7 +43,7 @@ class RpcRecord:
     span: Any = None
 
 
-#: Called for every RPC when it has begun (no ``code`` yet) and ended, and in between for each request that has ended.
+#: Called when an RPC begins (no ``code`` yet) and ends, and in between for each request that has ended.
 RpcHook = Callable[[RpcRecord, Call | None], None]
 
 #: The RPC that the running task serves.
@@ -65,7 +65,7 @@ class Journal:
     def end(self, record: RpcRecord, code: str, seconds: float) -> None:
         record.code, record.seconds = code, seconds
         if code == "OK" and len(record.calls) == 1:
-            # Where there is a line or a span with this name, the caller learns it without reading the answer.
+            # If a log line or span has this id, the caller learns it without reading the answer.
             record.context.set_trailing_metadata(name_of_request(record.calls[0].request_id))
         self._tell(record, None)
 
@@ -82,7 +82,7 @@ class Journal:
                 record.calls.append(event)
             return
         record, event.note = event.note, None
-        # A shadow's run has no RPC that waits for it.
+        # No RPC waits for a shadow run.
         if record is not None:
             self._tell(record, event)
 

@@ -42,7 +42,7 @@ def configure_logging(form: str, level: str, **bound: str) -> StandardError:
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(**bound)
-    # The engine, asyncio and the libraries log by the standard library: in the same form, from the same place.
+    # The engine, asyncio and the libraries use the standard library's logging: same format, same destination.
     handler = logging.StreamHandler(cast(TextIO, output))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

@@ -37,10 +37,10 @@ from twinserve_server.telemetry.collector import collector_session
 log = structlog.get_logger()
 
 _CUMULATIVE: Final = AggregationTemporality.CUMULATIVE
-#: OpenTelemetry's name for what it has one for (semantic conventions for RPC); all others keep ours.
+#: OpenTelemetry's names where it has any (semantic conventions for RPC); all other families keep ours.
 _NAMES: Final = {families.RPC_SECONDS.name: "rpc.server.call.duration"}
 _UNITS: Final = {"_seconds": "s", "_bytes": "By"}
-#: A last export, of a server that stops, waits no longer for its collector.
+#: How long the last export of a stopping server waits for its collector.
 _LAST_SECONDS: Final = 5.0
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from twinserve_server.host.standard_error import StandardError
 
 READ_BYTES: Final = 1 << 16
-#: A line that is longer is passed on in pieces.
+#: A longer line is forwarded in pieces.
 MAX_LINE_BYTES: Final = 1 << 16
 
 
@@ -20,7 +20,7 @@ class Relay:
         self._target = target
         self._rest = b""
         self._reading, self.writing = os.pipe()
-        # Nor for this loop, if that should stand still: then its lines are lost.
+        # Nor for this loop if it should hang: its lines are then lost.
         os.set_blocking(self.writing, False)
         asyncio.get_running_loop().add_reader(self._reading, self._read)
 

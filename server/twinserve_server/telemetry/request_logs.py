@@ -23,7 +23,7 @@ class AccessLog:
     def __call__(self, record: RpcRecord, call: Call | None) -> None:
         """Log an RPC that has ended, with its request when it has exactly one; of a stream, each request as well."""
         if call is not None:
-            # The line of the RPC cannot tell about many.
+            # The RPC's line cannot describe several requests.
             if record.method.request_streaming and self._sampled(code := code_of(call)):
                 log.debug("request", code=code, peer=record.peer, **trace_fields(record), **request_fields(call))
         elif record.code and self._sampled(record.code):

@@ -43,7 +43,7 @@ class Telemetry:
         if settings.log_level == "debug":
             rpc_hooks.append(AccessLog(settings.access_log_share))
         if settings.slow_request_ms:
-            # Before the journal, which parts a call that has ended from its RPC, and so from its trace.
+            # Before the journal, which separates an ended call from its RPC, and so from its trace.
             self.hooks.append(SlowRequests(int(settings.slow_request_ms * 1e6)))
         if rpc_hooks:
             self.journal = Journal(rpc_hooks)

@@ -103,7 +103,7 @@ class Tracing:
         job = call.job
         began = call.started_ns + time.time_ns() - time.monotonic_ns()
         parent = record.span
-        # Whether a method asks for several is not known yet when the first of them ends.
+        # When the first request ends, it is not known yet whether the RPC carries several.
         single = record.method.direct is not None and not record.method.request_streaming
         if single:
             parent.set_attributes(fields)

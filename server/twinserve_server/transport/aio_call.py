@@ -108,5 +108,5 @@ async def _abort(context: Any, code: Any, details: str, metadata: Any) -> None:
     try:
         await context.abort(code, details, metadata)
     except grpc.aio.AbortError as error:
-        # The context keeps the error, and with it this frame; it raises it again by itself.
+        # The context keeps the error, and with it this frame, and raises it again by itself.
         error.__traceback__ = error.__context__ = None

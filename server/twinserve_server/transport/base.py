@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from twinserve_host.exposure import host_and_port
 from twinserve_server.errors import TwinserveError
 
-if TYPE_CHECKING:  # the settings take their limits from here, and the supervisor needs no gRPC for that
+if TYPE_CHECKING:  # the settings take their limits from here, for which the supervisor should not need gRPC
     from twinserve_server.rpc.serve import RpcHandler
 
-#: More than any machine works off before its callers' deadlines pass.
+#: More than any machine can answer before its callers' deadlines pass.
 MAX_PENDING_CALLS: Final = 100_000
-#: Clients that ping more often are sent away: GOAWAY with ENHANCE_YOUR_CALM, "too_many_pings".
+#: Clients that ping more often are disconnected: GOAWAY with ENHANCE_YOUR_CALM, "too_many_pings".
 LEAST_PING_MS: Final = 10_000
-#: A client that has said nothing for so long is asked whether it is there, and has so long to say so.
+#: A client that has been silent for this long is pinged, and has this long to answer.
 KEEPALIVE_MS: Final = 60_000
 KEEPALIVE_TIMEOUT_MS: Final = 20_000
 #: gRPC core's word for no limit.
@@ -116,9 +116,9 @@ def channel_arguments(options: ListenOptions) -> list[tuple[str, Any]]:
         ("grpc.server.max_pending_requests", MAX_PENDING_CALLS),
         ("grpc.server.max_pending_requests_hard_limit", MAX_PENDING_CALLS),
         ("grpc.max_allowed_incoming_connections", limits.connections),
-        # Beside the bound itself, this is what keeps streams that are opened and reset at once from piling up.
+        # Besides the bound itself, this keeps streams that are opened and reset at once from piling up.
         ("grpc.max_concurrent_streams", limits.calls),
-        # Both: between the two, gRPC core refuses at random.
+        # Both limits: between the two, gRPC core refuses at random.
         ("grpc.max_metadata_size", limits.metadata_bytes),
         ("grpc.absolute_max_metadata_size", limits.metadata_bytes),
         ("grpc.max_connection_idle_ms", max(1, round(limits.idle_seconds * 1e3)) if limits.idle_seconds else NEVER_MS),
@@ -127,6 +127,6 @@ def channel_arguments(options: ListenOptions) -> list[tuple[str, Any]]:
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.keepalive_time_ms", KEEPALIVE_MS),
         ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
-        # What gRPC core really goes by; left alone it is 60 s.
+        # The setting that gRPC core actually uses; its default is 60 s.
         ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIMEOUT_MS),
     ]

@@ -29,7 +29,7 @@ class Certificates:
         """
         self._files = files
         self._stamp: object = None
-        #: For a listener that is not gRPC's, once the files have been read.
+        #: For a listener other than gRPC's, once the files have been read.
         self.context: ssl.SSLContext | None = None
         if known is None:
             self._stamp = files.stamp()
@@ -47,11 +47,11 @@ class Certificates:
             context = self._files.check()
             pem = self._files.read()
         except TlsError as error:
-            # As between the moments at which certificate and key are replaced.
+            # For example between the replacement of the certificate and that of the key.
             log.warning("tls_files_not_read", reason=error.message)
             return
         if pem != before:
-            # What was checked is not what is there now.
+            # The files have changed since they were checked.
             self._stamp = None
             return
         self.context = context
@@ -69,7 +69,7 @@ class Certificates:
             return grpc.ssl_server_certificate_configuration([(given.key, given.cert)], given.client_ca or None)
 
         def fetch() -> grpc.ServerCertificateConfiguration | None:
-            # Called in a thread of gRPC's, before each handshake.
+            # Called in one of gRPC's threads, before each handshake.
             nonlocal given
             if given is self.pem:
                 return None

@@ -63,7 +63,7 @@ async def _fast(doors: Sequence[Door]) -> Transport:
         from twinserve_server.transport.fast.transport import FastTransport  # noqa: PLC0415
     except ImportError as error:
         raise support.UnsupportedError(f"gRPC lacks what it needs ({error})") from None
-    # Made before the proof: gRPC core, shut down with its last object, would come up again with another poller.
+    # Created before the proof: gRPC core shuts down with its last object and would start again with another poller.
     transport = FastTransport(doors)
     await prove()
     return transport

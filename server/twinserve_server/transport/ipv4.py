@@ -29,7 +29,7 @@ async def only_ipv4(host: str, port: int) -> AsyncIterator[None]:
         yield
         return
     with ExitStack() as stack:
-        with suppress(OSError):  # a machine without IPv6 has nothing to shut
+        with suppress(OSError):  # without IPv6 there is nothing to close
             held = stack.enter_context(socket.socket(socket.AF_INET6, socket.SOCK_STREAM))
             held.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             for _ in range(_ATTEMPTS):

@@ -43,12 +43,12 @@ log = structlog.get_logger()
 
 #: Calls taken in one turn of the loop.
 EVENTS_A_LIST: Final = 256
-#: Connections are served by one thread: a second one was not worth its switches.
+#: One thread serves all connections: a second one did not make up for its context switches.
 IO_THREADS: Final = 1
-#: What is handed to the library is on the wire a little later, and to close it waits for nobody.
+#: The library sends data a little later, and does not wait for this when it closes.
 FLUSH_SECONDS: Final = 0.05
 POLL_SECONDS: Final = 0.005
-#: Of a Unix socket's address, which ends with a NUL.
+#: Of a Unix socket's address, which ends with a null byte.
 LONGEST_SOCKET: Final = 107
 _TIMEOUT: Final = re.compile(rb"(\d{1,8})([HMSmun])")
 _UNITS_NS: Final = {
@@ -114,7 +114,7 @@ class NativeCall:
         """Look at the request, which :meth:`NativeRpc.begin` takes; ``metadata`` where somebody looks at them."""
         rpc = self._rpc
         if len(raw) > rpc.max_bytes:
-            # It was never a request: the other transports do not count it either.
+            # It never was a request: the other transports do not count it either.
             code = grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
             rpc.fail(self._call_id, code, f"Received message larger than max ({len(raw)} vs. {rpc.max_bytes})")
             return
@@ -136,7 +136,7 @@ class NativeCall:
     def refuse(self, error: BaseException, request_id: str = "") -> None:
         if self._rpc.open.pop(self._call_id, None) is not None:
             code, message, metadata = outcome_of(error, request_id)
-            # The library keeps this header to itself: callers find the time in the details.
+            # The library does not pass on this header; callers find the time in the error details.
             sent = tuple(entry for entry in metadata if entry[0] != PUSHBACK_KEY)
             self._over(code.name, self._rpc.fail(self._call_id, code.value[0], message, sent))
 
@@ -180,7 +180,7 @@ class NativeTransport:
                 options.address,
                 [(f"/{handler.method.service}/{handler.method.name}", False) for handler in direct],
                 io_threads=IO_THREADS,
-                # Handed over as the client's name: cheaper than all the metadata.
+                # Passed as the client's name, which is cheaper than all metadata.
                 client_key_metadata="grpc-timeout",
                 # For the events of callers that leave.
                 call_details=True,
@@ -203,7 +203,7 @@ class NativeTransport:
         self._looks_at_metadata = any(rpc.admit is not None for rpc in self._rpcs)
         rest = [handler for handler in handlers if handler not in direct]
         self._folder, behind = private_socket()
-        # All callers of the rest share what leads there.
+        # All callers of the remaining methods share one connection.
         limits = replace(options.limits, calls=MAX_PENDING_CALLS, idle_seconds=0.0)
         inner = Door(replace(options, host=f"unix:{behind}", port=0, reuse_port=False, limits=limits), rest)
         self._rest = AioTransport([inner, *doors[1:]])
@@ -261,7 +261,7 @@ class NativeTransport:
         for rpc in self._rpcs:
             if rpc.arrived:
                 rpc.begin()
-        # After the beginnings: a caller may leave in the list in which it came.
+        # After the starts: a caller may leave in the same list in which it arrived.
         for call_id in gone:
             if (call := self._calls.pop(call_id, None)) is not None:
                 call.leave()

@@ -20,7 +20,7 @@ from twinserve_client import CallError, Client, Prediction
 
 #: Of one call: far longer than any replacement takes.
 TIMEOUT_SECONDS: Final = 60.0
-#: Images that are asked about, and the most in one call.
+#: How many images are used, and the most in one call.
 POOL, MOST_IMAGES = 32, 4
 #: A batch of another size rounds in another way.
 TOLERANCE: Final = 1e-3
@@ -69,10 +69,10 @@ class Callers:
     ) -> None:
         """``retries``: None: as many as the SDK makes by itself."""
         self._victim, self._questions, self.book, self.count = victim, questions, book, count
-        #: Of the calls that have been answered: those before the server was started last.
+        #: Of the answered calls: those before the server's last start.
         self.answered_before = 0
         self._retries = {} if retries is None else {"retries": retries}
-        #: Seconds from the begin of a caller's call to that of its next one, at least.
+        #: Minimum seconds from the start of a caller's call to that of its next one.
         self.pace_seconds = 0.0
         self._may_ask = threading.Event()
         self._may_ask.set()

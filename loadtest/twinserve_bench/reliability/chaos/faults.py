@@ -17,7 +17,7 @@ from twinserve_bench.reliability.chaos.victim import Victim
 from twinserve_client import CallError, ProcessStatus
 from twinserve_server.access.token_file import create_token, revoke_token
 
-#: What a supervisor that is killed may leave running, and for how long.
+#: What a killed supervisor may leave running, and for how long.
 ORPHAN_SECONDS: Final = 5.0
 
 
@@ -55,7 +55,7 @@ def _replaced(victim: Victim, before: ProcessStatus) -> bool:
     try:
         now = next((process for process in victim.processes() if process.name == before.name), None)
     except CallError:
-        return False  # the connection met the gateway that is being replaced
+        return False  # the connection reached the gateway that is being replaced
     return now is not None and now.ready and now.pid != before.pid
 
 
@@ -138,7 +138,7 @@ def _ended(victim: Victim, start: int) -> str:
     said = victim.log(start)
     if code != 0:
         raise RuntimeError(f"after SIGTERM the server ended with {code}:\n{said[-4000:]}")
-    # What callers cannot see: the server counts a call when it begins it, and again when it is over.
+    # Invisible to callers: the server counts a call when it starts, and again when it ends.
     if "requests_lost" in said:
         raise RuntimeError(f"the server ended with calls that it had begun and not answered:\n{said[-4000:]}")
     return "exit code 0"

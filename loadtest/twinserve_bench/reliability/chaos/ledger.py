@@ -11,7 +11,7 @@ from typing import Final
 
 import grpc
 
-#: A server that cannot take a call says so by one of these.
+#: The statuses of a server that cannot take a call.
 REFUSALS: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED})
 
 

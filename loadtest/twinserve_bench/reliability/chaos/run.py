@@ -19,7 +19,7 @@ from twinserve_bench.reliability.chaos.victim import Victim
 UNSENT_FAULTS: Final = (Fault.KILL_GATEWAY, Fault.STOP_GATEWAY)
 #: While one gateway is replaced, the other answers.
 SERVED: Final = ("--variants", "fp32,int8", "--gateways", "2")
-#: Answers to wait for at the end, so that the last fault is seen, too.
+#: Answers to wait for at the end, so that the last fault has an effect, too.
 LAST_ANSWERS: Final = 50
 
 
@@ -104,7 +104,7 @@ def run(
             questions = Questions.of(models, client)
         unsent = 0
         with Callers(victim, questions, book, callers, seed, retries) as asking:
-            # The questions were calls of Predict, too.
+            # These checks were calls of Predict, too.
             asking.answered_before = -len(questions.expected)
 
             def settle() -> None:

@@ -29,9 +29,9 @@ class Fault(Enum):
         return self in {Fault.TERMINATE, Fault.TERMINATE_GROUP, Fault.KILL}
 
 
-#: What a replacement or a reload must hide from callers altogether.
+#: Faults that a replacement or a reload must hide from callers altogether.
 HIDDEN: Final = tuple(fault for fault in Fault if not fault.takes_the_server_down)
-#: The most callers' answers between two faults.
+#: The maximum number of answers between two faults.
 MOST_ANSWERS_BETWEEN: Final = 200
 
 

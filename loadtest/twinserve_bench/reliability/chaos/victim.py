@@ -23,7 +23,7 @@ from twinserve_client import TLS, Client, ProcessStatus, RetryPolicy
 from twinserve_server.access.token_file import create_token
 
 READY_SECONDS: Final = 180.0
-#: So soon a process that says nothing is replaced.
+#: How soon a silent process is replaced.
 HANG_SECONDS: Final = 3
 _RETRIES: Final = RetryPolicy()
 
@@ -90,7 +90,7 @@ class Victim:
             command += ["--tls-key", str(self.certificates / "server.key")]
         began = time.monotonic()
         with self._log.open("ab") as log:
-            # A process group of its own, to be signalled as a whole.
+            # A separate process group, to be signalled as a whole.
             self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         self.until(lambda: self._ready.exists() or self.process.poll() is not None, "the server is ready")
         if self.process.poll() is not None:

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-#: What numbers, lengths and texts break on.
+#: Values that tend to break the handling of numbers, lengths and texts.
 _EVIL: Final = (
     b"", b"\0", b"\xff", b"\xff\xff\xff\xff\x0f", b"\xff" * 9 + b"\x01", b"\x80" * 12, b"\xed\xa0\x80", b"\xc0\xaf",
     b"NaN", b"1e999", b"-1", b"0" * 40, b"9" * 400, b"[" * 3000, b'{"a":' * 500, b"null", b'""', b"\r\n", b"../..",

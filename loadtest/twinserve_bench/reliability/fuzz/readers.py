@@ -34,7 +34,7 @@ from twinserve_server.services.predict_method import PredictMethod
 from twinserve_server.settings.read import SettingsError, read_settings
 from twinserve_server.supervisor.traffic_file import TrafficFile
 
-#: What a caller must never be told of what it sent.
+#: What an error message must never contain.
 OURS: Final = frozenset({grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL})
 #: Of the model that is asked for.
 ITEM: Final = (4, 4)

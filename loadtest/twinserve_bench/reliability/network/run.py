@@ -19,9 +19,9 @@ T = TypeVar("T")
 
 #: Of one request: large enough that messages can be cut in the middle.
 IMAGES: Final = 400
-#: Of a call that the wire keeps from its end, and of any other: however slow the machine, it does not take so long.
+#: Limits for a call that the wire keeps from ending, and for any other; even a slow machine needs less.
 SHORT_SECONDS, LONG_SECONDS = 1.0, 30.0
-#: A machine that is busy takes so long to tell a caller that its deadline has passed.
+#: How long a busy machine may take to tell a caller that its deadline has passed.
 SLACK_SECONDS: Final = 3.0
 
 #: What may happen to requests and answers, and whether the SDK hides it; a spell is made anew each time.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 _READ_BYTES: Final = 1 << 16
-#: close() then sends RST, and what the other side has not read is gone.
+#: close() then sends RST, and data that the other side has not read is lost.
 _RESET: Final = struct.pack("ii", 1, 0)
 
 
@@ -18,7 +18,7 @@ class CutError(Exception):
     """The connection ends here."""
 
 
-#: Given the wire and what has arrived: what goes on, piece by piece.
+#: From the wire and the data that arrived to the data passed on, piece by piece.
 Way = Callable[["Wire", bytes], Iterator[bytes]]
 
 

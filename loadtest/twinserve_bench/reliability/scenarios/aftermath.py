@@ -15,7 +15,7 @@ from twinserve_bench.reliability.run import Bench
 CLIENTS: Final = 2000
 WARM_UP_CLIENTS: Final = 64
 DEADLINE_MS: Final = 100
-#: So long the gateways have to give back what they needed.
+#: How long the gateways have to return memory.
 SECONDS: Final = 20.0
 
 

@@ -23,7 +23,7 @@ COUNTS: Final = {
     "traffic file": 3_000,
     "settings": 500,
 }
-#: What reading may leave behind, in MiB.
+#: The memory that reading may leave behind, in MiB.
 MOST_MIB: Final = 100.0
 
 

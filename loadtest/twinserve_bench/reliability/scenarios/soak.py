@@ -26,7 +26,7 @@ from twinserve_bench.reliability.finding import Finding
 from twinserve_bench.reliability.run import Bench
 
 MINUTES: Final = 20
-#: Not part of the slope: pools and caches fill.
+#: Excluded from the slope, while pools and caches fill.
 WARM_UP_MINUTES: Final = 5
 LOAD: Final = 0.7
 PEAK_SECONDS, SAMPLE_SECONDS = 30.0, 10.0

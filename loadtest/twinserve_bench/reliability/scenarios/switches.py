@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SWITCHES: Final = 50
 CALLERS: Final = 8
 VARIANT: Final = "int8"
-#: Each version has been loaded and unloaded after so many switches: what stays for good is there.
+#: After this many switches, each version has been loaded and unloaded, and permanent allocations are made.
 SETTLED: Final = 4
 
 

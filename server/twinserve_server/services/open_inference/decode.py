@@ -17,7 +17,7 @@ from twinserve_server.services.open_inference.names import OUTPUTS, PROBABILITIE
 
 #: The field of InferTensorContents that carries a datatype.
 _CONTENTS: Final[dict[DataType, str]] = {"UINT8": "uint_contents", "FP32": "fp32_contents"}
-#: Parameters of tensors by which a client refers to memory that it shares with its server.
+#: Tensor parameters by which a client refers to memory shared with the server.
 _SHARED_MEMORY: Final = "shared_memory_region"
 _CLASSIFICATION: Final = "classification"
 

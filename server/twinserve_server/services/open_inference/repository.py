@@ -31,7 +31,7 @@ class RepositoryService:
         entries = list(self._loaded())
         if request.ready:
             return pb.RepositoryIndexResponse(models=[entry for entry in entries if entry.state == "READY"])
-        with contextlib.suppress(PreconditionError):  # one process has what it started with, and nothing else
+        with contextlib.suppress(PreconditionError):  # a single process keeps the versions it started with
             found = await call_supervisor(self._control, ListVersions(), Versions)
             entries += [
                 _Entry(name=model.model, version=model.versions[0].version, state="UNAVAILABLE", reason="unloaded")

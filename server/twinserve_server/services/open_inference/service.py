@@ -70,7 +70,7 @@ class OpenInferenceService(RepositoryService):
             name=request.name,
             versions=list(self._engine.loaded[version.model]),
             platform=platform_of(_variants(served, variant)).name,
-            # The protocol knows one datatype an input: the manifest's first. The others are taken as well.
+            # The protocol has one datatype per input: the manifest's first. The others are accepted as well.
             inputs=[tensor(name=spec.name, datatype=spec.datatype, shape=[-1, *spec.shape]) for spec in version.inputs],
             outputs=[
                 tensor(name=spec.name, datatype=spec.datatype, shape=[-1, *spec.shape]) for spec in outputs_of(version)

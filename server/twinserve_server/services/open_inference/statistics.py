@@ -15,7 +15,7 @@ def model_statistics(
     """One entry: of a variant, or, where ``variant`` is empty, the sum over all variants of the model."""
     version = served.version
     entry = pb.ModelStatistics(name=name, version=version.version)
-    # Present, though nothing was counted: clients read them without asking.
+    # Present even if nothing was counted: clients read them unconditionally.
     entry.inference_stats.SetInParent()
     sizes: dict[int, pb.InferBatchStatistics] = {}
     for found in counted:

@@ -28,8 +28,8 @@ from twinserve_server.transport.idle import Endable, IdleCalls
 
 Method = TypeVar("Method", DirectMethod, DirectStream)
 
-#: A call that has waited so long is watched for its caller's leaving. To watch costs another operation, and most calls
-#: are answered before.
+#: A call that has waited this long is watched in case its caller leaves. Watching costs another
+#: operation, and most calls are answered earlier.
 WATCH_AFTER_NS: Final = 5_000_000
 #: gRPC core's "no deadline" as seconds since the epoch; any real one is smaller.
 NO_DEADLINE: Final = 1e15
@@ -46,11 +46,11 @@ class DirectRpc(Generic[Method]):
     loop: QueueLoop
     #: Those whose clients have the next move.
     idle: IdleCalls
-    #: Looks at the metadata of a call before its message is read; None: nothing is to be checked.
+    #: Checks the metadata of a call before its message is read; None: no check.
     admit: Admit | None = None
     #: The calls whose messages have come and that are not over, in the order of their messages.
     open: dict[Any, None] = field(default_factory=dict)
-    #: Those that arrived in this turn of the loop: they are begun together.
+    #: Calls that arrived in this turn of the loop: they are started together.
     arrived: list[Any] = field(default_factory=list)
 
 

@@ -178,7 +178,7 @@ class CoroutineCall(Turns):
 
         def complete(event: Any) -> None:
             if not done.done():
-                # Not the event, which knows this function: a cycle around the message.
+                # Not the event, which refers to this function: a cycle that would hold the message.
                 done.set_result(event.batch_operations)
 
         self._start(operations, complete)

@@ -23,7 +23,7 @@ from twinserve_server.transport.fast.transport import FastTransport
 
 PROOF_SECONDS: Final = 5.0
 WAKE_SECONDS: Final = 0.5
-#: So soon a thread of gRPC core's own would have taken what arrived.
+#: Within this time, one of gRPC core's own threads would have read the request.
 TAKE_SECONDS: Final = 0.01
 SERVICE: Final = "twinserve.v1.Proof"
 
@@ -64,7 +64,7 @@ async def _call_all(port: int, poller: int) -> None:
     try:
         for index, (method, *wanted) in enumerate(expected):
             writer.write(_request(2 * index + 1, method, b"ping"))
-            # Nobody polls between these two lines; the first request may be read elsewhere, see ``queue``.
+            # Nothing polls between these two lines; the first request may be read elsewhere, see ``queue``.
             if index and not (_readable(poller, WAKE_SECONDS) and _stays_readable(poller)):
                 raise ValueError("a request did not wake the loop")
             answer = await _answer(reader)
@@ -100,7 +100,7 @@ async def _answer(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
         if kind == _DATA:
             response += payload
         elif kind == _HEADERS and flags & _END_STREAM:
-            # Without a header table names and values are spelt out, each after its length.
+            # Without a header table, names and values are written in full, each after its length.
             at = payload.index(b"grpc-status") + len(b"grpc-status")
             return payload[at + 1 : at + 1 + payload[at]], response[5:]
 

@@ -18,20 +18,20 @@ from twinserve_server.structured_log import structlog
 
 log = structlog.get_logger()
 
-#: What an operation is started with: called with the event when the operation is complete.
+#: The tag of an operation: called with the event when the operation is complete.
 Tag = Callable[[Any], None]
 
-#: So long events are handled before the loop looks at its other descriptors again: the answers of model processes are
+#: How long events are handled before the loop checks its other descriptors: answers from model processes are
 #: worth more than further requests.
 TURN_NS: Final = 5_000_000
-#: A poll handles one socket and may return empty-handed although other sockets wait: so many in a row mean empty.
+#: A poll handles one socket and may return nothing although others are ready: this many in a row mean empty.
 EMPTY_POLLS: Final = 3
 #: Sometimes they do not (many sockets had news that make no event), and gRPC core opens new connections in a thread of
 #: its own, which may read a first request: neither wakes the loop again. So it looks again by itself, after a wake that
 #: brought events once, after one that brought none a few times, waiting twice as long each time.
 RECHECK_SECONDS: Final = 0.002
 FIRST_RECHECK_SECONDS: Final = 0.00025
-#: gRPC core's timers (deadlines, keepalive) wake nothing either: what they end is found after so long.
+#: gRPC core's timers (deadlines, keepalive) do not wake the loop either: their effects are found after this long.
 HOUSEKEEPING_SECONDS: Final = 0.02
 
 

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-#: Exactly these, on which the conformance suite was run: the API is private.
+#: Exactly the versions on which the conformance suite has passed, because the API is private.
 GRPCIO_VERSIONS: Final = (
     "1.76.0",
     "1.78.2",
@@ -21,7 +21,7 @@ GRPCIO_VERSIONS: Final = (
     "1.85.0",
     "1.85.1",
 )
-#: How gRPC core is told to read in the thread that polls the completion queue, not in threads of its own.
+#: Makes gRPC core read in the thread that polls the completion queue, not in its own threads.
 POLLER_EXPERIMENT: Final = "-event_engine_listener"
 
 
@@ -61,7 +61,7 @@ def find_poller() -> int:
             if os.readlink(f"/proc/self/fd/{name}") != "anon_inode:[eventpoll]":
                 continue
             info = Path(f"/proc/self/fdinfo/{name}").read_text("ascii")
-        except OSError:  # the descriptor that listed the folder is gone by now
+        except OSError:  # the descriptor used to list the folder is closed by now
             continue
         watched = (int(line.split()[1]) for line in info.splitlines() if line.startswith("tfd:"))
         if any(map(_listens, watched)):

@@ -26,9 +26,9 @@ from twinserve_server.transport.fast.stream_call import StreamCall
 from twinserve_server.transport.fast.support import find_poller
 from twinserve_server.transport.idle import IdleCalls
 
-#: Calls that gRPC core may hand over before it is asked for more.
+#: Calls that gRPC core may deliver before it is asked for more.
 REQUESTED_CALLS: Final = 64
-#: After the grace period calls are cancelled; so long their ends may take.
+#: After the grace period, calls are cancelled; their ends may take this long.
 CANCEL_SECONDS: Final = 1.0
 
 
@@ -39,7 +39,7 @@ class _Listener:
     options: ListenOptions
     open: dict[bytes, Callable[[Any], object]]
     server: Any = None
-    #: Told of each call that gRPC core hands over.
+    #: Called for each call that gRPC core delivers.
     on_call: Callable[[Any], None] = field(default=lambda _: None)
 
 
