@@ -6,7 +6,8 @@
    parses the message and maps whatever goes wrong (``serve``, ``status``), or calls it back without a coroutine
    (``callback``).
 3. ``services`` checks the tensor (``decode``; ``skeletons`` knows requests that differ in their pixels only) and asks
-   the engine (``predict``, ``predict_method``). What arrives together travels as one list from here on.
+   the engine (``inference_method``: what Predict and ModelInfer share; ``predict_method``, ``open_inference``). What
+   arrives together travels as one list from here on.
 4. ``engine``: ``router`` picks the variant for a ``call``, ``channel`` queues its ``job``, ``batch_queue`` forms a
    batch as soon as a model process is free, ``link`` writes it as one frame (``frames``) to that process.
 5. ``model``: ``batch_server`` merges the frames that have arrived, ``rescue`` and ``forward`` run and check them, a

@@ -71,7 +71,8 @@ class Receipts:
     def __init__(self, keys: Sequence[bytes]) -> None:
         """``keys``: the first signs, all verify."""
         # BLAKE2b takes 64 bytes of key at most.
-        self._keys = tuple(blake2b(key, digest_size=32, person=b"twinserve").digest() for key in keys)
+        derived = (blake2b(key, digest_size=32, person=b"twinserve").digest() for key in keys)
+        self._keys = tuple(blake2b(digest_size=_MAC_BYTES, key=key) for key in derived)
 
     def sign(self, request_id: str, version: ModelVersion, variant: str, answer: Buffer) -> str:
         """What to append to ``request_id``; empty when the answer, classes as native uint32, is too long for an id."""
@@ -130,8 +131,10 @@ def _hash(model: str, version: str, variant: str, sha256: str) -> bytes:
     return blake2b("\0".join((model, version, variant, sha256)).encode(), digest_size=6).digest()
 
 
-def _mac(key: bytes, name: str, body: bytes) -> bytes:
-    return blake2b(b"%b\0%b" % (name.encode(), body), digest_size=_MAC_BYTES, key=key).digest()
+def _mac(keyed: blake2b, name: str, body: bytes) -> bytes:
+    mac = keyed.copy()
+    mac.update(b"%b\0%b" % (name.encode(), body))
+    return mac.digest()
 
 
 def _text(data: bytes) -> str:

@@ -40,20 +40,12 @@ Arrival = tuple[bytes, int, Exchange]
 class DirectMethod(Protocol):
     """A unary method."""
 
-    def begin(self, raw: bytes, deadline_ns: int, exchange: Exchange, /) -> Call | None:
-        """Take the encoded request; its outcome goes to ``exchange``, perhaps before this returns.
-
-        Args:
-            raw: the encoded message.
-            deadline_ns: by ``time.monotonic_ns()``; 0 for none.
-            exchange: receives the outcome, including errors in the request.
+    def begin_all(self, arrivals: Sequence[Arrival], /) -> list[Call | None]:
+        """Take requests that arrived together, or one; it does not raise.
 
         Returns:
-            The argument for :meth:`abandon`; None if the exchange is already over.
+            For each of them the argument for :meth:`abandon`; None: its exchange is already over.
         """
-
-    def begin_all(self, arrivals: Sequence[Arrival], /) -> list[Call | None]:
-        """Take requests that arrived together, as :meth:`begin` does each; it does not raise."""
 
     def abandon(self, call: Call, error: TwinserveError) -> None:
         """The caller has gone, for the reason in ``error``: what has not started of the request need not run."""
@@ -76,15 +68,14 @@ class DirectStream:
     wrap_refusal: Callable[[TwinserveError, str], bytes]
 
 
-def begin_each(method: DirectMethod, arrivals: Sequence[Arrival]) -> list[Call | None]:
-    """:meth:`DirectMethod.begin_all` of a method that has nothing to share among requests."""
-    begun = []
-    for raw, deadline_ns, exchange in arrivals:
-        call = None
-        try:
-            call = method.begin(raw, deadline_ns, exchange)
-        except Exception:
-            log.exception("handler_failed")
-            exchange.refuse(TwinserveError("internal error; the server's log has the cause"))
-        begun.append(call)
-    return begun
+def begin_alone(begin: Callable[[bytes, int, Exchange], Call | None], arrival: Arrival) -> Call | None:
+    """Take one request by ``begin``, which may raise; see :meth:`DirectMethod.begin_all`."""
+    raw, deadline_ns, exchange = arrival
+    try:
+        return begin(raw, deadline_ns, exchange)
+    except TwinserveError as error:
+        exchange.refuse(error)
+    except Exception:
+        log.exception("handler_failed")
+        exchange.refuse(TwinserveError("internal error; the server's log has the cause"))
+    return None

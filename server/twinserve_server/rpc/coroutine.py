@@ -61,7 +61,7 @@ def ask(method: DirectMethod) -> Callable[[bytes, RpcContext], Awaitable[bytes]]
     async def behaviour(raw: bytes, context: RpcContext) -> bytes:
         deadline_ns, started_ns = deadline_of(context), time.monotonic_ns()
         reply = Reply(context.peer())
-        call = method.begin(raw, deadline_ns, reply)
+        (call,) = method.begin_all(((raw, deadline_ns, reply),))
         try:
             await reply.told
         except asyncio.CancelledError:

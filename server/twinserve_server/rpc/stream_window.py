@@ -44,7 +44,7 @@ class StreamWindow:
         """Start the request ``raw``."""
         slot = _Slot(self)
         self._slots.append(slot)
-        call = self.stream.method.begin(raw, self._deadline_ns, slot)
+        (call,) = self.stream.method.begin_all(((raw, self._deadline_ns, slot),))
         if call is not None and call.job is not None:
             slot.call = call
             slot.images, slot.bytes = call.job.count, len(call.job.data)

@@ -24,7 +24,8 @@ _DATATYPES: Final[dict[int, DataType]] = {
 #: Rounding in a division by 255 or 127.5 may exceed a range by this fraction of it.
 _ROUNDING: Final = 1e-5
 MAX_KEY_BYTES: Final = 1024
-
+#: How errors name the pixels of a PredictRequest.
+DATA_FIELD: Final = "input.data"
 
 #: Upper bound in bytes for an answer without its rows: names, hash, times, request id.
 ANSWER_HEAD_BYTES: Final = 4096
@@ -87,7 +88,7 @@ def check_items(
     limits: Limits,
     answers: int = 1,
     shape_field: str = "input.shape",
-    data_field: str = "input.data",
+    data_field: str = DATA_FIELD,
 ) -> Items:
     """Check one tensor of a datatype that the model takes; its fields are named as the request names them.
 
@@ -134,7 +135,7 @@ def bounds_to_check(version: ModelVersion, datatype: DataType) -> tuple[float, f
 
 
 def check_bytes(
-    data: bytes, datatype: DataType, bounds: tuple[float, float], model: str, field: str = "input.data"
+    data: bytes, datatype: DataType, bounds: tuple[float, float], model: str, field: str = DATA_FIELD
 ) -> None:
     """Check encoded values; see :func:`check_values`."""
     check_values(np.frombuffer(data, DTYPES[datatype]), bounds, model, field)

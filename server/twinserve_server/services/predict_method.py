@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from twinserve.v1 import predict_pb2
@@ -12,18 +11,19 @@ from twinserve_server.engine.call import Call
 from twinserve_server.engine.engine import Engine
 from twinserve_server.engine.served import ServedModel
 from twinserve_server.errors import TwinserveError
-from twinserve_server.rpc.callback import Arrival, Exchange, begin_each
+from twinserve_server.rpc.callback import Exchange
 from twinserve_server.rpc.method import parse_message
 from twinserve_server.services.decode import (
+    DATA_FIELD,
     MAX_KEY_BYTES,
     Items,
     Limits,
-    check_bytes,
     check_request_id,
     check_text,
     decode_input,
 )
 from twinserve_server.services.encode import encode_answer
+from twinserve_server.services.inference_method import InferenceMethod
 from twinserve_server.services.skeletons import Skeletons
 from twinserve_server.services.tensors import decode_request, encode_tensors
 
@@ -31,52 +31,11 @@ from twinserve_server.services.tensors import decode_request, encode_tensors
 STREAMS_A_QUEUE: Final = 4
 
 
-class PredictMethod:
+class PredictMethod(InferenceMethod):
     """``PredictService/Predict`` as a :class:`DirectMethod`."""
 
     def __init__(self, engine: Engine, limits: Limits) -> None:
-        self._engine = engine
-        self._limits = limits
-        self._skeletons = Skeletons()
-
-    def begin_all(self, arrivals: Sequence[Arrival]) -> list[Call | None]:
-        """Begin requests that arrived together: those with a known skeleton in one pass, the others one by one."""
-        engine, find, now_ns = self._engine, self._skeletons.find, time.monotonic_ns()
-        begun: list[Call | None] = []
-        calls: list[Call] = []
-        for raw, deadline_ns, exchange in arrivals:
-            found = find(raw)
-            if found is None:
-                begun += begin_each(self, ((raw, deadline_ns, exchange),))
-                continue
-            known, data = found
-            try:
-                served = engine.find(known.model, known.variant)
-                if served.version is not known.version:
-                    begun += begin_each(self, ((raw, deadline_ns, exchange),))
-                    continue
-                if known.bounds is not None:
-                    check_bytes(data, known.datatype, known.bounds, known.version.model)
-                call = engine.prepare(
-                    served,
-                    known.variant,
-                    data,
-                    known.datatype,
-                    known.count,
-                    _finish,
-                    deadline_ns,
-                    exchange.peer,
-                    now_ns,
-                )
-            except TwinserveError as error:
-                exchange.refuse(error)
-                begun.append(None)
-                continue
-            call.owner = exchange
-            calls.append(call)
-            begun.append(call)
-        engine.start(calls)
-        return [call if call is not None and call.owner is not None else None for call in begun]
+        super().__init__(engine, limits, Skeletons(predict_pb2.Tensor.DATA_FIELD_NUMBER, _put), DATA_FIELD)
 
     def begin(self, raw: bytes, deadline_ns: int, exchange: Exchange) -> Call | None:
         request_id = ""
@@ -86,7 +45,9 @@ class PredictMethod:
             served = self._engine.find(request.model, request.variant)
             if served.version.signature is None and request.HasField("input") and not request.inputs:
                 items = decode_input(request.input, served.version, self._limits)
-                self._skeletons.learn(raw, request, items, served.version)
+                if not request_id and not routing_key:
+                    target = partial(self._target, request.model, request.variant)
+                    self.skeletons.learn(raw, request, items, served.version, target, _finish)
             else:
                 items = decode_request(request, served, self._limits)
             if routing_key:
@@ -118,8 +79,12 @@ class PredictMethod:
         self._engine.run(call, items.data, items.datatype, items.count, _finish, deadline_ns, exchange.peer)
         return call if call.owner is not None else None
 
-    def abandon(self, call: Call, error: TwinserveError) -> None:
-        self._engine.abandon(call, error)
+    def _target(self, model: str, variant: str) -> tuple[ServedModel, str]:
+        return self._engine.find(model, variant), variant
+
+
+def _put(request: predict_pb2.PredictRequest, data: bytes) -> None:
+    request.input.data = data
 
 
 def _finish(call: Call) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from twinserve.v1 import predict_pb2
+from google.protobuf.message import Message
+
 from twinserve_server.artefact.datatypes import DataType
 from twinserve_server.artefact.manifest import ModelVersion
+from twinserve_server.engine.call import Call
+from twinserve_server.engine.served import ServedModel
 from twinserve_server.services.decode import Items, bounds_to_check
 from twinserve_server.services.encode import varint
 
@@ -17,35 +21,42 @@ MOST: Final = 256
 MAX_BYTES: Final = 64 << 10
 #: Distinct layouts kept per length.
 PLACES: Final = 4
-#: Before the pixels: the number of their field, and that a length follows.
-_TAG: Final = bytes([predict_pb2.Tensor.DATA_FIELD_NUMBER << 3 | 2])
+_LENGTH_DELIMITED: Final = 2
 _OTHER: Final = bytes(255 - value for value in range(256))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Skeleton:
     """What a request is besides its pixels, all of it checked.
 
     Attributes:
+        target: looks up what answers it now, as for any other request: the model, and the variant that it names (empty:
+            none).
         version: of the model that was meant. Another one has another manifest: the request must be checked anew.
-        model: its name, as the request gave it.
-        variant: the one that it names; empty: none.
         datatype: of the pixels; count: of items.
         bounds: within which every value must lie; None: whatever bytes there are, they are good.
+        on_done: takes its call once that has ended; ``Call.owner`` is the exchange.
     """
 
+    target: Callable[[], tuple[ServedModel, str]]
     version: ModelVersion
-    model: str
-    variant: str
     datatype: DataType
     count: int
     bounds: tuple[float, float] | None
+    on_done: Callable[[Call], None]
 
 
 class Skeletons:
-    """Remembers the bytes that surround the pixels of valid requests."""
+    """Remembers the bytes that surround the pixels of valid requests of one type of message."""
 
-    def __init__(self) -> None:
+    def __init__(self, field: int, put: Callable[[Any, bytes], None]) -> None:
+        """
+        Args:
+            field: the number of the field that holds the pixels.
+            put: puts other pixels into a request.
+        """
+        self._tag = bytes([field << 3 | _LENGTH_DELIMITED])
+        self._put = put
         #: Possible positions of the pixels in a message, by its length; newest first.
         self._places: dict[int, tuple[tuple[int, int], ...]] = {}
         #: By the bytes before and after the pixels.
@@ -59,23 +70,37 @@ class Skeletons:
                 return found, raw[start:end]
         return None
 
-    def learn(self, raw: bytes, request: predict_pb2.PredictRequest, items: Items, version: ModelVersion) -> None:
-        """Remember ``raw``, which is ``request`` and was found good, for those that will differ in their pixels."""
-        if request.request_id or request.routing_key or request.inputs or len(raw) > MAX_BYTES:
-            return
-        datatype = items.datatype
-        field = _TAG + varint(len(items.data)) + items.data
-        if not isinstance(datatype, str) or raw.count(field) != 1:
+    def learn(
+        self,
+        raw: bytes,
+        request: Message,
+        items: Items,
+        version: ModelVersion,
+        target: Callable[[], tuple[ServedModel, str]],
+        on_done: Callable[[Call], None],
+    ) -> None:
+        """Remember ``raw``, which was found good, for requests that will differ in their pixels.
+
+        Args:
+            raw: the message as it came. Whatever it holds beside its pixels is no name of its own.
+            request: the same, parsed.
+            items: its pixels.
+            version: whose manifest they were checked against.
+            target, on_done: see :class:`Skeleton`.
+        """
+        datatype, data = items.datatype, items.data
+        field = self._tag + varint(len(data)) + data
+        if not isinstance(datatype, str) or len(raw) > MAX_BYTES or raw.count(field) != 1:
             return
         end = raw.index(field) + len(field)
-        start = end - len(items.data)
+        start = end - len(data)
         # That these bytes are the pixels, and nothing but the pixels, the parser says: with others in their place the
         # message is the same but for them.
-        other = items.data.translate(_OTHER)
-        expected = predict_pb2.PredictRequest()
+        other = data.translate(_OTHER)
+        expected = type(request)()
         expected.CopyFrom(request)
-        expected.input.data = other
-        if predict_pb2.PredictRequest.FromString(raw[:start] + other + raw[end:]) != expected:
+        self._put(expected, other)
+        if type(request).FromString(raw[:start] + other + raw[end:]) != expected:
             return
         if len(self._known) >= MOST:
             del self._known[next(iter(self._known))]
@@ -83,6 +108,5 @@ class Skeletons:
             del self._places[next(iter(self._places))]
         others = (place for place in self._places.get(len(raw), ()) if place != (start, end))
         self._places[len(raw)] = ((start, end), *others)[:PLACES]
-        self._known[raw[:start], raw[end:]] = Skeleton(
-            version, request.model, request.variant, datatype, items.count, bounds_to_check(version, datatype)
-        )
+        bounds = bounds_to_check(version, datatype)
+        self._known[raw[:start], raw[end:]] = Skeleton(target, version, datatype, items.count, bounds, on_done)

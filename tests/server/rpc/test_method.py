@@ -8,7 +8,7 @@ from typing import Any
 from twinserve.v1 import predict_pb2
 from twinserve_server.engine.amount import Amount
 from twinserve_server.engine.call import Call
-from twinserve_server.rpc.callback import Arrival, DirectStream, Exchange, begin_each
+from twinserve_server.rpc.callback import Arrival, DirectStream, Exchange, begin_alone
 from twinserve_server.rpc.method import RpcMethod, methods_of
 
 SERVICE = predict_pb2.DESCRIPTOR.services_by_name["PredictService"]
@@ -19,7 +19,7 @@ class Direct:
         exchange.answer(raw)
 
     def begin_all(self, arrivals: Sequence[Arrival], /) -> list[Call | None]:
-        return begin_each(self, arrivals)
+        return [begin_alone(self.begin, arrival) for arrival in arrivals]
 
     def abandon(self, *_: Any) -> None:
         pass

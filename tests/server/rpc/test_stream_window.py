@@ -9,7 +9,7 @@ from typing import Any
 from twinserve_server.engine.amount import Amount
 from twinserve_server.engine.call import Call
 from twinserve_server.errors import InvalidInputError
-from twinserve_server.rpc.callback import Arrival, DirectStream, begin_each
+from twinserve_server.rpc.callback import Arrival, DirectStream, begin_alone
 from twinserve_server.rpc.stream_window import STREAM_WINDOW, StreamWindow
 
 WINDOW = Amount(requests=1000, images=100, bytes=10_000)
@@ -26,7 +26,7 @@ class Method:
         return SimpleNamespace(job=SimpleNamespace(count=len(raw), data=raw))
 
     def begin_all(self, arrivals: Sequence[Arrival], /) -> list[Call | None]:
-        return begin_each(self, arrivals)
+        return [begin_alone(self.begin, arrival) for arrival in arrivals]
 
     def abandon(self, *_: Any) -> None:
         pass

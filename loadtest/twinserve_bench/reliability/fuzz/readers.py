@@ -196,7 +196,7 @@ def _method(kind: Callable[[Engine, Limits], DirectMethod]) -> Callable[[bytes],
 
     def begin(data: bytes) -> None:
         exchange = _Exchange()
-        method.begin(data, 0, exchange)
+        method.begin_all([(data, 0, exchange)])
         if exchange.end is not None:
             raise exchange.end
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -19,11 +18,12 @@ from twinserve_server.services.open_inference.names import OUTPUTS, PROBABILITIE
 _CONTENTS: Final[dict[DataType, str]] = {"UINT8": "uint_contents", "FP32": "fp32_contents"}
 #: Tensor parameters by which a client refers to memory shared with the server.
 _SHARED_MEMORY: Final = "shared_memory_region"
+#: How errors name the contents of the one input.
+DATA_FIELD: Final = "inputs[0]"
 _CLASSIFICATION: Final = "classification"
 
 
-@dataclass(frozen=True, slots=True)
-class WantedOutput:
+class WantedOutput(NamedTuple):
     """One output of the answer; ``top``: so many classes in words instead of numbers, 0: numbers."""
 
     name: str
@@ -69,7 +69,7 @@ def decode_items(request: pb.ModelInferRequest, version: ModelVersion, limits: L
         )
     else:
         data = raw[0]
-    return check_items(datatype, tuple(tensor.shape), data, version, limits, 1, "inputs[0].shape", "inputs[0]")
+    return check_items(datatype, tuple(tensor.shape), data, version, limits, 1, "inputs[0].shape", DATA_FIELD)
 
 
 def _typed(tensor: pb.ModelInferRequest.InferInputTensor, datatype: DataType) -> bytes:

@@ -5,14 +5,13 @@ As in ``services.encode``: what all answers of a variant share is encoded once, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 
 import numpy as np
 
 from twinserve.inference import open_inference_pb2 as pb
-from twinserve_server.engine.call import TIMING, Call, timing_of
+from twinserve_server.engine.call import TIMING, Call
 from twinserve_server.engine.job import Job
 from twinserve_server.errors import TwinserveError
 from twinserve_server.rpc.status import message_of
@@ -57,7 +56,9 @@ def encode_response(call: Call, job: Job, name: str, wanted: tuple[WantedOutput,
             _TAG_ID,
             varint(len(request_id)),
             request_id,
-            *_numbers(timing_of(call, job)),
+            _number("queue_ns", job.queue_ns),
+            _number("total_ns", call.total_ns),
+            _shared_numbers(job.transfer_ns, job.preprocess_ns, job.inference_ns, job.postprocess_ns, job.batch_size),
             *(part for content in contents for part in (_TAG_RAW, varint(len(content)), content)),
         )
     )
@@ -113,15 +114,21 @@ def _prefix(key: str, digits: int) -> bytes:
 
 
 #: By the width of the number, 1 to 10 bytes.
-_PREFIXES: Final = tuple(tuple(_prefix(key, digits) for digits in range(11)) for key in TIMING)
+_PREFIXES: Final = {key: tuple(_prefix(key, digits) for digits in range(11)) for key in TIMING}
+#: What a request's ``TIMING`` has in common with that of its batch.
+_SHARED: Final = tuple(key for key in TIMING if key not in ("queue_ns", "total_ns"))
 
 
-def _numbers(values: tuple[int, ...]) -> Iterator[bytes]:
-    """The entries of ``parameters`` for ``TIMING``."""
-    for prefixes, value in zip(_PREFIXES, values, strict=True):
-        number = varint(value)
-        yield prefixes[len(number)]
-        yield number
+def _number(key: str, value: int) -> bytes:
+    """The entry of ``parameters`` for one of ``TIMING``."""
+    number = varint(value)
+    return _PREFIXES[key][len(number)] + number
+
+
+@lru_cache(maxsize=64)
+def _shared_numbers(*values: int) -> bytes:
+    """The entries that the requests of one batch have alike."""
+    return b"".join(map(_number, _SHARED, values))
 
 
 def _contents(output: WantedOutput, job: Job, classes: int, labels: tuple[str, ...]) -> bytes:

@@ -2,59 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import partial
 
 from twinserve.inference import open_inference_pb2 as pb
 from twinserve_server.engine.address import AT
 from twinserve_server.engine.call import Call
 from twinserve_server.engine.engine import Engine
+from twinserve_server.engine.served import ServedModel
 from twinserve_server.errors import InvalidInputError, TwinserveError
-from twinserve_server.rpc.callback import Arrival, Exchange, begin_each
+from twinserve_server.rpc.callback import Exchange
 from twinserve_server.rpc.method import parse_message
-from twinserve_server.services.decode import MAX_KEY_BYTES, Items, Limits, check_request_id, check_text
-from twinserve_server.services.open_inference.decode import WantedOutput, decode_items, text_parameter, wanted_outputs
+from twinserve_server.services.decode import MAX_KEY_BYTES, Limits, check_request_id, check_text
+from twinserve_server.services.inference_method import InferenceMethod
+from twinserve_server.services.open_inference.decode import (
+    DATA_FIELD,
+    WantedOutput,
+    decode_items,
+    text_parameter,
+    wanted_outputs,
+)
 from twinserve_server.services.open_inference.encode import encode_response
 from twinserve_server.services.open_inference.names import addressed, resolve
 from twinserve_server.services.open_inference.tensors import decode_named, encode_named
+from twinserve_server.services.skeletons import Skeletons
 
 
-class ModelInferMethod:
+class ModelInferMethod(InferenceMethod):
     """``GRPCInferenceService/ModelInfer`` as a :class:`DirectMethod`."""
 
     def __init__(self, engine: Engine, limits: Limits) -> None:
-        self._engine = engine
-        self._limits = limits
+        skeletons = Skeletons(pb.ModelInferRequest.RAW_INPUT_CONTENTS_FIELD_NUMBER, _put)
+        super().__init__(engine, limits, skeletons, DATA_FIELD)
 
     def begin(self, raw: bytes, deadline_ns: int, exchange: Exchange) -> Call | None:
         request_id = ""
         try:
             request = parse_request(raw)
-            request_id = request.id
-            call, items, wanted = open_call(self._engine, request, self._limits)
+            request_id, name = request.id, request.model_name
+            target = partial(self._target, name, request.model_version, text_parameter(request, "variant"))
+            served, variant = target()
+            if request_id:
+                check_request_id(request_id)
+            routing_key = text_parameter(request, "routing_key")
+            check_text("parameters[routing_key]", routing_key, MAX_KEY_BYTES)
+            version = served.version
+            if version.signature is None:
+                items = decode_items(request, version, self._limits)
+            else:
+                items = decode_named(request, served, self._limits)
+            on_done = partial(_finish, name, wanted_outputs(request, version))
+            if not request_id and not routing_key and len(request.raw_input_contents) == 1:
+                self.skeletons.learn(raw, request, items, version, target, on_done)
+            call = self._engine.open_call(served, variant, routing_key, request_id)
         except TwinserveError as error:
             exchange.refuse(error, request_id)
             return None
-        call.owner = (exchange, request.model_name, wanted)
-        self._engine.run(call, items.data, items.datatype, items.count, self._finish, deadline_ns, exchange.peer)
+        call.owner = exchange
+        self._engine.run(call, items.data, items.datatype, items.count, on_done, deadline_ns, exchange.peer)
         return call if call.owner is not None else None
 
-    def begin_all(self, arrivals: Sequence[Arrival]) -> list[Call | None]:
-        return begin_each(self, arrivals)
+    def _target(self, name: str, version: str, named: str) -> tuple[ServedModel, str]:
+        """What answers a request to model ``name`` whose parameters name the variant ``named``."""
+        served, variant = resolve(self._engine, name, version)
+        if named and variant and named != variant:
+            raise InvalidInputError.of(
+                "parameters[variant]", f"is {named!r}, but the model name already means variant {variant!r}"
+            )
+        if AT in named and version:
+            raise InvalidInputError.of(
+                "parameters[variant]", f"is {named!r}, but model_version names a version already; give one of them"
+            )
+        return addressed(self._engine, served, variant or named)
 
-    def abandon(self, call: Call, error: TwinserveError) -> None:
-        self._engine.abandon(call, error)
 
-    @staticmethod
-    def _finish(call: Call) -> None:
-        exchange, name, wanted = call.owner
-        job = call.job
-        assert job is not None
-        if job.error is None:
-            encode = encode_response if job.outputs is None else encode_named
-            exchange.answer(encode(call, job, name, wanted))
-        else:
-            exchange.refuse(job.error, call.request_id)
-        call.owner = None
+def _put(request: pb.ModelInferRequest, data: bytes) -> None:
+    request.raw_input_contents[0] = data
+
+
+def _finish(name: str, wanted: tuple[WantedOutput, ...], call: Call) -> None:
+    exchange: Exchange = call.owner
+    job = call.job
+    assert job is not None
+    if job.error is None:
+        encode = encode_response if job.outputs is None else encode_named
+        exchange.answer(encode(call, job, name, wanted))
+    else:
+        exchange.refuse(job.error, call.request_id)
+    call.owner = None
 
 
 def parse_request(raw: bytes) -> pb.ModelInferRequest:
@@ -64,37 +98,3 @@ def parse_request(raw: bytes) -> pb.ModelInferRequest:
         InvalidInputError: it is not one.
     """
     return parse_message(pb.ModelInferRequest.FromString, "inference.GRPCInferenceService/ModelInfer", raw)
-
-
-def open_call(
-    engine: Engine, request: pb.ModelInferRequest, limits: Limits
-) -> tuple[Call, Items, tuple[WantedOutput, ...]]:
-    """Check and route one request.
-
-    Raises:
-        TwinserveError: the request is refused.
-    """
-    served, variant = resolve(engine, request.model_name, request.model_version)
-    request_id, routing_key = request.id, ""
-    if request_id:
-        check_request_id(request_id)
-    if request.parameters:
-        routing_key = text_parameter(request, "routing_key")
-        check_text("parameters[routing_key]", routing_key, MAX_KEY_BYTES)
-        named = text_parameter(request, "variant")
-        if named and variant and named != variant:
-            raise InvalidInputError.of(
-                "parameters[variant]", f"is {named!r}, but the model name already means variant {variant!r}"
-            )
-        if AT in named and request.model_version:
-            raise InvalidInputError.of(
-                "parameters[variant]", f"is {named!r}, but model_version names a version already; give one of them"
-            )
-        variant = variant or named
-    served, variant = addressed(engine, served, variant)
-    if served.version.signature is None:
-        items = decode_items(request, served.version, limits)
-    else:
-        items = decode_named(request, served, limits)
-    wanted = wanted_outputs(request, served.version)
-    return engine.open_call(served, variant, routing_key, request_id), items, wanted

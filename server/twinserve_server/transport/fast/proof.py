@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from twinserve_server.engine.call import Call
 from twinserve_server.errors import InvalidInputError
-from twinserve_server.rpc.callback import Arrival, Exchange, begin_each
+from twinserve_server.rpc.callback import Arrival, Exchange, begin_alone
 from twinserve_server.rpc.method import RpcMethod
 from twinserve_server.rpc.serve import serve
 from twinserve_server.transport.base import Door, ListenOptions
@@ -135,7 +135,7 @@ class _Echo:
         exchange.answer(raw)
 
     def begin_all(self, arrivals: Sequence[Arrival], /) -> list[Call | None]:
-        return begin_each(self, arrivals)
+        return [begin_alone(self.begin, arrival) for arrival in arrivals]
 
     def abandon(self, *_: Any) -> None:
         pass
