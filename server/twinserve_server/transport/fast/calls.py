@@ -30,7 +30,7 @@ Method = TypeVar("Method", DirectMethod, DirectStream)
 
 #: A call that has waited this long is watched in case its caller leaves. Watching costs another
 #: operation, and most calls are answered earlier.
-WATCH_AFTER_NS: Final = 5_000_000
+WATCH_AFTER_NS: Final = 50_000_000
 #: gRPC core's "no deadline" as seconds since the epoch; any real one is smaller.
 NO_DEADLINE: Final = 1e15
 
