@@ -10,11 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.manifests import DEPLOY
 from support.server_process import ServerProcess
-
-ROOT = DEPLOY.parent
-DOCKERFILE = DEPLOY / "docker" / "Dockerfile"
+from support.wheel import DOCKERFILE, ROOT, built_wheel
 
 
 def test_the_linter_has_nothing_to_say() -> None:
@@ -53,15 +50,9 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     What the wheel needs is this environment's: to fetch torch again would prove nothing.
     """
     folder = tmp_path_factory.mktemp("image")
-    text = DOCKERFILE.read_text()
-    wheel = re.search(r"RUN python -m (pip wheel .*) \.$", text, re.MULTILINE)
-    venv = re.search(r"&& python -m (venv) /opt/twinserve", text)
-    assert wheel
+    venv = re.search(r"&& python -m (venv) /opt/twinserve", DOCKERFILE.read_text())
     assert venv
-    command = wheel[1].replace("/wheels", str(folder / "wheels")).split()
-    subprocess.run([sys.executable, "-m", *command, str(ROOT)], check=True, capture_output=True, timeout=170)
     subprocess.run([sys.executable, "-m", venv[1], "--without-pip", str(folder / "venv")], check=True, timeout=60)
-    (built,) = (folder / "wheels").glob("*.whl")
     site = next((folder / "venv" / "lib").glob("python*/site-packages"))
     subprocess.run(
         [
@@ -72,7 +63,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
             str(folder / "venv" / "bin" / "python"),
             "install",
             "--no-deps",
-            built,
+            str(built_wheel(tmp_path_factory)),
         ],
         check=True,
         capture_output=True,

@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 import twinserve_loadtest
 from support.server_process import ServerProcess
 from support.short_comparison import shorten_comparisons
 from twinserve_loadtest.commands import compare as compare_command
+from twinserve_loadtest.commands import loadtest as loadtest_command
 from twinserve_loadtest.compare.exit_codes import NO_VERDICT
 from twinserve_loadtest.record.files import read_record
 
@@ -37,28 +39,11 @@ def flags(certificates: Path, prefix: str = "--tls") -> list[str]:
     return [word for name, file in files.items() for word in (f"{prefix}-{name}", str(certificates / file))]
 
 
-def run(*command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *command],
-        capture_output=True,
-        text=True,
-        timeout=150,
-        check=False,
-        env={**os.environ, "GEVENT_BACKEND": "select", "COLUMNS": "300"},
-    )
-
-
-def command(name: str, server: ServerProcess, models: Path, output: Path, *options: str) -> list[str]:
-    code = f"import sys; sys.argv[0] = 'twinserve {name}'; from twinserve_loadtest.commands.{name} import app; app()"
-    return ["-c", code, "--target", server.target, "--models", str(models), "--output", str(output), *options]
-
-
 def test_loadtest(tls_server: ServerProcess, tiny_models: Path, certificates: Path, tmp_path: Path) -> None:
     output = tmp_path / "results.json"
-    ended = run(
-        *command("loadtest", tls_server, tiny_models, output, "--mode", "accuracy", *flags(certificates)),
-    )
-    assert ended.returncode == 0, ended.stderr
+    options = ["--target", tls_server.target, "--models", str(tiny_models), "--output", str(output)]
+    ended = CliRunner().invoke(loadtest_command.app, [*options, "--mode", "accuracy", *flags(certificates)])
+    assert ended.exit_code == 0, ended.output
     arms = read_record(output).runs["accuracy"].arms
     for variant in ("fp32", "int8"):
         answers = arms[variant].answers
@@ -68,10 +53,13 @@ def test_loadtest(tls_server: ServerProcess, tiny_models: Path, certificates: Pa
 
 def test_locust(tls_server: ServerProcess, tiny_models: Path, certificates: Path, tmp_path: Path) -> None:
     output = tmp_path / "results.json"
-    ended = run(
-        "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--host", tls_server.target, "--twin-mode", "accuracy",
-        "--twin-testset", str(tiny_models / "tiny"), "--twin-results", str(output), *flags(certificates, "--twin-tls"),
-    )  # fmt: skip
+    command = [
+        sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--host", tls_server.target,
+        "--twin-mode", "accuracy", "--twin-testset", str(tiny_models / "tiny"), "--twin-results", str(output),
+        *flags(certificates, "--twin-tls"),
+    ]  # fmt: skip
+    environment = {**os.environ, "GEVENT_BACKEND": "select"}
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False, env=environment)
     assert ended.returncode == 0, ended.stderr
     assert read_record(output).complete
 
@@ -93,11 +81,14 @@ def test_compare(
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "code"), [("loadtest", (), 2), ("compare", ("fp32", "int8", "--quick"), 3)]
+    ("app", "options", "code"),
+    [(loadtest_command.app, (), 2), (compare_command.app, ("fp32", "int8", "--quick"), NO_VERDICT)],
+    ids=["loadtest", "compare"],
 )
 def test_without_an_authority_the_message_says_what_is_wanted(
-    tls_server: ServerProcess, tiny_models: Path, tmp_path: Path, name: str, options: tuple[str, ...], code: int
+    tls_server: ServerProcess, tiny_models: Path, tmp_path: Path, app: typer.Typer, options: tuple[str, ...], code: int
 ) -> None:
-    ended = run(*command(name, tls_server, tiny_models, tmp_path / "none.json", *options))
-    assert ended.returncode == code
+    place = ("--target", tls_server.target, "--models", str(tiny_models), "--output", str(tmp_path / "none.json"))
+    ended = CliRunner().invoke(app, [*options, *place])
+    assert ended.exit_code == code
     assert "a server that speaks TLS wants --tls-ca" in " ".join(ended.stderr.split())

@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from typer.testing import CliRunner
 
 from support.processes import process_tree
 from support.server_process import ServerProcess, wait_until
 from support.tiny_model import classes_of
+from twinserve_loadtest.commands.loadtest import app
 from twinserve_loadtest.record.files import read_record
 from twinserve_loadtest.record.measurement import Record
 from twinserve_loadtest.record.testset import load_test_set
@@ -37,10 +39,11 @@ def start(target: str, models: Path, output: Path, *flags: str) -> subprocess.Po
 
 
 def run(target: str, models: Path, output: Path, *flags: str) -> tuple[int, str, str]:
-    """Exit code, standard output, standard error."""
-    process = start(target, models, output, *flags)
-    out, err = process.communicate(timeout=90)
-    return process.returncode, out, err
+    """Exit code, standard output, standard error of the command in this process, which has loaded what it needs."""
+    arguments = ["--target", target, "--models", str(models), "--output", str(output), *flags]
+    ended = CliRunner().invoke(app, arguments, env={"COLUMNS": "220"})
+    assert isinstance(ended.exception, SystemExit | None), repr(ended.exception)
+    return ended.exit_code, ended.stdout, ended.stderr
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +53,10 @@ def standard(
     """The standard test, shortened, and what it printed."""
     output = tmp_path_factory.mktemp("out") / "results.json"
     metrics = f"http://127.0.0.1:{shared_server.metrics_port}"
-    code, out, err = run(
-        shared_server.target, tiny_models, output, "--metrics-url", metrics, "--duration", "1", "--rate", "50"
-    )
-    assert code == 0, err
+    flags = ("--metrics-url", metrics, "--duration", "1", "--rate", "50")
+    process = start(shared_server.target, tiny_models, output, *flags)
+    out, err = process.communicate(timeout=90)
+    assert process.returncode == 0, err
     return read_record(output), out
 
 
@@ -150,7 +153,7 @@ def test_what_cannot_begin_is_said_with_exit_code_2(
 def test_results_that_cannot_be_written_in_the_end_are_kept_elsewhere(
     shared_server: ServerProcess, tiny_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     # It can be opened, and takes nothing: a disk that is full by the time the measuring is done.
     code, _, err = run(shared_server.target, tiny_models, Path("/dev/full"), "--mode", "accuracy")
     assert code == 3

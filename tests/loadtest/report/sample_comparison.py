@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 
@@ -52,8 +53,9 @@ MARGIN = 0.005
 QUANTILES = [*np.round(np.linspace(0.05, 0.95, 19), 2).tolist(), 0.97, 0.98, 0.99, 0.995, 0.998, 0.999]
 
 
+@cache
 def sample_comparison(baseline: str = "fp32", candidate: str = "int8", *, quick: bool = False) -> Record:
-    """A whole comparison that ends in SHIP."""
+    """A whole comparison that ends in SHIP; one for all who ask: leave it as it is."""
     names = (baseline, candidate)
     labels = make_labels(IMAGES)
     answers = make_answers(labels, ("fp32", "int8", "int8-dynamic"))

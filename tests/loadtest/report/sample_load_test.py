@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -46,8 +47,9 @@ STAMP = Stamp(
 )
 
 
+@cache
 def sample_load_test(images: int = IMAGES, *, full: bool = True, variants: tuple[str, ...] = VARIANTS) -> Record:
-    """A complete load test of three variants in five scenarios and a step search."""
+    """A complete load test of three variants in five scenarios and a step search; one for all: leave it as it is."""
     labels = make_labels(images)
     answers = make_answers(labels, variants)
     runs = [

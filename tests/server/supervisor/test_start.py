@@ -106,19 +106,11 @@ def test_an_artefact_that_does_not_fit_its_manifest_is_named(tiny_models: Path, 
     assert "forward() returned 1 x 5 for 1 item; 1 x 6 (items x classes) is expected" in one_line(ended.stderr)
 
 
-@pytest.mark.parametrize(
-    ("body", "said"),
-    [
-        ("return x[:1, :3].softmax(1)", "takes 1 item, but not 8: forward() returned 1 x 3 for 8 items"),
-        ("return x[:, :3] > 0", "forward() returned a tensor of torch.bool"),
-        ("return x[:, :3]", "forward() returns rows that sum to"),
-        ("return (x[:, :3] / 0.0).softmax(1)", "forward() returns NaN for valid input"),
-    ],
-)
-def test_an_artefact_that_cannot_be_served_is_one_line_and_exit_code_1(tmp_path: Path, body: str, said: str) -> None:
-    ended = run_serve("--models", str(write_model(tmp_path / "models", saved(script(body)))))
+def test_an_artefact_that_cannot_be_served_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
+    """One of many that ``model/test_forward`` refuses."""
+    ended = run_serve("--models", str(write_model(tmp_path / "models", saved(script("return x[:1, :3].softmax(1)")))))
     assert ended.returncode == 1
-    assert said in one_line(ended.stderr)
+    assert "takes 1 item, but not 8: forward() returned 1 x 3 for 8 items" in one_line(ended.stderr)
     assert "Traceback" not in ended.stderr
     assert "process_ended" not in ended.stderr
 
