@@ -51,16 +51,16 @@ class ForkServer:
         """Have a process forked; arguments and errors as ``Launch`` has them."""
         descriptors = [standard_error, control.fileno(), *memory]
         async with self._forking:
+            if self._line is not None and not self.pid:
+                await self._replace("ended")
             try:
                 pid = await self._fork(config, descriptors)
-            except (ConnectionError, TimeoutError):
-                # It was killed, or has hung.
-                log.warning("fork_server_replaced")
-                await self.end()
-                try:
-                    pid = await self._fork(config, descriptors)
-                except TimeoutError:
-                    raise OSError(f"the fork server did not answer within {IMPORT_SECONDS:g} s") from None
+            except (ConnectionError, TimeoutError) as error:
+                # It may have forked. That process ends with its control line: the next attempt has another one.
+                hung = isinstance(error, TimeoutError)
+                await self._replace("hung" if hung else "ended")
+                why = "did not answer in time" if hung else "ended; is there enough memory for it?"
+                raise OSError(f"its fork server {why}") from None
         if pid < 0:
             raise OSError(-pid, os.strerror(-pid))
         return Adopted(pid)
@@ -75,6 +75,10 @@ class ForkServer:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
+
+    async def _replace(self, reason: str) -> None:
+        log.warning("fork_server_replaced", reason=reason)
+        await self.end()
 
     async def _fork(self, config: ProcessConfig, descriptors: list[int]) -> int:
         """A process's PID or, below 0, the number of the error that it was answered."""
