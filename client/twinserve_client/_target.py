@@ -196,7 +196,7 @@ def _host(where: str, text: str, part: str) -> Host:
             raise refuse(f"{name!r:.80} is neither a host name (ASCII letters, digits, '-' and '.') nor an IP address")
     if not port:
         shown = f"[{name}]" if ":" in name else name
-        raise refuse(f"the port is missing; give {shown}:8500 (twinserve serve listens on 8500 unless told otherwise)")
+        raise refuse(f"the port is missing; give {shown}:8500 (twinserve serve listens on 8500 by default)")
     if not (port.isascii() and port.isdecimal()) or not 1 <= int(port[:20]) <= 65535:
         raise refuse(f"the port is {port!r:.80}; a port is a number from 1 to 65535")
     return Host(name, int(port), address)

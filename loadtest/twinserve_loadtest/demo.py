@@ -82,7 +82,7 @@ class Demo:
         began = time.monotonic()
         built = self._manifests()
         if built and not (self.full and any('"reduced"' in manifest for manifest in built)):
-            console.print(f"{self.models / MODEL} is there; to build it anew, remove it.", highlight=False)
+            console.print(f"{self.models / MODEL} exists; to build it again, remove it.", highlight=False)
         else:
             data = ["--data", str(self.data)] if self.data else []
             _twinserve(

@@ -59,8 +59,13 @@ def models(settings: ServerSettings, libraries: Mapping[str, dict[str, Any]]) ->
 def _first_build(folder: Path) -> Finding:
     if importlib.util.find_spec("torchvision") is None:
         advice = "pip install 'twinserve[models]', or name a folder of your own with --models"
-        return Finding("models", "fault", f"{folder} holds no models, and what builds them is not installed", advice)
-    found = f"{folder} holds no models yet: the first `twinserve serve` builds the MNIST pair, which takes minutes"
+        return Finding(
+            "models",
+            "fault",
+            f"{folder} contains no models, and twinserve[models], which builds them, is not installed",
+            advice,
+        )
+    found = f"{folder} contains no models yet: the first `twinserve serve` builds the MNIST pair, which takes minutes"
     return Finding("models", "ok", found)
 
 

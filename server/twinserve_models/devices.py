@@ -62,7 +62,7 @@ class Device:
         """
         kind, _, number = self.name.partition(":")
         if self.name != "cpu" and (kind != "cuda" or not number.isascii() or not number.isdigit() or len(number) > 2):
-            raise DataError(f"--devices {self.name}: is no device; say cuda:0, or cpu")
+            raise DataError(f"--devices {self.name}: is not a device; give cuda:0 or cpu")
         if kind == "cuda" and (why := missing(self.name)):
             raise DataError(f"--devices {self.name}: is not there: {why}")
 

@@ -88,7 +88,7 @@ def find(models: Path, model: str) -> ModelVersion:
     """
     versions = load_repository(models)
     if model not in versions:
-        raise ArtefactError(f"model folder {models}: holds no model {model!r}; available: {', '.join(versions)}")
+        raise ArtefactError(f"model folder {models}: has no model {model!r}; available: {', '.join(versions)}")
     return versions[model]
 
 

@@ -72,7 +72,7 @@ def read_own(name: str, where: Path, classes: list[str]) -> Dataset:
     for part, (images, labels) in (("training", train), ("test", test)):
         _check(f"--data {where}: {part} images", images, labels)
     if len(names) != CLASSES:
-        raise DataError(f"--data {where}: {len(names)} classes are named; the network that is built tells {CLASSES}")
+        raise DataError(f"--data {where}: {len(names)} classes are named; the network that is built has {CLASSES}")
     info = DatasetInfo(name, str(where), len(train[0]), len(test[0]), full=True)
     return Dataset(*train, *test, info, tuple(names))
 

@@ -35,8 +35,8 @@ def rest(
     admin_target: Annotated[
         str | None,
         typer.Option(
-            help="host:port where the server takes admin calls: whoever reaches this process may then load and unload "
-            "models. (default: nobody)"
+            help="host:port where the server takes admin calls; anyone who reaches this process may then load and "
+            "unload models. (default: nobody)"
         ),
     ] = None,
     admin_token_file: Annotated[

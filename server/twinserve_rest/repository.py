@@ -46,7 +46,7 @@ def add_repository(app: FastAPI, models: Models, connect_admin: Connect | None) 
 
     @app.post(
         "/v2/repository/models/{name}/load",
-        summary="Activate the greatest version on disk",
+        summary="Activate the highest version on disk",
         response_class=Response,
         openapi_extra=documented(ChangeRequest),
     )

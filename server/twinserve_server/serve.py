@@ -159,7 +159,7 @@ def build_models(folder: Path) -> int:
     """
     if importlib.util.find_spec("torchvision") is None:
         raise ArtefactError(
-            f"model folder {folder}: holds no models, and twinserve[models] is not installed to build them; "
+            f"model folder {folder}: contains no models, and twinserve[models] is not installed to build them; "
             "install it, or give --models"
         )
     console.print(f"[yellow]No models in {escape(str(folder))}: building the MNIST pair once.[/]")

@@ -64,9 +64,9 @@ def test_the_arms_answer_as_the_usual_fp32_does(built: Path, version: Path) -> N
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("cuda", "is no device; say cuda:0, or cpu"),
-        ("cuda:x", "is no device; say cuda:0, or cpu"),
-        ("tpu:0", "is no device; say cuda:0, or cpu"),
+        ("cuda", "is not a device; give cuda:0 or cpu"),
+        ("cuda:x", "is not a device; give cuda:0 or cpu"),
+        ("tpu:0", "is not a device; give cuda:0 or cpu"),
         ("cuda:99", "--devices cuda:99: is not there: "),
     ],
 )

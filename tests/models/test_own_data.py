@@ -130,7 +130,7 @@ def test_what_is_no_data_set_is_said(tmp_path: Path) -> None:
 
 def test_names_and_numbers_of_classes_must_agree(tmp_path: Path) -> None:
     images, labels = some(10)
-    with pytest.raises(DataError, match="2 classes are named; the network that is built tells 10"):
+    with pytest.raises(DataError, match="2 classes are named; the network that is built has 10"):
         read_own("mine", archive(tmp_path, images=images, labels=labels), ["a", "b"])
 
 

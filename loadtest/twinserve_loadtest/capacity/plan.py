@@ -171,7 +171,7 @@ def _doubts(measured: Measured, planned: float, demand: Demand) -> list[str]:
     elif planned > measured.highest:
         found.append(
             f"EXTRAPOLATION: {planned:,.0f} requests/s are planned for a server, at most {measured.highest:,.0f} were "
-            "measured; measure there: `twinserve loadtest --mode step`, with a generator on machines of its own"
+            "measured; measure there: `twinserve loadtest --mode step`, with the generator on other machines"
         )
     if len(measured.points) < _LEAST_POINTS:
         found.append(

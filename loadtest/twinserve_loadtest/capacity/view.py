@@ -62,7 +62,7 @@ def _variants(plan: Plan) -> Table:
 
 
 def _checks(variants: list[VariantPlan]) -> Table:
-    table = Table(title="The model held against the measurement", title_justify="left")
+    table = Table(title="The model compared with the measurement", title_justify="left")
     for title in ("variant", "requests/s", "p99 measured", "p99 predicted", "ratio"):
         table.add_column(title, justify="left" if title == "variant" else "right")
     for variant in variants:

@@ -38,7 +38,7 @@ Examples:
 
 HELP = """Measure two variants side by side and decide: SHIP (exit code 0), DO NOT SHIP (1) or NOT ENOUGH EVIDENCE (2).
 
-Exit code 3: there is no verdict, for want of a server, models or a valid option."""
+Exit code 3: no verdict, because a server, models or a valid option is missing."""
 
 
 #: click's UsageError, which newer versions of typer include under a private name.

@@ -123,7 +123,7 @@ def _record(
         unread = unread and still_unread
     caveats = [Remark("metrics", f"{unread[0].upper()}{unread[1:]}.", "costs")] if unread else []
     if model.metric and not test_set.targets:
-        text = "The test set does not say what is expected, so nothing is known of the quality of the answers."
+        text = "The test set has no expected outputs, so the quality of the answers is unknown."
         caveats.append(Remark("quality", text, "accuracy"))
     return test.record(
         command=order.command,

@@ -158,11 +158,7 @@ class Conductor:
         test.interrupted = self.blocks.interrupted
         caveats = []
         if model.metric and test.quality is None:
-            why = (
-                "it takes one Locust process"
-                if self.blocks.distributed
-                else "the test set does not say what is expected"
-            )
+            why = "it takes one Locust process" if self.blocks.distributed else "the test set has no expected outputs"
             text = f"Nothing is known of the quality of the answers: {why}."
             caveats.append(Remark("quality", text, "accuracy"))
         self.results = record = test.record(command=shlex.join(sys.argv), servers=servers, model=model, caveats=caveats)

@@ -54,7 +54,7 @@ class TestSet:
 
     def __post_init__(self) -> None:
         if len(self.images) == 0:
-            raise ValueError("the test set holds no image")
+            raise ValueError("the test set is empty")
         for name, array in (("labels", self.labels), *self.inputs.items(), *self.expected.items()):
             if len(self.images) != len(array) and not (name == "labels" and self.named and not len(array)):
                 raise ValueError(f"{len(self.images)} {'items' if self.named else 'images'} but {len(array)} {name}")

@@ -125,7 +125,7 @@ def _known(metric: str, answers: Arrays, targets: Arrays) -> Losses:
     found, wanted = flat
     if found.shape != wanted.shape:
         shapes = ", ".join(f"{name} {list(answers[name].shape[1:])}" for name in names)
-        raise MetricError(f"metric {metric}: the answers ({shapes} an item) have other shapes than what is expected")
+        raise MetricError(f"metric {metric}: the answers ({shapes} per item) differ in shape from the targets")
     if metric == "mse":
         return np.asarray(((found - wanted) ** 2).mean(1))
     if metric == "max_abs":
@@ -141,12 +141,12 @@ def _top1(answers: Arrays, targets: Arrays) -> Losses:
     name = next(name for name in answers if name in targets or LABELS in targets)
     scores = answers[name]
     if scores.ndim < 2:
-        raise MetricError(f"metric top1: output {name} has one number an item; it compares the greatest of several")
+        raise MetricError(f"metric top1: output {name} has one number per item; it compares the largest of several")
     found = scores.argmax(-1).reshape(len(scores), -1)
     wanted = targets[LABELS] if LABELS in targets else targets[name].argmax(-1)
     wanted = np.asarray(wanted).reshape(len(scores), -1)
     if found.shape != wanted.shape:
-        raise MetricError(f"metric top1: {found.shape[1]} answers an item, but {wanted.shape[1]} labels")
+        raise MetricError(f"metric top1: {found.shape[1]} answers per item, but {wanted.shape[1]} labels")
     return np.asarray((found != wanted).mean(1), np.float64)
 
 
@@ -159,7 +159,7 @@ def _own(function: LossFunction, answers: Arrays, targets: Arrays) -> Losses:
     if found.shape != (count,) or not np.isfinite(found).all():
         raise MetricError(
             f"the metric's function returned {list(found.shape)} numbers for {count} items, or some that are "
-            "not finite; one loss an item is wanted"
+            "not finite; return one finite loss per item"
         )
     return found
 

@@ -94,7 +94,7 @@ def check_versions(metrics_urls: Sequence[str]) -> None:
             versions[url] = read_metrics(url).label("twinserve_build_info", "version")
     if len(set(versions.values())) > 1:
         told = ", ".join(f"{url} {version}" for url, version in versions.items())
-        raise TargetError(f"the servers run different versions of twinserve ({told}); a measurement needs equal ones")
+        raise TargetError(f"the servers run different versions of twinserve ({told}); all must run the same one")
 
 
 def _describe(server: Server, model: str | None, versions: Iterable[str]) -> dict[str, Described]:
@@ -140,7 +140,7 @@ def _alike(versions: Sequence[Described]) -> None:
             if one != two:
                 raise TargetError(
                     f"versions {first.version} and {other.version} of {first.model} have different {what}: "
-                    "their answers to the same requests cannot be held against each other"
+                    "their answers to the same requests cannot be compared"
                 )
 
 

@@ -102,7 +102,7 @@ def energy_meter(*, here: bool, root: Path = Path("/")) -> EnergyMeter:
             return EnergyMeter(list(rails), f"power rails: {', '.join(rail.name for rail in rails)}")
     except EnergyError as error:
         return EnergyMeter([], f"unknown: {error}")
-    return EnergyMeter([], "unknown: the kernel tells none (neither RAPL nor the power rails of a Jetson)")
+    return EnergyMeter([], "unknown: the kernel reports none (neither RAPL nor the power rails of a Jetson)")
 
 
 def used(before: float | None, after: float | None) -> float | None:

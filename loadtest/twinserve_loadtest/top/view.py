@@ -57,7 +57,7 @@ ROWS: Final = (
     Row("p50", lambda v: _seconds(v.p50), lambda v: v.p50, -1),
     Row("p99", lambda v: _seconds(v.p99), lambda v: v.p99, -1),
     Row("images a batch", lambda v: "-" if v.batch is None else f"{v.batch:.1f}"),
-    Row("images in work", lambda v: f"{v.waiting:.0f}"),
+    Row("images in flight", lambda v: f"{v.waiting:.0f}"),
     Row("CPU cores", lambda v: f"{v.cores:.2f}"),
     Row("memory (PSS)", lambda v: _mib(v.pss), lambda v: v.pss, -1),
     Row("  of it the model", lambda v: _mib(v.added), lambda v: v.added, -1),

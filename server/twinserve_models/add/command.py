@@ -150,7 +150,7 @@ def _check_classes(specs: list[TensorSpec], kind: str, labels: list[str]) -> Non
         return
     if len(spec.shape) != 1 or spec.shape[0] < 2 or not spec.datatype.startswith("FP"):
         raise DeclarationError(
-            f"--output {spec.name}: is {spec.datatype} {list(spec.shape)} an item; the scores of a classifier are "
+            f"--output {spec.name}: is {spec.datatype} {list(spec.shape)} per item; the scores of a classifier are "
             "floating-point numbers of shape [classes], 2 at least. Declare it as tensor"
         )
     if labels and len(labels) != spec.shape[0]:

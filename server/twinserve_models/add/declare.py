@@ -136,7 +136,7 @@ def _name(text: str, where: str) -> str:
 
 def _datatype(text: str, where: str) -> DataType:
     if text not in DATATYPES:
-        raise DeclarationError(f"{where}: {text!r} is no datatype; there are {', '.join(DATATYPES)}")
+        raise DeclarationError(f"{where}: {text!r} is not a datatype; the datatypes are {', '.join(DATATYPES)}")
     return text
 
 

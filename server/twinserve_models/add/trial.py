@@ -112,7 +112,7 @@ def try_file(candidate: Candidate, inputs: list[TensorSpec], outputs: list[Tenso
     batch = _run(tried, runtime, items, names, f"{count} items" if count > 1 else "1 item")
     if batch is None or not _check_outputs(tried, batch, outputs, count):
         return tried
-    again = _run(tried, runtime, items, names, "the same items once more")
+    again = _run(tried, runtime, items, names, "the same items again")
     if again is not None:
         _check_same(tried, names, batch, again)
     if count > 1 and not tried.findings:
@@ -192,7 +192,7 @@ def _compare_declared(tried: Tried, what: str, specs: list[TensorSpec], entries:
             size in (FREE, wanted) for size, wanted in zip(found.shape, spec.shape, strict=True)
         )
         if not fits:
-            tried.found(where, f"is declared {list(spec.shape)} an item; the graph says {list(found.shape)}")
+            tried.found(where, f"is declared as {list(spec.shape)} per item; the graph says {list(found.shape)}")
 
 
 def _run(tried: Tried, runtime: Runtime, items: dict[str, Array], names: list[str], what: str) -> list[Array] | None:
@@ -217,7 +217,7 @@ def _check_outputs(tried: Tried, batch: list[Array], outputs: list[TensorSpec], 
                 "(a trace of one item has its size built in; an LSTM needs batch_first)",
             )
         elif not spec.fits(array.shape[1:]):
-            tried.found(where, f"is declared {list(spec.shape)} an item, but is {list(array.shape[1:])}")
+            tried.found(where, f"is declared as {list(spec.shape)} per item, but is {list(array.shape[1:])}")
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             tried.found(where, "holds NaN or infinity for valid input; give the valid range: --input …:LOW..HIGH")
     return len(tried.findings) == before

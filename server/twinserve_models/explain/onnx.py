@@ -154,7 +154,7 @@ def _profiled(data: bytes, batch: Batch, prepared: Prepared, layers: int) -> lis
     ran = sorted((event for event in ran if event["args"]["op_name"] in _KERNELS), key=lambda event: event["ts"])
     if len(ran) != layers * (WARM_UP + PASSES):
         each = len(ran) / (WARM_UP + PASSES)
-        return [Kernel(f"not told: {each:g} kernels for {layers} layers", None)] * layers
+        return [Kernel(f"not reported: {each:g} kernels for {layers} layers", None)] * layers
     passes = [ran[start : start + layers] for start in range(WARM_UP * layers, len(ran), layers)]
     return [
         Kernel(str(same[0]["args"]["op_name"]), float(statistics.median(event["dur"] for event in same)))

@@ -138,7 +138,7 @@ def check_floats(graph: Graph) -> None:
     opset = next((entry.version for entry in graph.model.opset_import if entry.domain in {"", "ai.onnx"}), 0)
     if opset < LEAST_OPSET:
         raise NoTwinsError(
-            f"the first variant is of opset {opset}; explain needs {LEAST_OPSET} or later: export it anew"
+            f"the first variant is of opset {opset}; explain needs {LEAST_OPSET} or later: export it again"
         )
 
 

@@ -37,9 +37,7 @@ def show(found: Explanation, console: Console) -> None:
     for table in (noise, price, kernels):
         console.print(table)
     if found.sweep:
-        sweep = Table(
-            "calibrator", "images", "right, %", "as FP32, %", "scores dB", title="Activations calibrated anew"
-        )
+        sweep = Table("calibrator", "images", "right, %", "as FP32, %", "scores dB", title="Recalibrated activations")
         for row in found.sweep:
             right = "" if row.accuracy is None else f"{row.accuracy:.2f}"
             sweep.add_row(row.calibrator, f"{row.images:,}", right, f"{row.agreement:.2f}", f"{row.scores_db:.1f}")

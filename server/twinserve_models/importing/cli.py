@@ -65,7 +65,7 @@ Examples:
 def import_triton(
     repository: Annotated[Path, typer.Argument(help="The repository: REPOSITORY/<model>/config.pbtxt.")],
     only: Annotated[str, typer.Option("--model", help="Import this one. (default: all)")] = "",
-    name: Annotated[str, typer.Option(help="The model's name here. (default: as it is there)")] = "",
+    name: Annotated[str, typer.Option(help="The model's name here. (default: unchanged)")] = "",
     variant: VariantName = "fp32",
     classifier: Classifier = False,
     models: Models = Path("models"),
@@ -89,7 +89,7 @@ Examples:
 )
 def import_mlserver(
     settings: Annotated[Path, typer.Argument(help="model-settings.json, or the folder that holds it.")],
-    name: Annotated[str, typer.Option(help="The model's name here. (default: as it is there)")] = "",
+    name: Annotated[str, typer.Option(help="The model's name here. (default: unchanged)")] = "",
     variant: VariantName = "fp32",
     classifier: Classifier = False,
     models: Models = Path("models"),

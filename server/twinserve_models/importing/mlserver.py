@@ -48,7 +48,7 @@ def read_settings(path: Path, name: str, variant: str, *, scores: bool) -> Sourc
     except ValueError as error:
         raise ImportModelError(f"{path}: is not JSON ({error})") from None
     if not isinstance(settings, dict) or not isinstance(settings.get("parameters", {}), dict):
-        raise ImportModelError(f"{path}: is no object of settings")
+        raise ImportModelError(f"{path}: is not an object of settings")
     parameters = settings.get("parameters", {})
     file = _artefact(path, parameters.get("uri"))
     data = read_file(file)

@@ -125,7 +125,7 @@ def _version(folder: Path, config: pb.ModelConfig) -> tuple[str, list[str]]:
     there = sorted((path.name for path in folder.iterdir() if path.is_dir() and is_version(path.name)), key=int)
     wanted = {str(number) for number in config.version_policy.specific.versions} or set(there)
     if not (found := [number for number in there if number in wanted]):
-        raise ImportModelError(f"{folder}: holds no version folder ({', '.join(sorted(wanted)) or '1, 2, ...'})")
+        raise ImportModelError(f"{folder}: has no version folder ({', '.join(sorted(wanted)) or '1, 2, ...'})")
     return found[-1], [f"version {number}: only the highest version is imported" for number in there[:-1]]
 
 

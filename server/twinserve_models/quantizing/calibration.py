@@ -41,7 +41,7 @@ def read_calibration(path: Path, version: ModelVersion, datatypes: dict[str, Dat
     except OSError as error:
         raise ArtefactError(f"{where}: cannot be read ({error.strerror or error})") from None
     except (ValueError, zipfile.BadZipFile) as error:
-        raise ArtefactError(f"{where}: is no .npz of arrays ({error})") from None
+        raise ArtefactError(f"{where}: is not an .npz of arrays ({error})") from None
     if len(version.inputs) == 1 and version.inputs[0].name not in held and "images" in held:
         held[version.inputs[0].name] = held["images"]
     found: Arrays = {}

@@ -103,7 +103,7 @@ def _find(order: Order) -> ModelVersion:
     versions = load_repository(order.models)
     if order.model not in versions:
         raise ArtefactError(
-            f"model folder {order.models}: holds no model {order.model!r}; there are {', '.join(versions)}"
+            f"model folder {order.models}: has no model {order.model!r}; available: {', '.join(versions)}"
         )
     version = versions[order.model]
     if json.loads(version.manifest_json)["schema_version"] == 1:
@@ -113,7 +113,9 @@ def _find(order: Order) -> ModelVersion:
 
 def _source(version: ModelVersion, wanted: str) -> Variant:
     if wanted and wanted not in version.variants:
-        raise ArtefactError(f"--of {wanted}: is no variant of {version.model}; there are {', '.join(version.variants)}")
+        raise ArtefactError(
+            f"--of {wanted}: is not a variant of {version.model}; the variants are {', '.join(version.variants)}"
+        )
     floats = [variant for variant in version.variants.values() if not variant.quantized]
     found = version.variants[wanted] if wanted else next(iter(floats), None)
     if found is None or found.quantized:

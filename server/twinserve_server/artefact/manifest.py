@@ -269,8 +269,8 @@ def _check_input(entry: dict[str, Any], where: str) -> Ranges:
         least, greatest = EVERY_VALUE[datatype]
         if not least <= low < high <= greatest:
             raise ArtefactError(
-                f"{where}.ranges.{datatype}: is {reprlib.repr([low, high])}; the least value and a greater one are "
-                f"wanted, both within {least:g}..{greatest:g}"
+                f"{where}.ranges.{datatype}: is {reprlib.repr([low, high])}; give the smallest and a larger "
+                f"value, both within {least:g}..{greatest:g}"
             )
         ranges[datatype] = (float(low), float(high))
     return ranges

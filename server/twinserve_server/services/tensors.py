@@ -163,7 +163,7 @@ def _check_sizes(count: int, layout: Layout, served: ServedModel, limits: Limits
     if layout.item_bytes * batch > MAX_BATCH_BYTES:
         raise InvalidInputError.of(
             "inputs",
-            f"have {layout.item_bytes} bytes an item; the limit is {MAX_BATCH_BYTES // batch}",
+            f"have {layout.item_bytes} bytes per item; the limit is {MAX_BATCH_BYTES // batch}",
         )
 
 

@@ -145,11 +145,11 @@ class ServerSettings:
     )
     max_metadata_kib: int = setting(16, "Largest metadata of a call, in KiB.", ge=1, le=1024, panel=CONNECTIONS)
     max_idle_seconds: float = setting(
-        3600.0, "Close a connection without a call after so long; 0: never.", ge=0, le=2_000_000, panel=CONNECTIONS
+        3600.0, "Close a connection that has no calls for this long; 0: never.", ge=0, le=2_000_000, panel=CONNECTIONS
     )
     max_idle_call_seconds: float = setting(
         300.0,
-        "End a call whose client sends no message, or takes no answer, for so long; 0: never.",
+        "End a call whose client sends no message, or reads no answer, for this long; 0: never.",
         ge=0,
         le=2_000_000,
         panel=CONNECTIONS,

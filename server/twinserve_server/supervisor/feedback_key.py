@@ -37,7 +37,7 @@ def feedback_keys(path: Path | None) -> tuple[bytes, ...]:
     lines = [(number, line.strip()) for number, line in enumerate(content.split(b"\n"), 1)]
     keys = tuple(line for _, line in lines if line)
     if not keys:
-        raise FeedbackKeyError(f"--feedback-key: {path}: holds no key; {how}")
+        raise FeedbackKeyError(f"--feedback-key: {path}: has no key; {how}")
     for number, line in lines:
         if 0 < len(line) < LEAST_CHARACTERS:
             raise FeedbackKeyError(

@@ -65,7 +65,7 @@ def test_a_function_that_fails_is_said_to(function: Any, words: str) -> None:
 
 
 def test_shapes_that_differ_from_what_is_expected_are_named() -> None:
-    with pytest.raises(MetricError, match=r"y \[3\] an item"):
+    with pytest.raises(MetricError, match=r"y \[3\] per item"):
         losses("mse", {"y": np.zeros((2, 3))}, TARGETS)
     with pytest.raises(MetricError, match="holds labels only"):
         losses("mse", {"y": np.zeros((2, 3))}, {"labels": np.zeros(2)})

@@ -148,7 +148,9 @@ def test_counters_that_stand_still_are_unknown_never_zero(root: Path) -> None:
     assert used(meter.joules(), meter.joules()) is None
 
 
-@pytest.mark.parametrize(("here", "why"), [(True, "the kernel tells none"), (False, "a server is on another machine")])
+@pytest.mark.parametrize(
+    ("here", "why"), [(True, "the kernel reports none"), (False, "a server is on another machine")]
+)
 def test_a_machine_that_does_not_tell_is_unknown(root: Path, here: bool, why: str) -> None:
     with energy_meter(here=here, root=root) as meter:
         assert meter.joules() is None

@@ -96,9 +96,9 @@ def test_what_the_graph_says_otherwise_is_named_field_by_field(files: Path) -> N
     }
     result = add(files, "odd", "--fp32", "sequence.onnx", "--input", "ids:?x4:INT32", "--output", "states:tensor")
     assert "fp32: input ids: is declared INT32; the graph says INT64" in result.output
-    assert "fp32: input ids: is declared [-1, 4] an item; the graph says [-1]" in result.output
+    assert "fp32: input ids: is declared as [-1, 4] per item; the graph says [-1]" in result.output
     shapes = problems(files, "--fp32", "regression.onnx", *REGRESSION[:4], "--output", "y:2:FP32:tensor")
-    assert shapes == {"fp32: output y": "is declared [2] an item; the graph says [1]"}
+    assert shapes == {"fp32: output y": "is declared as [2] per item; the graph says [1]"}
 
 
 def test_every_file_is_tried_and_named(files: Path) -> None:
@@ -161,7 +161,7 @@ def test_a_batch_that_is_fixed_in_the_graph_is_refused_unless_it_is_the_limit(fi
     ("options", "words"),
     [
         (["--input", "x:3", "--output", "y:tensor"], "--input x:3: is not NAME:SHAPE:DATATYPE"),
-        (["--input", "x:3:FLOAT", "--output", "y:tensor"], "'FLOAT' is no datatype"),
+        (["--input", "x:3:FLOAT", "--output", "y:tensor"], "'FLOAT' is not a datatype"),
         (["--input", "x:3x0:FP32", "--output", "y:tensor"], "holds '0'"),
         (["--input", "x:3:FP32"], "--output: is missing"),
         (["--input", "x:3:FP32", "--output", "y:regression"], "ends with 'regression'"),

@@ -167,7 +167,7 @@ def test_a_dynamically_quantised_onnx_file_is_refused_in_words(models: Path, mon
         (["mnist", "fp32", "int4"], "variant 'int4': not in mnist"),
         (["mnist", "fp32", "int8-ort"], "are torchscript and onnx; explain looks into two of one runtime"),
         (["mnist", "int8-ort", "fp32-ort"], "name the one in floats first"),
-        (["cifar"], "holds no model 'cifar'"),
+        (["cifar"], "has no model 'cifar'"),
         (["mnist", "--picture", "layers.bmp"], "must end with .svg or .png"),
         (["mnist", "--images", "8"], "at least 32 are needed"),
     ],

@@ -87,7 +87,7 @@ def test_the_only_file_of_a_folder_is_found_and_scores_become_a_classifier(tmp_p
         ({"parameters": {"uri": 5}}, "field parameters.uri: is 5"),
         ({"parameters": {"uri": "other.pt"}}, "other.pt: cannot be read"),
         ({"parameters": {"uri": ".."}}, "there is none; name the file"),
-        ({"parameters": "net.pt"}, "is no object of settings"),
+        ({"parameters": "net.pt"}, "is not an object of settings"),
         ({"max_batch_size": -1}, "field max_batch_size: is -1"),
         ({"max_batch_size": 2.5}, "field max_batch_size: is 2.5"),
         ({"parallel_workers": "two"}, "field parallel_workers: is 'two'"),

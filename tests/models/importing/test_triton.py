@@ -152,7 +152,7 @@ def test_what_means_something_else_here_is_said(tmp_path: Path) -> None:
         ('backend: "pytorch"', "", "backend '(not stated)' is not served"),
         ("TYPE_FP32 dims: [ 4 ]", "TYPE_STRING dims: [ 4 ]", "near: data_type TYPE_STRING is not served"),
         ("max_batch_size: 8", "", "a tensor's first dimension is fixed"),
-        ("latest { num_versions: 1 }", "specific { versions: 7 }", "holds no version folder (7)"),
+        ("latest { num_versions: 1 }", "specific { versions: 7 }", "has no version folder (7)"),
         ("dims: [ 1 ]", "dims: [ 2 ]", "does not fit its manifest"),
         ("dims: [ 4 ]", "dims: [ 0 ]", "field inputs.0.shape.0"),
         ("input [", "input {", "is not a model configuration in protobuf's text format"),

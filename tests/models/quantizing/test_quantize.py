@@ -104,7 +104,7 @@ def test_a_module_of_the_users_becomes_torchscript(folder: Path, how: str, kerne
     [
         ([], "--calibration: is missing"),
         (["--calibration", "nowhere.npz"], "nowhere.npz: cannot be read"),
-        (["--calibration", "items.npz", "--of", "int4"], "--of int4: is no variant of net; there are fp32"),
+        (["--calibration", "items.npz", "--of", "int4"], "--of int4: is not a variant of net; the variants are fp32"),
         (["--dynamic", "--variant", "fp32"], "variant 'fp32': is there already"),
         (["--calibration", "items.npz", "--from", "own_nets:frozen"], "TorchScript, which cannot be quantised again"),
         (["--calibration", "items.npz", "--from", "own_nets:fails"], "the function failed (ZeroDivisionError"),

@@ -97,7 +97,7 @@ def raw(folder: Path, old: str, new: str) -> None:
         (
             '"FP32": [0, 1]',
             '"FP32": [1, 0]',
-            r"field input.ranges.FP32: is \[1, 0\]; the least value and a greater one",
+            r"field input.ranges.FP32: is \[1, 0\]; give the smallest and a larger value",
         ),
         ('"FP32": [0, 1]', '"FP32": [0, 1e999]', r"field input.ranges.FP32: is \[0, inf\]"),
         ('"FP32": [0, 1]', '"fp32": [0, 1]', r"field input.ranges: 'fp32' is not one of"),

@@ -25,7 +25,7 @@ def test_without_a_file_each_server_has_a_key_of_its_own() -> None:
     ("content", "message"),
     [
         (None, "cannot be read .No such file"),
-        ("\n", "holds no key"),
+        ("\n", "has no key"),
         ("secret-and-short", "line 1 holds 16 characters, too few"),
         ("x" * 70_000, "holds more than 65536 bytes"),
     ],

@@ -66,7 +66,7 @@ def find_poller() -> int:
         watched = (int(line.split()[1]) for line in info.splitlines() if line.startswith("tfd:"))
         if any(map(_listens, watched)):
             return int(name)
-    raise UnsupportedError("gRPC core watches its port in another way than with an epoll set of its own")
+    raise UnsupportedError("gRPC core does not watch its port with a separate epoll set")
 
 
 def _listens(descriptor: int) -> bool:
