@@ -34,14 +34,14 @@ test-ray: $(VENV)/.installed ## Run the tests on a cluster of Ray nodes (3 GB of
 	$(BIN)/python -m pytest -m ray tests/ray_serve
 
 # In a venv of its own, in which all but torch and torchvision is as constraints.txt says.
-test-torch: ## Run the tests of the runtimes with another torch: make test-torch TORCH=2.14.1
+test-torch: ## Run the tests of the runtimes and of making models with another torch: make test-torch TORCH=2.14.1
 	@test -n "$(TORCH)" || (echo "Say which: make test-torch TORCH=2.14.1"; exit 2)
 	@test -x $(VENV)-torch-$(TORCH)/bin/python || $(PYTHON) -m venv $(VENV)-torch-$(TORCH)
 	grep -vE '^(torch|torchvision)==' constraints.txt > $(VENV)-torch-$(TORCH)/constraints.txt
 	$(VENV)-torch-$(TORCH)/bin/python -m pip install --disable-pip-version-check \
 		-c $(VENV)-torch-$(TORCH)/constraints.txt -e '.[all]' torch==$(TORCH) pytest pytest-asyncio pytest-timeout pyyaml
 	$(VENV)-torch-$(TORCH)/bin/python -c 'import torch; print("torch", torch.__version__)'
-	$(VENV)-torch-$(TORCH)/bin/python -m pytest tests/server/model $(ARGS)
+	$(VENV)-torch-$(TORCH)/bin/python -m pytest tests/server/model tests/models $(ARGS)
 
 check: $(VENV)/.installed ## Lint, types, import boundaries, contract, known vulnerabilities
 	$(BIN)/ruff format --check .

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from twinserve_host.sizes import kilobytes
@@ -55,8 +56,9 @@ def show(models: Path, model: str, as_json: bool) -> int:
         return 0
     manifest = json.loads(version.manifest_json)
     training, runtime = manifest.get("training", {}), manifest.get("runtime", {})
-    console.print(f"[bold]{version.model}[/] version {version.version}: {manifest.get('description', '')}")
-    console.print(f"data set: {dataset_line(version.dataset)}", highlight=False)
+    said = f"[bold]{version.model}[/] version {version.version}"
+    console.print(f"{said}: {escape(manifest['description'])}" if manifest.get("description") else said)
+    console.print(f"data set: {dataset_line(version.dataset)}" if version.dataset else "data set not stated")
     if training:
         losses = ", ".join(f"{loss:.4f}" for loss in training["losses"])
         console.print(f"trained: {training['epochs']} epochs, seed {training['seed']}; loss by epoch {losses}")
@@ -64,20 +66,24 @@ def show(models: Path, model: str, as_json: bool) -> int:
         console.print(str(Reduction(**reduced)), style="yellow", highlight=False)
     if runtime:
         console.print(f"made with torch {runtime.get('torch')} on {runtime.get('cpu')} ({runtime.get('isa')})")
-    table = Table("", *version.variants, title=f"input {list(version.item_shape)} of {' or '.join(version.datatypes)}")
-    entries = manifest["variants"]
-    rows = {
-        "KB": [kilobytes(entry["bytes"]) for entry in entries.values()],
-        "accuracy": [_accuracies(version).get(name, "") for name in entries],
-        "quantised": [entry.get("quantization", {}).get("method", "none") for entry in entries.values()],
-        "engine": [entry.get("engine", "none") for entry in entries.values()],
-        "batch limit": [str(entry.get("max_batch_size", "")) for entry in entries.values()],
-        "SHA-256": [entry["sha256"][:16] for entry in entries.values()],
-    }
-    for name, cells in rows.items():
-        table.add_row(name, *cells)
+    variants, accuracies = version.variants.values(), _accuracies(version)
+    table = Table("", *version.variants, title=escape(_signature(version)))
+    table.add_row("KB", *(kilobytes(variant.bytes) for variant in variants))
+    if accuracies:
+        table.add_row("accuracy", *(accuracies.get(name, "") for name in version.variants))
+    table.add_row("quantised", *(variant.quantization for variant in variants))
+    table.add_row("engine", *(variant.quantized_engine for variant in variants))
+    table.add_row("batch limit", *(str(variant.max_batch_size) for variant in variants))
+    table.add_row("SHA-256", *(variant.sha256[:16] for variant in variants))
     console.print(table)
     return 0
+
+
+def _signature(version: ModelVersion) -> str:
+    if version.signature is None:
+        return f"input {list(version.item_shape)} of {' or '.join(version.datatypes)}"
+    inputs, outputs = (", ".join(map(str, specs)) for specs in (version.inputs, version.outputs))
+    return f"{inputs} → {outputs}"
 
 
 def find(models: Path, model: str) -> ModelVersion:

@@ -118,12 +118,21 @@ def compare(
     from twinserve_loadtest.target.error import TargetError
     from twinserve_loadtest.target.servers import joined
 
-    use_token(token_file, exit_code=NO_VERDICT)
     try:
-        publication = Publication.of(baseline, candidate, junit, summary, against)
-        if reuse is not None:
-            from twinserve_loadtest.commands.outcome import run_reuse
+        publication = Publication.of(baseline, candidate, junit, summary)
+    except PublishError as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(NO_VERDICT) from None
+    from twinserve_loadtest.commands.outcome import no_verdict, run_compare, run_reuse
 
+    try:
+        use_token(token_file, exit_code=NO_VERDICT)
+    except typer.Exit:
+        raise typer.Exit(no_verdict(f"--token-file {token_file}: holds no token", publication)) from None
+    try:
+        if against is not None:
+            publication = publication.since(against, model)
+        if reuse is not None:
             raise typer.Exit(run_reuse(reuse, models, publication, as_json=as_json))
         chosen = gates_of(
             gates,
@@ -139,9 +148,7 @@ def compare(
         objective = objective_of(slo_ms)
         place = joined(target) if target else None
     except (CompareOptionError, PublishError, TargetError) as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(NO_VERDICT) from None
-    from twinserve_loadtest.commands.outcome import run_compare
+        raise typer.Exit(no_verdict(str(error), publication)) from None
     from twinserve_loadtest.compare.command import CompareOrder
 
     order = CompareOrder(
@@ -159,5 +166,6 @@ def compare(
         output=output or Path("reports") / f"compare-{baseline}-{candidate}.json",
         command=shlex.join(["twinserve", *sys.argv[1:]]),
         tls=tls_of(tls_ca, tls_cert, tls_key),
+        since_model=publication.against.model.name if publication.against else None,
     )
     raise typer.Exit(run_compare(order, publication))

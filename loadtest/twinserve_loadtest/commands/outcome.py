@@ -76,7 +76,7 @@ def run_compare(order: CompareOrder, publication: Publication | None = None) -> 
     try:
         record = compare(order, err)
     except CompareError as error:
-        return _no_verdict(str(error), publication)
+        return no_verdict(str(error), publication)
     return finish_comparison(record, order.output, as_json=order.as_json, publication=publication)
 
 
@@ -85,7 +85,10 @@ def run_reuse(path: Path, models: Path, publication: Publication, *, as_json: bo
     try:
         record = reusable(path, publication.baseline, publication.candidate, models)
     except (RecordError, VerdictRefusedError) as error:
-        return _no_verdict(str(error), publication)
+        return no_verdict(str(error), publication)
+    if (earlier := publication.against) is not None and earlier.model.name != record.model.name:
+        why = f"--against: compares variants of {earlier.model.name}, not of {record.model.name}"
+        return no_verdict(why, publication)
     code = _publish(record, publication, _verdict_code(record))
     return _show(record, path, code, publication.change(record), as_json=as_json)
 
@@ -124,7 +127,8 @@ def _publish(record: Record, publication: Publication, code: int) -> int:
     return code
 
 
-def _no_verdict(why: str, publication: Publication) -> int:
+def no_verdict(why: str, publication: Publication) -> int:
+    """Say why there is no verdict, also in the files that a pipeline asked for; the exit code."""
     err = Console(stderr=True)
     _say(err, f"Error: {why}", "red")
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from twinserve_host.files import FileError, check_writable, write_file
@@ -32,13 +32,11 @@ class Publication:
     against: Record | None = None
 
     @classmethod
-    def of(
-        cls, baseline: str, candidate: str, junit: Path | None, summary: Path | None, against: Path | None
-    ) -> Publication:
-        """Before anything is measured, read the earlier comparison and check that the files can be written.
+    def of(cls, baseline: str, candidate: str, junit: Path | None, summary: Path | None) -> Publication:
+        """Check, before anything is measured, that the files can be written.
 
         Raises:
-            PublishError: one of them cannot be used.
+            PublishError: one of them cannot.
         """
         for option, path in (("--junit", junit), ("--summary", summary)):
             if path is not None:
@@ -46,14 +44,20 @@ class Publication:
                     check_writable(path)
                 except FileError as error:
                     raise PublishError(f"{option}: {error}") from None
-        earlier = None
-        if against is not None:
-            try:
-                earlier = read_record(against)
-                check_comparable(earlier, baseline, candidate, str(against))
-            except (RecordError, NotComparableError) as error:
-                raise PublishError(f"--against: {error}") from None
-        return cls(baseline, candidate, junit, summary, earlier)
+        return cls(baseline, candidate, junit, summary)
+
+    def since(self, path: Path, model: str | None) -> Publication:
+        """The same, compared with the result in ``path``; ``model`` None: whichever the server has.
+
+        Raises:
+            PublishError: it cannot be read, or compares something else.
+        """
+        try:
+            earlier = read_record(path)
+            check_comparable(earlier, self.baseline, self.candidate, str(path), model)
+        except (RecordError, NotComparableError) as error:
+            raise PublishError(f"--against: {error}") from None
+        return replace(self, against=earlier)
 
     def change(self, record: Record) -> Change | None:
         """What changed since the earlier comparison; None: there is none."""

@@ -64,11 +64,13 @@ class Change:
     only_in_one: list[str]
 
 
-def check_comparable(record: Record, baseline: str, candidate: str, source: str) -> Comparison:
-    """The comparison in an earlier record.
+def check_comparable(
+    record: Record, baseline: str, candidate: str, source: str, model: str | None = None
+) -> Comparison:
+    """The comparison in an earlier record; ``model`` None: of any model.
 
     Raises:
-        NotComparableError: it is a load test, or of other variants.
+        NotComparableError: it is a load test, or of another model or other variants.
     """
     found = record.comparison
     if found is None:
@@ -77,6 +79,8 @@ def check_comparable(record: Record, baseline: str, candidate: str, source: str)
         raise NotComparableError(
             f"{source}: compares {found.baseline} with {found.candidate}, not {baseline} with {candidate}"
         )
+    if model not in (None, record.model.name):
+        raise NotComparableError(f"{source}: compares variants of {record.model.name}, not of {model}")
     return found
 
 

@@ -75,6 +75,8 @@ class CompareOrder:
     command: str
     #: With a target: None: plain text.
     tls: TLS | None = None
+    #: The model of an earlier comparison that this one continues; None: there is none.
+    since_model: str | None = None
 
 
 def compare(order: CompareOrder, err: Console) -> Record:
@@ -113,6 +115,8 @@ def _compare(order: CompareOrder, stack: ExitStack, err: Console) -> Record:
         server = stack.enter_context(LocalServer(order.models, names, model=order.model, batching=order.batching))
         servers, metrics_urls = [Server(server.address.target)], (server.address.metrics_url,)
     model, most_images = describe_target(servers, order.model, names)
+    if order.since_model not in (None, model.name):
+        raise CompareError(f"--against: compares variants of {order.since_model}, not of {model.name}")
     check_versions(metrics_urls)
     gates = gates_for(order.gates, model.metric)
     test_set = _test_set(order, model)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from twinserve_loadtest.top.variants import ModelFigures, ServerFigures, ServerShare, VariantFigures
 
 MIB: Final = 1 << 20
+#: What the server's metrics call the data set of a manifest that states none.
+UNKNOWN_DATASET: Final = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +27,14 @@ class Row:
     Attributes:
         value: what is held against the baseline; None: a figure that has no ratio.
         better: -1 where less is better, 1 where more is, 0 where neither.
+        optional: left out where no variant has it, as a model without classes never has an accuracy.
     """
 
     title: str
     show: Callable[[VariantFigures], str]
     value: Callable[[VariantFigures], float | None] | None = None
     better: int = 0
+    optional: bool = False
 
 
 def _seconds(value: float | None) -> str:
@@ -62,8 +66,8 @@ ROWS: Final = (
     Row("memory (PSS)", lambda v: _mib(v.pss), lambda v: v.pss, -1),
     Row("  of it the model", lambda v: _mib(v.added), lambda v: v.added, -1),
     Row("artefact", lambda v: _size(v.artefact), lambda v: v.artefact, -1),
-    Row("accuracy", lambda v: "-" if v.accuracy is None else f"{v.accuracy:.2%} of {v.labels:,.0f}"),
-    Row("disagreement", lambda v: _percent(v.disagreement)),
+    Row("accuracy", lambda v: "-" if v.accuracy is None else f"{v.accuracy:.2%} of {v.labels:,.0f}", optional=True),
+    Row("disagreement", lambda v: _percent(v.disagreement), optional=True),
     Row("traffic share", lambda v: f"{v.weight:.0%}"),
 )
 
@@ -97,7 +101,8 @@ def _servers(servers: Sequence[ServerShare]) -> Table:
 
 
 def _table(model: ModelFigures) -> Table:
-    table = Table(title=f"{model.name} v{model.version}   {model.dataset}", title_justify="left", title_style="bold")
+    dataset = "" if model.dataset == UNKNOWN_DATASET else f"   {model.dataset}"
+    table = Table(title=f"{model.name} v{model.version}{dataset}", title_justify="left", title_style="bold")
     table.add_column("")
     for variant in model.variants:
         state = "" if variant.ready else " [red]not ready[/]"
@@ -105,7 +110,9 @@ def _table(model: ModelFigures) -> Table:
             f"[bold]{variant.name}[/]{' (baseline)' if variant is model.baseline else ''}{state}", justify="right"
         )
     for row in ROWS:
-        table.add_row(row.title, *(_cell(row, variant, model.baseline) for variant in model.variants))
+        cells = [_cell(row, variant, model.baseline) for variant in model.variants]
+        if not row.optional or any(cell.plain != "-" for cell in cells):
+            table.add_row(row.title, *cells)
     return table
 
 

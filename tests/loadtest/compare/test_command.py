@@ -172,13 +172,27 @@ def test_a_pipeline_gets_junit_a_summary_and_what_changed(models: Path, outcome:
     assert (told["change"]["outcome_before"], told["change"]["stamp"]) == ("SHIP", [])
 
 
-def test_files_of_an_earlier_run_do_not_pass_for_one_without_a_verdict(models: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["fp32", "int9"], "int9"),
+        (["fp32", "int8", "--gates", "none.toml"], "none.toml: cannot be read"),
+        (["fp32", "int8", "--time", "5"], "--time is 5: at least 30 seconds"),
+        (["fp32", "int8", "--against", "none.json"], "--against: none.json: cannot be read"),
+        (["fp32", "int8", "--against", "EARLIER", "--model", "words"], "compares variants of tiny, not of words"),
+        (["fp32", "int8", "--token-file", "none.txt"], "--token-file none.txt"),
+    ],
+)
+def test_files_of_an_earlier_run_do_not_pass_for_one_without_a_verdict(
+    models: Path, outcome: Outcome, tmp_path: Path, arguments: list[str], why: str
+) -> None:
+    arguments = [str(outcome.path) if word == "EARLIER" else word for word in arguments]
     files = [tmp_path / "compare.xml", tmp_path / "compare.md"]
     for file in files:
         file.write_text("SHIP")
     options = ["--junit", str(files[0]), "--summary", str(files[1])]
-    result = CliRunner().invoke(app, ["fp32", "int9", "--models", str(models), "--quick", *options])
+    result = CliRunner().invoke(app, [*arguments, "--models", str(models), *options])
     assert result.exit_code == NO_VERDICT
     for file in files:
         assert "SHIP" not in file.read_text()
-        assert "int9" in file.read_text()
+        assert why in file.read_text()
