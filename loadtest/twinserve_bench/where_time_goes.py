@@ -18,9 +18,9 @@ from twinserve_bench.messages import TestSet
 from twinserve_bench.processes import Running, tree
 
 SECONDS = 5
-#: The folder of the server that a frame lies in names its stage, except where a folder holds two stages, or the frame
-#: is not the server's. What runs in C shows as the Python file that called it, so gRPC core's own work (polling,
-#: framing, HTTP/2) is in the transport.
+#: A frame's folder in the server names its stage, except where a folder has two stages or the frame is not the
+#: server's. C code appears as the Python file that called it, so gRPC core's own work (polling, framing, HTTP/2) counts
+#: as the transport.
 _FOLDER = re.compile(r"twinserve_server/(\w+)/")
 _FORWARD_PASS = re.compile(r"twinserve_server/model/(torch\w*|heap)\.py")
 _ELSEWHERE = (("transport", re.compile(r"\bgrpc/")), ("event loop", re.compile(r"\basyncio/|\bselectors\.py")))

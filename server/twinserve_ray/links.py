@@ -39,8 +39,8 @@ class ServeLink(Link):
         """Send ``batch`` to the replica."""
         batch.sent_ns = time.monotonic_ns()
         self._in_flight.append(batch)
-        # Not in the context of the request that happened to fill the batch: to Serve this would be a part of it, which
-        # ends with it, and the other requests of the batch as well.
+        # Not in the context of the request that happened to fill the batch: Serve would treat this as part of that
+        # request and end it, and with it the batch's other requests, when that request ends.
         self._asking = asyncio.get_running_loop().create_task(self._ask(batch), context=Context())
 
     async def _ask(self, batch: Batch) -> None:

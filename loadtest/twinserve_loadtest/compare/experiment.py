@@ -37,7 +37,7 @@ PILOT_BATCHES = 16
 PROGRESS_SECONDS = 5.0
 
 Measure = Callable[[BlockPlan], Block]
-#: A further measurement after the main phase (rates, crossover): it is given the means to run blocks, the
+#: A further measurement after the main phase (rates, crossover): it gets the function that runs blocks, the
 #: measurements so far, and the seconds it may take.
 Extra = Callable[[Measure, Measurements, float], None]
 

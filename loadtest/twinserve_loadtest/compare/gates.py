@@ -99,8 +99,8 @@ def _rules() -> dict[str, GateRule]:
 
 RULES: dict[str, GateRule] = _rules()
 
-#: A quantised twin is worth shipping when it is as accurate, half the size, faster in bulk, and no slower
-#: for the callers; 0.95 leaves room for what cannot be told from "no slower" in ten minutes.
+#: A quantised twin is worth shipping if it is as accurate, half the size, faster in bulk, and no slower for callers;
+#: 0.95 allows for what ten minutes cannot distinguish from "no slower".
 DEFAULT_GATES: dict[str, object] = {
     "max_accuracy_loss": "0.5pp",
     "max_error_share": "0.1%",

@@ -92,8 +92,8 @@ def judge_gate(gate: Gate, evidence: Evidence, confidence: float = 0.95) -> Gate
         return _result(gate, "undecided", "not measured", f"{gate.rule.meaning}: {why}")
     judged = _judge_ratio(gate, effect, evidence.errors.get((effect.scenario, effect.metric)))
     if bad and not (judged.outcome == "pass" and gate.rule.kind == "speedup" and gate.threshold >= 1):
-        # A generator's own time is added to both arms and pulls their ratio towards 1: a speed-up that passes
-        # in spite of it passes, everything else is not known.
+        # A generator's own time adds to both arms and pulls their ratio towards 1: a speed-up that passes in spite of
+        # this passes; everything else is unknown.
         return _result(gate, "undecided", _factor(effect), f"{gate.rule.meaning}: not valid: {bad}", effect.interval)
     return judged
 

@@ -73,8 +73,8 @@ class LoadGenerator:
                 "or name another folder with TMPDIR"
             ) from None
         self._log = folder / "worker.log"
-        # gevent's timers are one millisecond coarse with epoll and microseconds fine with select; the worker
-        # watches a handful of descriptors only (gRPC polls its own).
+        # gevent's timers have a resolution of a millisecond with epoll and of microseconds with select; the worker
+        # watches only a handful of descriptors (gRPC polls its own).
         coarse = environment(GEVENT_BACKEND="select")
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(

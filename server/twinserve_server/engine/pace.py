@@ -6,8 +6,8 @@ from typing import Final
 
 from twinserve_server.errors import DeadlineUnreachableError
 
-#: Of the time that is left to a request, it may be expected to wait for this part. The rest is for its batch, for the
-#: way back, and for what the expectation does not know.
+#: The fraction of its remaining time that a request may be expected to wait. The rest is for its batch, for the way
+#: back, and for errors of the estimate.
 WAIT_SHARE: Final = 0.5
 #: When a refused caller should retry; longer, the more requests are refused per answered one.
 RETRY_SECONDS: Final = 0.1

@@ -33,8 +33,8 @@ class SocketLink(Link):
         self.ready = False
         #: Called with this link whenever unsent bytes appear.
         self.on_backlog: Callable[[SocketLink], None] | None = None
-        #: Called with this link once, before its descriptor is closed: to close it may be a failed write's work, of
-        #: which whoever watches for reading would never hear.
+        #: Called with this link once, before its descriptor is closed: a failed write may close it, which the code that
+        #: watches it for reading would not notice.
         self.on_close: Callable[[SocketLink], None] | None = None
         self._sock = sock
         self._reader = frames.read_answers()

@@ -12,8 +12,8 @@ from twinserve_server.engine.job import Batch, BatchTiming, Buffer
 from twinserve_server.engine.layout import Form, Layout
 from twinserve_server.engine.link import Link
 
-#: Takes the rows of a batch: classes, probabilities, how long each step took, by row what went wrong, and what rows of
-#: tensors hold.
+#: Takes the result of a batch: classes, probabilities, the time of each step, errors by row, and the layout of rows of
+#: tensors.
 OnAnswer = Callable[[Buffer, Buffer, BatchTiming, Mapping[int, str], Layout | None], None]
 #: Runs a batch elsewhere: its pixels in pieces, their datatype, how many images, and the callback for the result.
 RunElsewhere = Callable[[list[Buffer], Form, int, OnAnswer], None]

@@ -6,9 +6,9 @@ import ctypes
 from functools import cache
 from typing import Final
 
-#: Blocks up to this size come from the heap, and so much may lie free at its end. By default glibc gives the memory of
-#: a large activation back to the kernel after every forward pass and faults it in again for the next one, or not,
-#: depending on what ran before: FP32 at batch 64 then runs at one of two speeds, a third apart.
+#: Blocks up to this size come from the heap, and this much may stay free at its end. By default, glibc may return the
+#: memory of a large activation to the kernel after every forward pass and fault it in again for the next, depending on
+#: what ran before: FP32 at batch 64 then runs at one of two speeds, a third apart.
 KEPT_BYTES: Final = 32 << 20
 
 _M_TRIM_THRESHOLD: Final = -1

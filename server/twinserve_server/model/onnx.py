@@ -25,8 +25,8 @@ from twinserve_server.model.runtime import Array, Output, Runtime
 _INPUT_TYPES: Final[dict[str, DataType]] = {"tensor(uint8)": "UINT8", "tensor(float)": "FP32"}
 _PROVIDER: Final = "CPUExecutionProvider"
 _ERRORS_ONLY: Final = 3
-#: Where ONNX Runtime looks for weights that a graph keeps in other files; nothing can be inside. No hash covers such
-#: files, and for a graph that is given as bytes it would look in the folder that the server was started in.
+#: Where ONNX Runtime looks for weights in other files; it must find nothing there. No hash covers such files, and for a
+#: graph given as bytes it would look in the folder in which the server was started.
 _NOWHERE: Final = "/dev/null"
 
 

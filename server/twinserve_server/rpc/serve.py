@@ -23,8 +23,8 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 log = structlog.get_logger()
 
-#: To grpc.aio's handlers a stream whose caller leaves looks like one whose caller has sent everything, until they are
-#: cancelled, within a few milliseconds.
+#: If a stream's caller leaves, grpc.aio's handlers see the same as if it had sent everything, until they are cancelled
+#: a few milliseconds later.
 SETTLE_SECONDS: Final = 0.01
 
 

@@ -56,8 +56,8 @@ MAX_ID_BYTES = 128
 
 Metadata = tuple[tuple[str, str | bytes], ...]
 
-#: Status and details are sent in gRPC metadata, of which every client accepts 8 KiB, encoded: anything longer reaches
-#: it as RESOURCE_EXHAUSTED, whatever the status was.
+#: Status and details travel as gRPC metadata, of which every client accepts 8 KiB, encoded: anything longer arrives as
+#: RESOURCE_EXHAUSTED, whatever the status was.
 MAX_TEXT_BYTES = 1024
 #: A request that breaks more rules than this is told of the first ones; a violation holds two short texts at most.
 MAX_VIOLATIONS = 4

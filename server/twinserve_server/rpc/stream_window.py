@@ -63,8 +63,8 @@ class StreamWindow:
 
     def close(self, why: Callable[[int, int], TwinserveError]) -> None:
         """The stream is over: what has not started will not run; ``why(started_ns, deadline_ns)`` tells why."""
-        # The call that is told knows this window: as a cycle both would wait for the collector, and gRPC core counts a
-        # call as open on its connection until it is released.
+        # The call that is notified refers to this window: as a cycle, both would wait for the garbage collector, and
+        # gRPC core counts a call as open on its connection until it is released.
         self._on_ready = lambda: None
         slots, self._slots = self._slots, deque()
         for slot in slots:

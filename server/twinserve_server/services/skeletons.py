@@ -94,8 +94,8 @@ class Skeletons:
             return
         end = raw.index(field) + len(field)
         start = end - len(data)
-        # That these bytes are the pixels, and nothing but the pixels, the parser says: with others in their place the
-        # message is the same but for them.
+        # The parser proves that these bytes are the pixels and nothing else: with other bytes in their place, the rest
+        # of the message stays the same.
         other = data.translate(_OTHER)
         expected = type(request)()
         expected.CopyFrom(request)

@@ -35,8 +35,8 @@ class Launched(Protocol):
         """
 
 
-#: Starts a process. It is given the process's configuration, its end of the control line, the descriptors of the memory
-#: for its metrics, and the descriptor that becomes its standard error; it raises OSError if that is not possible.
+#: Starts a process from its configuration, its end of the control line, the descriptors of the memory for its metrics,
+#: and the descriptor that becomes its standard error; raises OSError if it cannot.
 Launch = Callable[[ProcessConfig, socket.socket, Sequence[int], int], Awaitable[Launched]]
 
 

@@ -111,8 +111,8 @@ def channel_arguments(options: ListenOptions) -> list[tuple[str, Any]]:
         ("grpc.so_reuseport", int(options.reuse_port)),
         ("grpc.max_receive_message_length", options.max_message_bytes),
         ("grpc.max_send_message_length", options.max_message_bytes),
-        # Calls that have arrived and are not taken yet: beyond 1,000 gRPC core cancels them at random, which nobody
-        # counts and no client tries again. The variants' queues have bounds of their own, and a status that says so.
+        # Calls that have arrived but are not accepted yet. Beyond 1,000, gRPC core cancels them at random, which
+        # nothing counts and no client retries. The variants' queues have their own bounds, with a status that says so.
         ("grpc.server.max_pending_requests", MAX_PENDING_CALLS),
         ("grpc.server.max_pending_requests_hard_limit", MAX_PENDING_CALLS),
         ("grpc.max_allowed_incoming_connections", limits.connections),

@@ -15,10 +15,10 @@ import grpc
 REFUSALS: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED})
 
 
-#: Why a call was refused: nobody was there to take it; the server said that it goes away; gRPC ended it in its place,
-#: as it came when the server had stopped; it came after the last one that the server's GOAWAY says it has seen (gRPC
-#: core then ends it with the GOAWAY itself as the cause); or the connection ended under a call that the server may have
-#: had.
+#: Why a call was refused: nothing was listening; the server said that it is shutting down; gRPC ended the call in the
+#: server's place, because it arrived when the server had stopped; it came after the last call that the server's GOAWAY
+#: covers (gRPC core then ends it with the GOAWAY as the cause); or the connection ended under a call that the server
+#: may have received.
 NOBODY, DRAINING, STOPPED = "nobody listened", "the server was draining", "the server had stopped"
 UNSEEN: Final = "the server went away before it saw the call"
 _BY_GOAWAY: Final = ("GOAWAY received", "Stream removed (GOAWAY received")

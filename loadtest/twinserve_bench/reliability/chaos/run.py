@@ -14,8 +14,8 @@ from twinserve_bench.reliability.chaos.ledger import Book, Ledger
 from twinserve_bench.reliability.chaos.schedule import Fault, Step
 from twinserve_bench.reliability.chaos.victim import Victim
 
-#: A gateway that is killed may have counted answers that it did not send, or sent some that it did not count:
-#: the fast transport counts what gRPC core says has left. One of each caller at most.
+#: A killed gateway may have counted answers that it did not send, or sent some that it did not count (the fast
+#: transport counts what gRPC core reports as sent): at most one per caller.
 UNSENT_FAULTS: Final = (Fault.KILL_GATEWAY, Fault.STOP_GATEWAY)
 #: While one gateway is replaced, the other answers.
 SERVED: Final = ("--variants", "fp32,int8", "--gateways", "2")

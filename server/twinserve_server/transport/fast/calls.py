@@ -143,8 +143,8 @@ class UnaryCall(Endable):
         self._rpc.idle.end(self)
         raw = event.batch_operations[0].message()
         if raw is None:
-            # The caller left already, or its message was too large and gRPC core has ended the call: there was no
-            # request, and grpc.aio's handlers would not hear of it either.
+            # The caller has left, or its message was too large and gRPC core has ended the call: there was no request,
+            # and grpc.aio's handlers would not see it either.
             operations = (
                 SendInitialMetadataOperation((), 0),
                 status(*NO_REQUEST, ()),

@@ -191,8 +191,8 @@ class CoroutineCall(Turns):
     def _on_close(self, event: Any) -> None:
         self._running.discard(self)
         self.is_over()
-        # The journal's record, in the task's context, knows this call: as a cycle it would wait for the collector, and
-        # gRPC core counts a call as open on its connection until it is released.
+        # The journal's record, in the task's context, refers to this call: as a cycle it would wait for the garbage
+        # collector, and gRPC core counts a call as open on its connection until it is released.
         task, self._task = self._task, None
         if event.batch_operations[0].cancelled() and task is not None:
             self._gone = True

@@ -26,9 +26,9 @@ Tag = Callable[[Any], None]
 TURN_NS: Final = 5_000_000
 #: A poll handles one socket and may return nothing although others are ready: this many in a row mean empty.
 EMPTY_POLLS: Final = 3
-#: Sometimes they do not (many sockets had news that make no event), and gRPC core opens new connections in a thread of
-#: its own, which may read a first request: neither wakes the loop again. So it looks again by itself, after a wake that
-#: brought events once, after one that brought none a few times, waiting twice as long each time.
+#: Sometimes it is not empty (many sockets had news without an event), and gRPC core opens new connections in its own
+#: thread, which may read a first request: neither wakes the loop again. So the loop checks again by itself: once after
+#: a wake that brought events, a few times, at doubling intervals, after one that brought none.
 RECHECK_SECONDS: Final = 0.002
 FIRST_RECHECK_SECONDS: Final = 0.00025
 #: gRPC core's timers (deadlines, keepalive) do not wake the loop either: their effects are found after this long.
