@@ -66,6 +66,11 @@ def bench(
     """0: measured; 1: the models or their test set are missing or wrong."""
     try:
         version = find(models, model)
+        if version.signature is not None:
+            return fail(
+                f"model {model}: bench measures classifiers with one input of a fixed shape only; `twinserve loadtest` "
+                "measures any model"
+            )
         # Variants for other devices are compared by `twinserve compare`.
         here = {name: variant for name, variant in version.variants.items() if variant.device == "cpu"}
         version = replace(version, variants=here)

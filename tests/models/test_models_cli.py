@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from support.foreign_models import make_foreign_models
 from twinserve_models import commands, listing
 
 
@@ -46,6 +47,18 @@ def test_bench_writes_table_figures_and_pictures(
     assert drawn == {
         f"{name}.{suffix}" for name in ("size", "accuracy", "latency", "loss") for suffix in ("svg", "png")
     }
+
+
+def test_a_model_of_named_tensors_is_shown_by_its_signature_and_not_benched(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_foreign_models(tmp_path)
+    assert listing.show(tmp_path, "regression", as_json=False) == 0
+    text = capsys.readouterr().out
+    assert "near FP32 [4], far FP32 [2] → y FP32 [1]" in text
+    assert "accuracy" not in text
+    assert commands.bench(tmp_path, "regression", 1, 1, 0, None, None) == 1
+    assert "`twinserve loadtest` measures any model" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize("command", ["list", "show", "bench"])
