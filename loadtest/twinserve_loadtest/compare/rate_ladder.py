@@ -68,7 +68,8 @@ def climb(objective: Objective, server_load: float) -> Extra:
             found.missing.append(
                 Remark(
                     "slo_not_measured",
-                    f"Finding the rate within the objective needs {needed:.0f} s, but only {seconds:.0f} s were left.",
+                    f"Finding the rate within the objective needs {needed:.0f} s, but only "
+                    f"{max(seconds, 0):.0f} s were left.",
                     "rate",
                 )
             )

@@ -45,7 +45,7 @@ def judge(record: BlockRecord, *, same_machine: bool = True) -> Generator:
     if record.dropped:
         invalid["latency"].append(f"{record.dropped} of {record.scheduled} arrivals were never sent")
     if record.achieved_rate < ACHIEVED_LIMIT * record.offered_rate:
-        reason = f"{record.achieved_rate:.0f} of {record.offered_rate:.0f} requests/s were sent"
+        reason = f"only {record.achieved_rate:.0f} of {record.offered_rate:.0f} requests/s were sent"
         invalid["latency"].append(reason)
         invalid["throughput"].append(reason)
     late = _lateness(record)

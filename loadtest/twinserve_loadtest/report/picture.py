@@ -136,7 +136,7 @@ def _titles(document: Document) -> tuple[tuple[str, str], ...]:
         ("Size", "of the artefact"),
         (f"Loss, {document.metric}", "mean, with its 95 % interval; 0 is best")
         if document.metric
-        else ("Accuracy", "with its 95 % interval; the axis does not start at 0"),
+        else ("Accuracy", "with its 95 % interval; truncated axis"),
         ("Latency, p50 and p99", loads.latency_short or "not measured"),
         ("Throughput, images/s", loads.throughput_short or "not measured"),
     )

@@ -52,14 +52,14 @@ def amdahl_bound(
     gain = before.seconds[INFERENCE] / after.seconds[INFERENCE]
     bound, predicted = speedup_bound(share), predicted_speedup(share, gain)
     limit = (
-        f"Inference is {share:.0%} of a request to {baseline} with one in flight, so faster inference alone cannot "
-        f"make a request more than {bound:.2f}x as fast."
+        f"With one request in flight, inference is {share:.0%} of a request to {baseline}, so faster inference alone "
+        f"can make it at most {bound:.2f}x as fast."
     )
-    text = f"{candidate} takes {1 / gain:.2f} of the time for inference, which predicts {predicted:.2f}x"
+    text = f"{candidate} takes {1 / gain:.2f} times as long for inference, which predicts {predicted:.2f}x"
     if observed is not None:
         text += f"; {observed:.2f}x was measured"
         if observed > bound:
             # A shorter forward pass also leaves caches and cores to the stages around it.
             rest = [split.total_seconds - split.seconds[INFERENCE] for split in (before, after)]
-            text += f", because everything else took {rest[1] / rest[0]:.2f} of the time as well"
+            text += f", because everything else took {rest[1] / rest[0]:.2f} times as long, too"
     return AmdahlBound("single-stream", INFERENCE, share, bound, gain, predicted, observed, f"{text}.", limit)

@@ -136,7 +136,7 @@ def test_the_amdahl_bound_follows_from_the_stage_split() -> None:
     assert bound.share == pytest.approx(split.seconds["inference"] / split.total_seconds)
     assert bound.bound == pytest.approx(1 / (1 - bound.share))
     assert sum(split.seconds.values()) == pytest.approx(split.total_seconds)
-    assert "cannot make a request more than" in bound.limit
+    assert "can make it at most" in bound.limit
 
 
 def test_every_caveat_that_applies_is_said() -> None:

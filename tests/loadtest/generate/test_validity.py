@@ -77,8 +77,8 @@ def test_less_than_99_percent_of_the_offered_rate_invalidates_both_figures() -> 
     missed.send_seconds = 10.2
     assert judge(kept).invalid == {}
     assert judge(missed).invalid == {
-        "latency": ["98 of 100 requests/s were sent"],
-        "throughput": ["98 of 100 requests/s were sent"],
+        "latency": ["only 98 of 100 requests/s were sent"],
+        "throughput": ["only 98 of 100 requests/s were sent"],
     }
 
 

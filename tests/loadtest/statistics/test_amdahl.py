@@ -28,4 +28,4 @@ def test_half_a_request_bounds_the_gain_at_two() -> None:
 
 
 def test_a_gain_beyond_the_bound_is_explained_by_the_rest_of_the_request() -> None:
-    assert bound(2.2).text.endswith("2.20x was measured, because everything else took 0.80 of the time as well.")
+    assert bound(2.2).text.endswith("2.20x was measured, because everything else took 0.80 times as long, too.")
