@@ -230,7 +230,8 @@ class Engine:
 
     def _finish(self, jobs: Sequence[Job]) -> None:
         now_ns = time.monotonic_ns()
-        answered, refused = list[Call](), list[Call]()
+        answered: list[Call] = []
+        refused: list[Call] = []
         for job in jobs:
             call: Call = job.owner
             # Call and job refer to each other; breaking the cycle frees them without the garbage collector.

@@ -5,7 +5,6 @@ Every request passes through here, so the cells it touches are looked up once an
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence, Set
 from functools import cache, partial
 
@@ -93,8 +92,8 @@ class Recorder:
         first = event[0]
         tally = self._tallies[_labels(first.served, first.variant)]
         if first.state == "routed":
-            for reason, count in Counter([call.reason for call in event]).items():
-                tally.routed[reason].add(count)
+            for call in event:
+                tally.routed[call.reason].add()
         elif first.state == "answered":
             for route in {call.route for call in event}:
                 tally.answered([call for call in event if call.route == route])

@@ -93,7 +93,7 @@ class UnaryCall(Endable):
             self._refuse_unread(error)
             return
         rpc.idle.begin(self)
-        self._call.start_server_batch((ReceiveMessageOperation(0),), self._on_message)
+        rpc.loop.at_pause(self._read)
 
     @property
     def peer(self) -> str:
@@ -136,6 +136,9 @@ class UnaryCall(Endable):
         self._rpc.open[self] = None
         self._rpc.tally.started()
         self.refuse(error)
+
+    def _read(self) -> None:
+        self._call.start_server_batch((ReceiveMessageOperation(0),), self._on_message)
 
     def _on_message(self, event: Any) -> None:
         if self._code:

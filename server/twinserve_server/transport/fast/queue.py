@@ -48,6 +48,7 @@ class QueueLoop:
         self._polling = False
         self._gathering = False
         self._poll_due = False
+        self._at_pause: list[Callable[[], None]] = []
         self._at_end: list[Callable[[], None]] = []
         self._recheck: asyncio.TimerHandle | None = None
         self._housekeeping: asyncio.TimerHandle | None = None
@@ -84,6 +85,14 @@ class QueueLoop:
         else:
             self._loop.call_soon(callback)
 
+    def at_pause(self, callback: Callable[[], None]) -> None:
+        """Run ``callback`` when the events run out; those of the operation it starts belong to the same turn.
+
+        After an operation that completes at once, a poll returns nothing without a look at the sockets: it is better to
+        start several together.
+        """
+        self._at_pause.append(callback)
+
     def _wake(self) -> None:
         handled = self._poll()
         if self._recheck is None:
@@ -106,7 +115,10 @@ class QueueLoop:
             event = poll(0)
             tag = event.tag
             if tag is None:
-                empty += 1
+                if self._at_pause:
+                    _run(self._at_pause)
+                else:
+                    empty += 1
                 continue
             empty = 0
             handled += 1
@@ -116,14 +128,10 @@ class QueueLoop:
                 log.exception("grpc_event_failed")
         # An event may hold the last reference to a call: it must go before the next wait.
         event = tag = None
+        _run(self._at_pause)
         self._polling = False
         while self._at_end:
-            callbacks, self._at_end = self._at_end, []
-            for callback in callbacks:
-                try:
-                    callback()
-                except Exception:
-                    log.exception("grpc_event_failed")
+            _run(self._at_end)
         self._gathering = False
         if late:
             self.soon()
@@ -133,6 +141,17 @@ class QueueLoop:
         self._housekeeping = self._loop.call_later(HOUSEKEEPING_SECONDS, self._keep_house)
         self.on_housekeeping()
         self._poll()
+
+
+def _run(callbacks: list[Callable[[], None]]) -> None:
+    """Call all ``callbacks`` and empty the list first: they may add to it."""
+    due = callbacks.copy()
+    callbacks.clear()
+    for callback in due:
+        try:
+            callback()
+        except Exception:
+            log.exception("grpc_event_failed")
 
 
 def _nothing() -> None:
