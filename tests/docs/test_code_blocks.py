@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -57,10 +58,12 @@ class Desk:
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+def desk(torchscript_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """A pair under the names of the pages, and the results of a load test."""
     folder = tmp_path_factory.mktemp("desk")
-    models = make_tiny_models(folder / "models", model="mnist", item=(28, 28))
+    models = make_tiny_models(folder / "models", model="mnist", item=(28, 28), runtime="onnx")
+    # A page opens one without a server.
+    shutil.copy(torchscript_models / "tiny" / "1" / "int8.pt", models / "mnist" / "1")
     images = np.random.default_rng(0).integers(0, 255, (64, 28, 28), np.uint8)
     info = json.dumps({"name": "tiny", "source": "made here", "train_images": 0, "test_images": 64, "full": False})
     labels = images.reshape(64, -1)[:, :5].argmax(1)

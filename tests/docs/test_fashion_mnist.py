@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "fashion-mnist.md"
 INSTALLED = "/usr/share/datasets/fashion-mnist"
 #: Images of each part that are used.
-TRAIN, TEST = 1500, 400
+TRAIN, TEST = 1000, 200
 #: With so little time no verdict is wrong: it may not have enough evidence.
 VERDICTS = (0, 1, 2)
 

@@ -16,7 +16,7 @@ import pytest
 
 from support.server_process import wait_until
 
-#: A server whose build is quick: it makes the tiny pair, with torch as the real one does.
+#: A server whose build is quick: it makes one tiny variant, with torch as the real one does.
 QUICK_BUILD = """
 import sys
 from twinserve_server import cli
@@ -24,7 +24,7 @@ from twinserve_server import serve
 
 serve.BUILD = (
     sys.executable, "-c", "import sys; from pathlib import Path; from support.tiny_model import make_tiny_models;"
-    "make_tiny_models(Path(sys.argv[1]))"
+    "make_tiny_models(Path(sys.argv[1]), ('fp32',))"
 )
 cli.app()
 """
