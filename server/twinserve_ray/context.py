@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc
-from ray.serve.grpc_util import RayServegRPCContext
 
 from twinserve_ray.services import TIMEOUT_KEY
 from twinserve_server.rpc.status import Metadata
+
+if TYPE_CHECKING:
+    from ray.serve.grpc_util import RayServegRPCContext
 
 
 class Encoded:

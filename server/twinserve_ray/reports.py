@@ -8,9 +8,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
-
-from ray.serve.handle import DeploymentHandle
+from typing import TYPE_CHECKING, Any, Final
 
 from twinserve_server.engine.job import BatchTiming
 from twinserve_server.engine.layout import Layout
@@ -18,6 +16,9 @@ from twinserve_server.engine.router import TrafficPolicy
 from twinserve_server.host.memory import ResidentBytes, cpu_seconds, resident_bytes
 from twinserve_server.ipc.load_facts import LoadFacts
 from twinserve_server.metrics.slab import Series, Slab
+
+if TYPE_CHECKING:
+    from ray.serve.handle import DeploymentHandle
 
 log = logging.getLogger(__name__)
 

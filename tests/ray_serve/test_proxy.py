@@ -8,8 +8,6 @@ from typing import Any
 
 import grpc
 import pytest
-from ray.serve._private.grpc_util import gRPCGenericServer
-from ray.serve.grpc_util import RayServegRPCContext
 
 from twinserve_ray.context import CallContext
 from twinserve_ray.proxy import GONE, add_services
@@ -24,6 +22,9 @@ Start = Callable[[Behaviour], Any]
 @pytest.fixture
 async def start() -> AsyncIterator[Start]:
     """Starts a proxy's server that answers every method as told; a channel to it."""
+    # Ray takes seconds to load, and every worker collects these tests.
+    from ray.serve._private.grpc_util import gRPCGenericServer
+
     servers = []
 
     async def start(behaviour: Behaviour) -> grpc.aio.Channel:
@@ -40,6 +41,8 @@ async def start() -> AsyncIterator[Start]:
 
 
 async def test_a_call_is_for_our_application_and_has_the_caller_s_deadline(start: Start) -> None:
+    from ray.serve.grpc_util import RayServegRPCContext
+
     async def tell(request: bytes, context: Any) -> bytes:
         ours = CallContext(RayServegRPCContext(context))
         return json.dumps([dict(ours.invocation_metadata())["application"], ours.time_remaining()]).encode()

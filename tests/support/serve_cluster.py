@@ -19,7 +19,6 @@ import psutil
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
-from ray.cluster_utils import Cluster
 
 from support.server_process import wait_until
 from twinserve_client import CallError, Client
@@ -62,6 +61,9 @@ class ServeCluster:
         self.metrics_url = f"http://127.0.0.1:{self._ports[0][1]}"
 
     def __enter__(self) -> ServeCluster:
+        # Ray takes seconds to load, and every run of the tests imports this file.
+        from ray.cluster_utils import Cluster
+
         with ExitStack() as stack:
             environment = stack.enter_context(pytest.MonkeyPatch.context())
             # Ray's sockets lie here, and the paths of sockets are short.
