@@ -39,7 +39,7 @@ test-torch: ## Run the tests of the runtimes and of making models with another t
 	@test -x $(VENV)-torch-$(TORCH)/bin/python || $(PYTHON) -m venv $(VENV)-torch-$(TORCH)
 	grep -vE '^(torch|torchvision)==' constraints.txt > $(VENV)-torch-$(TORCH)/constraints.txt
 	$(VENV)-torch-$(TORCH)/bin/python -m pip install --disable-pip-version-check \
-		-c $(VENV)-torch-$(TORCH)/constraints.txt -e '.[all]' torch==$(TORCH) pytest pytest-asyncio pytest-timeout pyyaml
+		-c $(VENV)-torch-$(TORCH)/constraints.txt -e '.[all]' torch==$(TORCH) pytest pytest-asyncio pytest-timeout pyyaml 'tritonclient[grpc]'
 	$(VENV)-torch-$(TORCH)/bin/python -c 'import torch; print("torch", torch.__version__)'
 	$(VENV)-torch-$(TORCH)/bin/python -m pytest tests/server/model tests/models $(ARGS)
 
