@@ -1,12 +1,14 @@
 """Memory after a rush: what a process needed for it goes back to the kernel.
 
-What is freed stays in the C heap, between what is still in use: by itself glibc gives back only what lies at the end.
-To give back the rest takes up to a tenth of a second, so it waits until there is little else to do.
+Cycles wait for Python's collector, and what is freed stays in the C heap, between what is still in use: by itself glibc
+gives back only what lies at the end. To give back the rest takes up to a tenth of a second, so it waits until there is
+little else to do.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import time
 from pathlib import Path
@@ -30,8 +32,10 @@ async def give_back_after_rushes() -> None:
         used, now, resident = time.process_time(), time.monotonic(), _resident()
         calm = used - cpu < CALM_SHARE * (now - at)
         cpu, at, least = used, now, min(least, resident)
-        # If all of the growth is in use, this costs less than a millisecond.
+        # If all of the growth is in use, this costs a few milliseconds.
         if calm and resident > GROWN * least + GROWN_BYTES:
+            # grpc.aio leaves each call's metadata in a cycle, and an idle process allocates too little to collect it.
+            gc.collect()
             await asyncio.to_thread(return_freed_memory)
 
 

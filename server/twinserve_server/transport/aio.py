@@ -66,7 +66,7 @@ class AioTransport:
                 make, serve = grpc.stream_stream_rpc_method_handler, answer_each
             else:
                 make, serve = grpc.stream_unary_rpc_method_handler, answer
-            registered = make(partial(serve, handler, self._idle), None, encoded)
+            registered = make(partial(serve, handler, self._idle, door.options.limits.metadata_bytes), None, encoded)
             by_service.setdefault(method.service, {})[method.name] = registered
         for service, methods in by_service.items():
             server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, methods),))

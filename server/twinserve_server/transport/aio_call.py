@@ -14,14 +14,18 @@ from twinserve_server.errors import IdleCallError
 from twinserve_server.rpc.serve import RpcHandler
 from twinserve_server.rpc.status import NO_REQUEST, outcome_of, status_of
 from twinserve_server.transport.idle import IdleCalls, Turns
+from twinserve_server.transport.metadata import refusal_of
 
 
-async def answer(handler: RpcHandler, idle: IdleCalls, _: Any, context: Any) -> Any:
+async def answer(handler: RpcHandler, idle: IdleCalls, metadata_bytes: int, _: Any, context: Any) -> Any:
     """A method that gives one answer; its error is a status and nothing else.
 
     Left to itself, grpc.aio sends an empty message before the status of an error, and no client retries a call whose
     answer has begun.
     """
+    if (refusal := refusal_of(context.invocation_metadata() or (), metadata_bytes)) is not None:
+        await _abort(context, *refusal, ())
+        return None
     call = AioCall(handler, idle, context)
     response = await call.run()
     if response is None and not call.expired and not context.done():
@@ -29,8 +33,11 @@ async def answer(handler: RpcHandler, idle: IdleCalls, _: Any, context: Any) -> 
     return response
 
 
-async def answer_each(handler: RpcHandler, idle: IdleCalls, _: Any, context: Any) -> None:
+async def answer_each(handler: RpcHandler, idle: IdleCalls, metadata_bytes: int, _: Any, context: Any) -> None:
     """A method that gives many answers."""
+    if (refusal := refusal_of(context.invocation_metadata() or (), metadata_bytes)) is not None:
+        await _abort(context, *refusal, ())
+        return
     await AioCall(handler, idle, context).run()
 
 

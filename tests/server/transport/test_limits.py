@@ -116,6 +116,18 @@ def test_metadata_are_taken_up_to_the_limit(server: ServerProcess) -> None:
 
 
 @on_bounded
+def test_metadata_count_as_what_they_stand_for(server: ServerProcess) -> None:
+    """A byte of HPACK stands for a whole field: of a thousand, gRPC core would count the thousand bytes."""
+    with connect(server.grpc_port) as sock:
+        block = headers(f"{SERVICE}/Predict") + b"\x90" * 1000  # "accept-encoding: gzip, deflate"
+        sock.sendall(frame(HEADERS, END_HEADERS, 1, block))
+        ends = (payload for kind, payload in frames(sock) if kind == HEADERS and b"grpc-status" in payload)
+        end = next(ends)
+    assert b"grpc-status\x018" in end
+    assert b"--max-metadata-kib" in end
+
+
+@on_bounded
 def test_connections_beyond_the_limit_are_closed_and_others_serve_on(server: ServerProcess) -> None:
     server.predict.Predict(request(items(1)), timeout=SECONDS)
     with contextlib.ExitStack() as stack:

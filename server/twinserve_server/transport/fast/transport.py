@@ -14,20 +14,24 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
+import grpc
 from grpc._cython import cygrpc
 
 from twinserve_server.rpc.callback import DirectMethod, DirectStream
 from twinserve_server.rpc.serve import RpcHandler
 from twinserve_server.transport.base import Door, ListenOptions, PortError, channel_arguments
-from twinserve_server.transport.fast.calls import DirectRpc, UnaryCall, ignore
+from twinserve_server.transport.fast.calls import DirectRpc, UnaryCall, ignore, status
 from twinserve_server.transport.fast.coroutine_call import CoroutineCall
 from twinserve_server.transport.fast.queue import QueueLoop
 from twinserve_server.transport.fast.stream_call import StreamCall
 from twinserve_server.transport.fast.support import find_poller
 from twinserve_server.transport.idle import IdleCalls
+from twinserve_server.transport.metadata import refusal_of
 
 #: Calls that gRPC core may deliver before it is asked for more.
 REQUESTED_CALLS: Final = 64
+#: As grpc.aio answers it.
+NO_METHOD: Final = grpc.StatusCode.UNIMPLEMENTED, "Method not found!"
 #: After the grace period, calls are cancelled; their ends may take this long.
 CANCEL_SECONDS: Final = 1.0
 
@@ -135,15 +139,18 @@ class FastTransport:
             return
         if not self._closing:
             self._request_call(listener)
-        open_call = listener.open.get(event.call_details.method)
-        if open_call is not None:
-            open_call(event)
-            return
+        refusal = refusal_of(event.invocation_metadata, listener.options.limits.metadata_bytes)
+        if refusal is None:
+            open_call = listener.open.get(event.call_details.method)
+            if open_call is not None:
+                open_call(event)
+                return
+            refusal = NO_METHOD
         event.call.start_server_batch(
             (
                 cygrpc.ReceiveCloseOnServerOperation(0),
                 cygrpc.SendInitialMetadataOperation((), 0),
-                cygrpc.SendStatusFromServerOperation((), cygrpc.StatusCode.unimplemented, b"Method not found!", 0),
+                status(*refusal, ()),
             ),
             ignore,
         )
