@@ -43,18 +43,18 @@ def _variants(plan: Plan) -> Table:
         table.add_column(variant.name, justify="right")
     rows: list[tuple[str, Callable[[VariantPlan], str]]] = [
         ("servers", _servers),
-        ("cores in all", lambda v: _NONE if v.cores is None else f"{v.cores:,}"),
-        ("requests/s a server within p99", lambda v: f"{v.rate_per_server:,.0f}"),
+        ("cores in total", lambda v: _NONE if v.cores is None else f"{v.cores:,}"),
+        ("requests/s per server within p99", lambda v: f"{v.rate_per_server:,.0f}"),
         ("  less head-room", lambda v: f"{v.planned_rate:,.0f}"),
         ("breaks first", lambda v: v.breaks_first),
         *((f"{name} used", lambda v, name=name: f"{v.used[name]:.0%}") for name in plan.variants[0].used),
-        ("images a batch", lambda v: f"{v.batch:.1f}"),
-        ("CPU a request", lambda v: f"{1e6 * v.cpu_seconds:,.0f} µs"),
+        ("images per batch", lambda v: f"{v.batch:.1f}"),
+        ("CPU per request", lambda v: f"{1e6 * v.cpu_seconds:,.0f} µs"),
     ]
     if plan.demand.price is not None:
         rows += [
-            ("cost of a million predictions", lambda v: _cost(v.cost_per_million)),
-            ("  of it CPU time", lambda v: _cost(v.cpu_cost_per_million)),
+            ("cost per million predictions", lambda v: _cost(v.cost_per_million)),
+            ("  of which CPU time", lambda v: _cost(v.cpu_cost_per_million)),
         ]
     for title, show in rows:
         table.add_row(title, *(show(variant) for variant in plan.variants))
@@ -78,7 +78,7 @@ def _predicted(check: Check) -> str:
 
 def _servers(variant: VariantPlan) -> str:
     if variant.servers is None:
-        return "none keeps it"
+        return "none meets it"
     if variant.low is None or variant.high is None:
         return f"{variant.servers:,}"
     return f"{variant.servers:,} ({variant.low:,} to {variant.high:,})"
@@ -88,7 +88,9 @@ def _sentence(variant: VariantPlan, plan: Plan) -> str:
     if variant.servers is None:
         return f"{variant.name}: no number of servers keeps p99 within {_ms(plan.demand.p99)}."
     s = "s" if variant.servers != 1 else ""
-    cost = f", {_cost(variant.cost_per_million)} a million predictions" if variant.cost_per_million is not None else ""
+    cost = (
+        f", {_cost(variant.cost_per_million)} per million predictions" if variant.cost_per_million is not None else ""
+    )
     return (
         f"{variant.name}: {variant.servers:,} server{s} ({variant.cores:,} cores){cost}; {variant.breaks_first} first."
     )

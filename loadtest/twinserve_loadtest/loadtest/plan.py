@@ -47,7 +47,7 @@ class LoadSettings:
 
     def __post_init__(self) -> None:
         if self.mode not in LOAD_MODES:
-            raise ValueError(f"mode is {self.mode!r}; known are {', '.join(LOAD_MODES)}")
+            raise ValueError(f"mode is {self.mode!r}; the modes are {', '.join(LOAD_MODES)}")
         for name, low, high in (
             ("users", 1, 1024),
             ("rate", 0.1, 1e6),

@@ -93,7 +93,7 @@ class StepSearch:
         elif failures > FAILURE_LIMIT * tally.requests:
             reason = f"{failures} of {tally.requests} requests failed"
         elif p99 is None:
-            reason = f"{tally.codes[OK]} answers do not carry a p99"
+            reason = f"{tally.codes[OK]} answers are too few for a p99"
         elif not kept or p99 > self.p99_limit_us:
             # A late generator makes p99 greater, never smaller: it matters only where the limit is missed.
             own = busy_reasons(record) + late_reasons(record)

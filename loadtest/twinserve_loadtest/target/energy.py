@@ -77,7 +77,7 @@ class EnergyMeter:
             except (OSError, ValueError) as error:
                 # What was used meanwhile is lost, and with it the sum.
                 self._gauges = []
-                self.source = f"unknown: {self.source} stopped telling ({error})"
+                self.source = f"unknown: {self.source} stopped reporting ({error})"
                 return None
             return self._joules
 

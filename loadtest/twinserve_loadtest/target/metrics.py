@@ -97,7 +97,7 @@ def read_metrics(url: str) -> MetricsPage:
     except ValueError:
         usable = False
     if not usable:
-        raise MetricsError(f"{url}: is not a metrics address; expected is http://host:port")
+        raise MetricsError(f"{url}: is not a metrics address; expected http://host:port")
     address = url if parts.path.rstrip("/") else f"{url.rstrip('/')}/metrics"
     try:
         text = read_url(_request(address), TIMEOUT_SECONDS).decode()
@@ -109,7 +109,7 @@ def read_metrics(url: str) -> MetricsPage:
         samples = []
     if not any(sample.name.startswith("twinserve_") for sample in samples):
         raise MetricsError(
-            f"{address}: answers, but not with the metrics of twinserve; `twinserve serve` says where they are"
+            f"{address}: answers, but not with the metrics of twinserve; `twinserve serve` prints their address"
         )
     return MetricsPage(samples)
 

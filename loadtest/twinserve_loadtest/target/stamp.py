@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from twinserve_loadtest.record.measurement import Model
 
-UNKNOWN_ISA = "unknown (a distant server that does not tell)"
+UNKNOWN_ISA = "unknown (a remote server does not report it)"
 
 
 def serving_stamp(

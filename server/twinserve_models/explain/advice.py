@@ -45,7 +45,7 @@ def advise(layers: Sequence[LayerFinding], sweep: Sequence[SweepRow], images: in
     if len(sweep) > 1:
         best = max(sweep, key=lambda row: (row.agreement, row.scores_db))
         said.append(
-            f"Best of the calibrations: {best.calibrator} on {best.images:,} images, {best.agreement:.2f} % of the "
+            f"Best calibration: {best.calibrator} on {best.images:,} images, {best.agreement:.2f} % of the "
             "answers as in FP32."
         )
     return said
@@ -57,10 +57,11 @@ def _harm(layer: LayerFinding) -> float:
 
 def _reasons(layer: LayerFinding) -> list[str]:
     assert layer.alone_db is not None
-    found = [f"{layer.alone_db:.0f} dB of signal to noise by itself"]
+    found = [f"{layer.alone_db:.0f} dB signal to noise by itself"]
     if layer.lost_points is not None:
         found.append(
-            f"{layer.lost_points:.2f} points lost with it alone in 8 bits, {layer.regained_points:.2f} regained without"
+            f"{layer.lost_points:.2f} points lost with only this layer in 8 bits, {layer.regained_points:.2f} regained "
+            "with only it in floats"
         )
     return found
 
@@ -84,4 +85,4 @@ def _remedy(layer: LayerFinding) -> str:
 def _time(layer: LayerFinding) -> str:
     if layer.float_us is None or layer.integer_us is None:
         return ""
-    return f" and {layer.float_us - layer.integer_us:,.0f} µs a batch"
+    return f" and {layer.float_us - layer.integer_us:,.0f} µs per batch"

@@ -25,7 +25,7 @@ def test_it_prints_servers_cost_check_and_doubts(file: Path) -> None:
     options = ["--rate", "20000", "--p99", "50ms", "--from", str(file), "--price-per-core-hour", "0.04"]
     result = CliRunner().invoke(app, options)
     assert result.exit_code == 0, result.output
-    for words in ("breaks first", "cost of a million predictions", "p99 predicted", "EXTRAPOLATION", "int8: "):
+    for words in ("breaks first", "cost per million predictions", "p99 predicted", "EXTRAPOLATION", "int8: "):
         assert words in result.output
 
 

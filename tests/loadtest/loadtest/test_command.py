@@ -133,7 +133,7 @@ def test_a_step_test_states_the_rate_sustained(shared_server: ServerProcess, tin
     [
         (("--variants", "int4"), "variant 'int4' is not served"),
         (("--model", "other"), "NOT_FOUND"),
-        (("--mode", "fast"), "mode is 'fast'; known are standard, accuracy"),
+        (("--mode", "fast"), "mode is 'fast'; the modes are standard, accuracy"),
         (("--rate", "0"), "rate is 0.0: it must lie in"),
         (("--data", "nowhere.npz"), "no test set at nowhere.npz; `twinserve models build` writes one"),
         (("--batch", "2000"), "--batch is 2000; the server takes at most 1024 images per request"),

@@ -163,4 +163,4 @@ def test_a_counter_that_goes_away_is_unknown_from_then_on(root: Path) -> None:
     assert meter.joules() is not None
     counter.unlink()
     assert meter.joules() is None
-    assert meter.source.startswith("unknown: RAPL: package-0 stopped telling")
+    assert meter.source.startswith("unknown: RAPL: package-0 stopped reporting")
