@@ -17,6 +17,7 @@ from support.processes import process_tree
 from support.server_process import ServerProcess, wait_until
 from support.short_comparison import shorten_comparisons
 from twinserve_loadtest.commands import compare as compare_command
+from twinserve_loadtest.commands import loadtest as loadtest_command
 from twinserve_loadtest.compare.exit_codes import EXIT_CODES
 from twinserve_loadtest.record.files import read_record
 from twinserve_loadtest.record.spread import summed
@@ -64,8 +65,9 @@ def test_a_load_test_spreads_evenly_and_says_how(pair: Pair, tiny_models: Path, 
     output = tmp_path / "results.json"
     before = {server.target: counted(server, "int8") for server in pair}
     flags = ("--mode", "open", "--rate", "100", "--duration", "1", "--variants", "int8")
-    out, err = (process := start(tiny_models, output, *both(pair), *flags)).communicate(timeout=90)
-    assert process.returncode == 0, err
+    place = ("--models", str(tiny_models), "--output", str(output))
+    ended = CliRunner().invoke(loadtest_command.app, [*both(pair), *flags, *place], env={"COLUMNS": "220"})
+    assert ended.exit_code == 0, ended.output
     record = read_record(output)
     assert record.servers == [server.target for server in pair]
     arm = record.runs["open"].arms["int8"]
@@ -77,8 +79,8 @@ def test_a_load_test_spreads_evenly_and_says_how(pair: Pair, tiny_models: Path, 
         # Each has counted what it was sent, and half of the warm-up.
         grown = counted(server, "int8") - before[server.target]
         assert grown == shares[server.target] + arm.warm_up_requests / 2
-        assert server.target in out
-    assert "Requests by server" in out
+        assert server.target in ended.stdout
+    assert "Requests by server" in ended.stdout
     memory = record.model.variants["int8"].memory
     assert memory is not None
     assert memory.resident_pss is not None

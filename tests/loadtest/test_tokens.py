@@ -13,8 +13,10 @@ from typing import Any
 
 import psutil
 import pytest
+from typer.testing import CliRunner
 
 from support.server_process import ServerProcess
+from twinserve_client.cli.root import app
 from twinserve_loadtest.record.files import read_record
 from twinserve_server.access.token_file import create_token
 
@@ -106,10 +108,9 @@ def test_a_load_test_shows_the_token_and_writes_it_nowhere(
 
 
 def test_without_a_token_it_says_what_is_wanted(server: ServerProcess, tiny_models: Path, tmp_path: Path) -> None:
-    ended = twinserve(
-        "loadtest", "--target", server.target, "--models", str(tiny_models), "--output", str(tmp_path / "none.json")
-    )
-    assert ended.returncode == 2
+    place = ["--target", server.target, "--models", str(tiny_models), "--output", str(tmp_path / "none.json")]
+    ended = CliRunner().invoke(app, ["loadtest", *place])
+    assert ended.exit_code == 2
     assert "UNAUTHENTICATED: a token is needed" in " ".join(ended.stderr.split())
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from support.server_process import ServerProcess
 from twinserve_client.cli import main
@@ -22,7 +23,6 @@ from twinserve_loadtest.compare.exit_codes import EXIT_CODES, NO_VERDICT
 PAGE = (Path(__file__).parents[3] / "docs" / "sdk.md").read_text("utf-8")
 #: They run until they are stopped: there is nothing to print at their end.
 SERVERS = {"serve", "rest"}
-PROGRAM = [sys.executable, "-m", "twinserve_client.cli.main"]
 
 
 def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
@@ -38,18 +38,11 @@ def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]
 COMMANDS = dict(leaves(typer.main.get_command(app)))
 
 
-def run(*arguments: str, code: int = 0, **environment: str) -> str:
-    """What a command prints on standard output."""
-    done = subprocess.run(
-        [*PROGRAM, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-        env={**os.environ, **environment},
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout
+def told_by(*arguments: str, code: int = 0, **environment: str) -> Any:
+    """The JSON that a command, which ends with ``code``, prints on standard output."""
+    done = CliRunner().invoke(app, [*arguments, "--json"], env=environment)
+    assert done.exit_code == code, done.output
+    return json.loads(done.stdout)
 
 
 @pytest.fixture(scope="module")
@@ -65,37 +58,37 @@ def test_every_command_speaks_json(name: str) -> None:
 
 
 def test_a_server_is_asked_in_json(served: ServerProcess) -> None:
-    asked = json.loads(run("health", "tiny/int8", "--target", f"twinserve://{served.target}", "--json"))
+    asked = told_by("health", "tiny/int8", "--target", f"twinserve://{served.target}")
     assert (asked["service"], asked["status"]) == ("tiny/int8", "SERVING")
-    unknown = run("health", "tiny/fp8", "--json", code=1, TWINSERVE_TARGET=served.target)
-    assert json.loads(unknown)["status"] == "SERVICE_UNKNOWN"
-    nobody = run("health", "--target", "127.0.0.1:1", "--timeout", "0.2", "--json", code=1)
-    assert json.loads(nobody)["status"] == "NO_ANSWER"
+    unknown = told_by("health", "tiny/fp8", code=1, TWINSERVE_TARGET=served.target)
+    assert unknown["status"] == "SERVICE_UNKNOWN"
+    nobody = told_by("health", "--target", "127.0.0.1:1", "--timeout", "0.2", code=1)
+    assert nobody["status"] == "NO_ANSWER"
     url = f"http://127.0.0.1:{served.metrics_port}"
-    (model,) = json.loads(run("top", url, "--interval", "0.1", "--json"))["models"]
+    (model,) = told_by("top", url, "--interval", "0.1")["models"]
     assert {variant["name"] for variant in model["variants"]} == {"fp32", "int8"}
 
 
 def test_a_load_test_tells_its_figures_in_json(served: ServerProcess, tiny_models: Path, tmp_path: Path) -> None:
     output = tmp_path / "loadtest.json"
     options = ("--mode", "closed", "--duration", "1", "--models", str(tiny_models), "--output", str(output))
-    told = json.loads(run("loadtest", *options, "--json", TWINSERVE_TARGET=f"twinserve://{served.target}"))
+    told = told_by("loadtest", *options, TWINSERVE_TARGET=f"twinserve://{served.target}")
     assert told["exit_code"] == 0
     assert told["result"] == str(output)
     assert set(told["runs"]["closed"]) == {"fp32", "int8"}
     assert all(arm["requests"] > 0 for arm in told["runs"]["closed"].values())
-    page = json.loads(run("report", str(output), "--json"))
+    page = told_by("report", str(output))
     assert all(Path(path).is_file() for path in page.values())
 
 
 def test_tokens_and_models_are_listed_in_json(tiny_models: Path, tmp_path: Path) -> None:
     file = ("--file", str(tmp_path / "tokens"))
-    made = json.loads(run("token", "create", "app", "--role", "predict", *file, "--json"))
+    made = told_by("token", "create", "app", "--role", "predict", *file)
     assert made["name"] == "app"
     assert made["token"]
-    assert json.loads(run("token", "list", *file, "--json")) == [{"name": "app", "roles": ["predict"]}]
-    assert json.loads(run("token", "revoke", "app", *file, "--json")) == {"revoked": "app"}
-    (model,) = json.loads(run("models", "list", "--models", str(tiny_models), "--json"))
+    assert told_by("token", "list", *file) == [{"name": "app", "roles": ["predict"]}]
+    assert told_by("token", "revoke", "app", *file) == {"revoked": "app"}
+    (model,) = told_by("models", "list", "--models", str(tiny_models))
     assert (model["model"], [variant["name"] for variant in model["variants"]]) == ("tiny", ["fp32", "int8"])
 
 
@@ -119,7 +112,9 @@ def test_the_table_of_exit_codes_is_true() -> None:
 
 @pytest.mark.parametrize("name", ["compare", "health", "loadtest", "models list", "predict", "report", "token list"])
 def test_wrong_use_ends_with_the_documented_code(name: str) -> None:
-    run(*name.split(), "--no-such-option", code=NO_VERDICT if name == "compare" else main.USAGE)
+    command = [sys.executable, "-m", "twinserve_client.cli.main", *name.split(), "--no-such-option"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == (NO_VERDICT if name == "compare" else main.USAGE), done.stderr
 
 
 @pytest.mark.parametrize(
