@@ -43,19 +43,20 @@ def _import(
     read: Callable[[], list[Source]], models: Path, variant: str, *, as_json: bool, several: bool = False
 ) -> int:
     try:
-        found = write_models(read(), models, variant)
+        found = read()
+        folders = write_models(found, models, variant)
     except (ImportModelError, FileError) as error:
         return fail(str(error))
     if as_json:
         told = [
-            {"folder": str(one.folder), "model": one.model, "serve": one.serve, "left_out": one.left_out}
-            for one in found
+            {"folder": str(folder), "model": one.model, "serve": one.serve, "left_out": one.left_out}
+            for folder, one in zip(folders, found, strict=True)
         ]
         print(json.dumps(told if several else told[0]))
         return 0
     asked = {" ".join(one.serve) for one in found}
-    for one in found:
-        console.print(f"{one.folder} is ready.", highlight=False)
+    for folder, one in zip(folders, found, strict=True):
+        console.print(f"{folder} is ready.", highlight=False)
         for line in one.left_out:
             console.print(f"not carried over: {line}", highlight=False, markup=False)
         if len(asked) > 1 and one.serve:

@@ -52,16 +52,6 @@ class Source:
     left_out: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Imported:
-    """A model folder that was made, and what of the source is not in it (see :class:`Source`)."""
-
-    folder: Path
-    model: str
-    serve: list[str]
-    left_out: list[str]
-
-
 def read_file(path: Path) -> bytes:
     """An artefact, or what lies beside it.
 
@@ -74,8 +64,8 @@ def read_file(path: Path) -> bytes:
         raise ImportModelError(f"{path}: cannot be read ({error.strerror or error})") from None
 
 
-def write_models(sources: list[Source], models: Path, variant: str) -> list[Imported]:
-    """Write ``models/<model>/<version>`` for every source, each with one variant; all of them or none.
+def write_models(sources: list[Source], models: Path, variant: str) -> list[Path]:
+    """Write ``models/<model>/<version>`` for every source, each with one variant, all or none; return the folders.
 
     Raises:
         ImportModelError: a name is taken or none, or the server would refuse the model.
@@ -94,10 +84,7 @@ def write_models(sources: list[Source], models: Path, variant: str) -> list[Impo
             _write(source, scratch / source.model / source.version, variant)
         for source in sources:
             (scratch / source.model).rename(models / source.model)
-    return [
-        Imported(models / source.model / source.version, source.model, source.serve, source.left_out)
-        for source in sources
-    ]
+    return [models / source.model / source.version for source in sources]
 
 
 def _write(source: Source, folder: Path, variant: str) -> None:

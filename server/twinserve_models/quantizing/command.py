@@ -12,6 +12,7 @@ from twinserve_host.files import FileError, scratch_folder, write_file
 from twinserve_host.functions import FunctionError, import_function
 from twinserve_host.processor import cpu_flags
 from twinserve_host.sizes import kilobytes
+from twinserve_models.listing import find
 from twinserve_models.machine import engine_for, reduce_range_for
 from twinserve_models.quantizing.calibration import Arrays, read_calibration
 from twinserve_models.staged import NewVariant, start, write_version
@@ -20,7 +21,6 @@ from twinserve_models.versions import ADDING
 from twinserve_server.artefact.datatypes import DataType
 from twinserve_server.artefact.files import read_artefact
 from twinserve_server.artefact.manifest import MANIFEST_NAME, ModelVersion, Variant
-from twinserve_server.artefact.repository import load_repository
 from twinserve_server.artefact.schema import validate_manifest
 from twinserve_server.errors import ArtefactError
 from twinserve_server.ipc.load_facts import LoadFacts
@@ -100,12 +100,7 @@ def _add(path: Path, data: bytes, manifest: Path, text: str) -> None:
 
 
 def _find(order: Order) -> ModelVersion:
-    versions = load_repository(order.models)
-    if order.model not in versions:
-        raise ArtefactError(
-            f"model folder {order.models}: has no model {order.model!r}; available: {', '.join(versions)}"
-        )
-    version = versions[order.model]
+    version = find(order.models, order.model)
     if json.loads(version.manifest_json)["schema_version"] == 1:
         raise ArtefactError(f"model {order.model}: its manifest has version 1; add it with `twinserve models add`")
     return version
