@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from loadtest.report.sample_load_test import sample_load_test
 from support.foreign_models import graph
-from support.no_place import full_disk, no_permission
+from support.no_place import full_disk, no_permission, read_only, small_disk
 from support.tiny_model import make_tiny_models
 from twinserve_client.cli.root import app
 from twinserve_loadtest.record.files import save_record
@@ -66,6 +66,9 @@ COMMANDS = {
     "revoke": "token revoke old --file {place}/tokens",
 }
 
+#: Those that write several files.
+UNDONE = ("add", "add_version", "quantize_static", "quantize_dynamic", "import")
+
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
@@ -101,14 +104,15 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 def failed(world: World, command: str, somewhere: AbstractContextManager[None]) -> str:
     """Run it ``somewhere``; what it said when it failed, having changed nothing. Empty: it succeeded."""
-    before = world.content()
     with somewhere:
+        before = world.content()
         done = world.run(COMMANDS[command])
+        after = world.content()
     said = " ".join(done.output.split())
     if done.exit_code == 0:
         return ""
     assert isinstance(done.exception, SystemExit), done.exception
-    assert world.content() == before
+    assert after == before
     assert "Traceback" not in said
     assert "name another " in said
     return said
@@ -127,7 +131,32 @@ def test_where_the_disk_is_full(world: World, command: str) -> None:
     assert str(world.place.parent) in said or "no temporary folder can be made" in said
 
 
-@pytest.mark.parametrize("command", ["add", "add_version", "quantize_static", "quantize_dynamic", "import"])
+@pytest.mark.namespaces
+@pytest.mark.parametrize("command", COMMANDS)
+def test_where_the_disk_is_mounted_read_only(world: World, command: str) -> None:
+    said = failed(world, command, read_only(world.place))
+    assert f"{world.place}" in said
+    assert "cannot be written (Read-only file system); name another place" in said
+
+
+@pytest.mark.namespaces
+@pytest.mark.parametrize("command", COMMANDS)
+def test_where_a_real_disk_is_full(world: World, command: str) -> None:
+    said = failed(world, command, small_disk(world.place, 0))
+    assert f"{world.place}" in said
+    assert "cannot be written (No space left on device); make room, or name another place" in said
+
+
+@pytest.mark.namespaces
+@pytest.mark.parametrize("command", UNDONE)
+def test_where_a_real_disk_becomes_full(world: World, command: str) -> None:
+    free = 0
+    while failed(world, command, small_disk(world.place, free)):
+        free += 4096
+    assert free > 0
+
+
+@pytest.mark.parametrize("command", UNDONE)
 def test_where_the_disk_becomes_full(world: World, command: str, tmp_path: Path) -> None:
     """After the first file, or the second one: a command does all of its work or none."""
     shutil.copytree(world.place, tmp_path / "place")

@@ -167,5 +167,7 @@ def _replace(path: Path, text: str) -> None:
             os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        # On a read-only file system not even this is possible, whether or not the file exists.
+        with contextlib.suppress(OSError):
+            partial.unlink()
         raise TokenError(str(FileError.of(path, error))) from None
