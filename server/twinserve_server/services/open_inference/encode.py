@@ -12,7 +12,7 @@ import numpy as np
 
 from twinserve.inference import open_inference_pb2 as pb
 from twinserve_server.engine.call import TIMING, Call
-from twinserve_server.engine.job import Job
+from twinserve_server.engine.job import Buffer, Job
 from twinserve_server.errors import TwinserveError
 from twinserve_server.rpc.status import message_of
 from twinserve_server.services.encode import varint
@@ -40,28 +40,28 @@ def encode_response(call: Call, job: Job, name: str, wanted: tuple[WantedOutput,
     """
     version = call.served.version
     request_id = call.answer_id.encode()
-    contents = [_contents(output, job, version.classes, version.labels) for output in wanted]
-    return b"".join(
-        (
-            _head(
-                name,
-                version.version,
-                call.variant,
-                version.variants[call.variant].sha256,
-                call.route,
-                wanted,
-                job.count,
-                version.classes,
-            ),
-            _TAG_ID,
-            varint(len(request_id)),
-            request_id,
-            _number("queue_ns", job.queue_ns),
-            _number("total_ns", call.total_ns),
-            _shared_numbers(job.transfer_ns, job.preprocess_ns, job.inference_ns, job.postprocess_ns, job.batch_size),
-            *(part for content in contents for part in (_TAG_RAW, varint(len(content)), content)),
-        )
-    )
+    parts: list[Buffer] = [
+        _head(
+            name,
+            version.version,
+            call.variant,
+            version.variants[call.variant].sha256,
+            call.route,
+            wanted,
+            job.count,
+            version.classes,
+        ),
+        _TAG_ID,
+        varint(len(request_id)),
+        request_id,
+        _number("queue_ns", job.queue_ns),
+        _number("total_ns", call.total_ns),
+        _shared_numbers(job.transfer_ns, job.preprocess_ns, job.inference_ns, job.postprocess_ns, job.batch_size),
+    ]
+    for output in wanted:
+        content = _contents(output, job, version.classes, version.labels)
+        parts += (_TAG_RAW, varint(len(content)), content)
+    return b"".join(parts)
 
 
 def encode_stream_response(response: bytes) -> bytes:
@@ -131,10 +131,10 @@ def _shared_numbers(*values: int) -> bytes:
     return b"".join(map(_number, _SHARED, values))
 
 
-def _contents(output: WantedOutput, job: Job, classes: int, labels: tuple[str, ...]) -> bytes:
+def _contents(output: WantedOutput, job: Job, classes: int, labels: tuple[str, ...]) -> Buffer:
     if output.top:
         return _classification(job, output.top, classes, labels)
-    return bytes(job.classes if output.name == CLASSES else job.probabilities)
+    return job.classes if output.name == CLASSES else job.probabilities
 
 
 def _classification(job: Job, top: int, classes: int, labels: tuple[str, ...]) -> bytes:
