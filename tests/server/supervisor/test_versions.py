@@ -17,7 +17,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from support.odd_artefacts import saved, script
 from support.server_process import ServerProcess, failures, request, wait_until
-from support.tiny_model import classes_of, items, make_tiny_models
+from support.tiny_model import SLOW_ROUNDS, Recipe, classes_of, items, make_tiny_models
+from support.tiny_onnx import graph_of
 from support.versions import add_version, rewrite
 from twinserve.v1 import admin_pb2, predict_pb2
 from twinserve_server.host.memory import resident_bytes
@@ -265,11 +266,17 @@ def test_a_version_that_is_not_there_is_named(serving: ServerProcess, version: s
     assert refused.value.code().name == code
 
 
-def test_a_process_that_dies_while_it_loads_leaves_the_old_version_serving(serving: ServerProcess) -> None:
-    loading = serving.admin.LoadVersion.future(admin_pb2.LoadVersionRequest(version="2"), timeout=SECONDS)
+def test_a_process_that_dies_while_it_loads_leaves_the_old_version_serving(
+    repository: Path, serving: ServerProcess
+) -> None:
+    # To warm it up takes a second or more: long enough to be found at it.
+    folder = add_version(repository, "9")
+    for variant in ("fp32", "int8"):
+        rewrite(folder, variant, graph_of(Recipe(rounds=4 * SLOW_ROUNDS)))
+    loading = serving.admin.LoadVersion.future(admin_pb2.LoadVersionRequest(version="9"), timeout=SECONDS)
 
     def victims() -> list[int]:
-        return [process.pid for process in serving.processes() if process.version == "2" and process.pid]
+        return [process.pid for process in serving.processes() if process.version == "9" and process.pid]
 
     wait_until(victims, SECONDS, serving.log)
     os.kill(victims()[0], signal.SIGKILL)
@@ -278,6 +285,7 @@ def test_a_process_that_dies_while_it_loads_leaves_the_old_version_serving(servi
     assert "SIGKILL" in refused.details()
     assert not victims()
     assert ask(serving).served_by.version == "1"
+    shutil.rmtree(folder)
 
 
 def test_the_metrics_of_a_version_end_after_it_and_those_of_the_other_go_on(serving: ServerProcess) -> None:
