@@ -67,7 +67,7 @@ def test_a_part_of_the_set_does_not_pass_for_the_full_set(tmp_path: Path) -> Non
         ({"labels": np.array([0, 1])}, "3 images but 2 labels"),
         ({"labels": np.array([0, 1, -1])}, "labels must lie in"),
         ({"images": np.zeros((3, 2, 2))}, "images are float64"),
-        ({"images": np.zeros((0, 2, 2), np.uint8), "labels": np.zeros(0, int)}, "no image"),
+        ({"images": np.zeros((0, 2, 2), np.uint8), "labels": np.zeros(0, int)}, "the test set is empty"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, changes: dict[str, Any], text: str) -> None:
