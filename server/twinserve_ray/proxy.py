@@ -17,6 +17,8 @@ from twinserve_ray.services import APPLICATION, SERVICES, TIMEOUT_KEY
 
 #: The statuses with which Serve ends a call that has no replica (any more).
 _NO_REPLICA: Final = (grpc.StatusCode.INTERNAL, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNAVAILABLE)
+#: A context whose status was not set says 0.
+_SUCCESS: Final = (None, 0, grpc.StatusCode.OK)
 GONE: Final = "no replica answered: it ended while it had this request, or none runs yet; try again"
 
 
@@ -62,10 +64,19 @@ def _wrapped(handler: Any) -> Any:
     }[handler.request_streaming, handler.response_streaming]
     behaviour = getattr(handler, kind)
 
-    async def answer(request: Any, context: Any) -> bytes:
+    async def answer(request: Any, context: Any) -> bytes | None:
         ours = _Context(context)
-        response: bytes = await behaviour(request, ours)
+        response: bytes | None = await behaviour(request, ours)
         ours.finish()
+        if context.code() not in _SUCCESS:
+            # Left to itself, grpc.aio sends an empty message before the status, and no client retries a call whose
+            # answer has begun.
+            try:
+                await context.abort(context.code(), context.details(), context.trailing_metadata() or ())
+            except grpc.aio.AbortError as error:
+                # The context keeps the error, and with it this frame; it raises it again by itself.
+                error.__traceback__ = error.__context__ = None
+            return None
         return response
 
     async def answer_each(request: Any, context: Any) -> AsyncIterator[bytes]:

@@ -16,7 +16,23 @@ PREDICT = "/twinserve.v1.PredictService/Predict"
 WATCH = "/grpc.health.v1.Health/Watch"
 
 Behaviour = Callable[[Any, Any], Any]
-Start = Callable[[Behaviour], Any]
+Start = Callable[..., Any]
+
+#: As the SDK configures gRPC's retries.
+RETRIES = {
+    "methodConfig": [
+        {
+            "name": [{}],
+            "retryPolicy": {
+                "maxAttempts": 4,
+                "initialBackoff": "0.1s",
+                "maxBackoff": "1s",
+                "backoffMultiplier": 2,
+                "retryableStatusCodes": ["UNAVAILABLE"],
+            },
+        }
+    ]
+}
 
 
 @pytest.fixture
@@ -27,13 +43,14 @@ async def start() -> AsyncIterator[Start]:
 
     servers = []
 
-    async def start(behaviour: Behaviour) -> grpc.aio.Channel:
+    async def start(behaviour: Behaviour, **config: Any) -> grpc.aio.Channel:
         server = gRPCGenericServer(lambda **_: behaviour)
         servers.append(server)
         add_services(None, server)
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
-        return grpc.aio.insecure_channel(f"127.0.0.1:{port}")
+        options = [("grpc.service_config", json.dumps(config))]
+        return grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options)
 
     yield start
     for server in servers:
@@ -86,6 +103,21 @@ async def test_a_call_that_no_replica_answered_may_be_tried_again(start: Start, 
         with pytest.raises(grpc.aio.AioRpcError) as failed:
             await call.read()
         assert failed.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_grpc_tries_it_again_by_itself(start: Start) -> None:
+    calls = []
+
+    async def fail_once(request: bytes, context: Any) -> bytes:
+        calls.append(request)
+        if len(calls) == 1:
+            context.set_code(grpc.StatusCode.INTERNAL)
+            return b""
+        return b"answered"
+
+    async with await start(fail_once, **RETRIES) as channel:
+        assert await channel.unary_unary(PREDICT)(b"asked") == b"answered"
+    assert calls == [b"asked", b"asked"]
 
 
 async def test_what_the_application_answers_stays_as_it_is(start: Start) -> None:
