@@ -40,7 +40,7 @@ class RuntimeFacts:
 
 @dataclass(frozen=True, slots=True)
 class LoadFacts:
-    """What loading and warming cost: seconds, and anonymous PSS gained over the same process without the model."""
+    """What loading and warming cost: seconds, and anonymous memory gained over the same process without the model."""
 
     load_seconds: float
     warm_up_seconds: float

@@ -16,7 +16,7 @@ from twinserve_server.rpc.auth import Admit
 from twinserve_server.rpc.callback import DirectMethod, DirectStream
 from twinserve_server.rpc.deadlines import is_past_deadline
 from twinserve_server.rpc.method import RpcMethod, parse_message
-from twinserve_server.rpc.status import outcome_of
+from twinserve_server.rpc.status import outcome_of, status_of
 from twinserve_server.structured_log import structlog
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -67,6 +67,13 @@ class RpcHandler:
     tally: RpcTally
     direct: DirectMethod | DirectStream | None = None
     admit: Admit | None = None
+
+    def count_unread(self, error: TwinserveError, seconds: float) -> None:
+        """Count a call that ``error`` ended before its one message came: ``handle``, which counts, was not called. A
+        call with a stream of messages is counted from its beginning."""
+        if not self.method.request_streaming:
+            self.tally.started()
+            self.tally.handled(status_of(error).name, seconds)
 
 
 def serve(method: RpcMethod, tally: RpcTally, journal: Journal | None = None, admit: Admit | None = None) -> RpcHandler:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from twinserve_server.engine.call import Call
 from twinserve_server.engine.engine import Engine
+from twinserve_server.engine.served import ServedModel
 from twinserve_server.errors import TwinserveError
 from twinserve_server.rpc.callback import Arrival, Exchange, begin_alone
-from twinserve_server.services.decode import Limits, check_bytes
+from twinserve_server.services.decode import Items, Limits, check_bytes
 from twinserve_server.services.skeletons import Skeleton, Skeletons
 
 
@@ -53,6 +54,27 @@ class InferenceMethod(ABC):
         )
         call.owner = exchange
         return call
+
+    def _queue(
+        self,
+        served: ServedModel,
+        items: Items,
+        variant: str,
+        routing_key: str,
+        request_id: str,
+        on_done: Callable[[Call], None],
+        deadline_ns: int,
+        exchange: Exchange,
+    ) -> Call | None:
+        """Route a checked request and queue it; returns as :meth:`begin`.
+
+        Raises:
+            TwinserveError: the request is refused before it is queued; ``exchange`` hears nothing.
+        """
+        call = self._engine.open_call(served, variant, routing_key, request_id)
+        call.owner = exchange
+        self._engine.run(call, items.data, items.datatype, items.count, on_done, deadline_ns, exchange.peer)
+        return call if call.owner is not None else None
 
     @abstractmethod
     def begin(self, raw: bytes, deadline_ns: int, exchange: Exchange, /) -> Call | None:

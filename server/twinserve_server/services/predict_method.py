@@ -74,10 +74,7 @@ class PredictMethod(InferenceMethod):
         """
         if request_id:
             check_request_id(request_id)
-        call = self._engine.open_call(served, variant, routing_key, request_id)
-        call.owner = exchange
-        self._engine.run(call, items.data, items.datatype, items.count, _finish, deadline_ns, exchange.peer)
-        return call if call.owner is not None else None
+        return self._queue(served, items, variant, routing_key, request_id, _finish, deadline_ns, exchange)
 
     def _target(self, model: str, variant: str) -> tuple[ServedModel, str]:
         return self._engine.find(model, variant), variant

@@ -12,7 +12,7 @@ import grpc
 
 from twinserve_server.errors import IdleCallError
 from twinserve_server.rpc.serve import RpcHandler
-from twinserve_server.rpc.status import NO_REQUEST, outcome_of, status_of
+from twinserve_server.rpc.status import NO_REQUEST, outcome_of
 from twinserve_server.transport.idle import IdleCalls, Turns
 from twinserve_server.transport.metadata import refusal_of
 
@@ -92,10 +92,7 @@ class AioCall(Turns):
 
     def expire(self, error: IdleCallError) -> None:
         self.expired = error.message
-        if not self._handler.method.request_streaming:
-            # Nobody counts a call before it has its message.
-            self._handler.tally.started()
-            self._handler.tally.handled(status_of(error).name, time.monotonic() - self._started)
+        self._handler.count_unread(error, time.monotonic() - self._started)
         # What waits for the message gets none once the call has ended.
         self._ending = asyncio.ensure_future(_end(self._context, error))
 

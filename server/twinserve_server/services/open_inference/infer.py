@@ -53,13 +53,10 @@ class ModelInferMethod(InferenceMethod):
             on_done = partial(_finish, name, wanted_outputs(request, version))
             if not request_id and not routing_key and len(request.raw_input_contents) == 1:
                 self.skeletons.learn(raw, request, items, version, target, on_done)
-            call = self._engine.open_call(served, variant, routing_key, request_id)
+            return self._queue(served, items, variant, routing_key, request_id, on_done, deadline_ns, exchange)
         except TwinserveError as error:
             exchange.refuse(error, request_id)
             return None
-        call.owner = exchange
-        self._engine.run(call, items.data, items.datatype, items.count, on_done, deadline_ns, exchange.peer)
-        return call if call.owner is not None else None
 
     def _target(self, name: str, version: str, named: str) -> tuple[ServedModel, str]:
         """What answers a request to model ``name`` whose parameters name the variant ``named``."""

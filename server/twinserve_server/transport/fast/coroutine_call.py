@@ -18,7 +18,7 @@ from grpc._cython.cygrpc import (
 
 from twinserve_server.errors import IdleCallError
 from twinserve_server.rpc.serve import RpcHandler, encoded
-from twinserve_server.rpc.status import NO_REQUEST, outcome_of, status_of
+from twinserve_server.rpc.status import NO_REQUEST, outcome_of
 from twinserve_server.structured_log import structlog
 from twinserve_server.transport.fast.calls import NO_DEADLINE, cancel, ignore, peer_of, status
 from twinserve_server.transport.fast.queue import QueueLoop
@@ -112,10 +112,7 @@ class CoroutineCall(Turns):
         elif not self._ended:
             self._expired, self._ended = error.message, True
             self._start((*self._opening(), status(*outcome_of(error))), ignore)
-            if not self._handler.method.request_streaming:
-                # Nobody counts a call before it has its message.
-                self._handler.tally.started()
-                self._handler.tally.handled(status_of(error).name, time.monotonic() - self._started)
+            self._handler.count_unread(error, time.monotonic() - self._started)
 
     async def _run(self) -> None:
         method = self._handler.method
