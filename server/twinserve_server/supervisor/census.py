@@ -28,9 +28,9 @@ class Census:
         """Read every process's memory now (in a thread: the kernel walks page tables for it)."""
         children = self._fleet.children
         pids = {child.name: child.pid for child in children if child.pid}
-        if self._fleet.forks is not None:
+        if self._fleet.forks is not None and self._fleet.forks.pid:
             pids[FORK_SERVER] = self._fleet.forks.pid
-        self.resident.update(await asyncio.to_thread(_read, pids))
+        self.resident = await asyncio.to_thread(_read, pids)
         for child in children:
             child.cpu_seconds()
 

@@ -70,6 +70,17 @@ def test_without_the_fork_server_models_answer_and_are_replaced(server: ServerPr
     assert "fork_server_replaced" in server.log()
 
 
+def test_what_a_lost_fork_server_held_is_not_counted_any_longer(server: ServerProcess) -> None:
+    def held() -> float:
+        return server.metric("twinserve_supervisor_resident_bytes", kind="rss")
+
+    wait_until(lambda: held() > resident_bytes(fork_server(server)).rss, 60, server.log)
+    lost = resident_bytes(fork_server(server)).rss
+    before = held()
+    os.kill(fork_server(server), signal.SIGKILL)
+    wait_until(lambda: held() < before - lost / 2, 60, server.log)
+
+
 def test_the_log_says_how_a_forked_process_ended(server: ServerProcess) -> None:
     name, pid = next(iter(model_pids(server).items()))
     os.kill(pid, signal.SIGABRT)
