@@ -52,13 +52,20 @@ class Demo:
         """All parts; the exit code. However it ends, nothing is left running."""
         console = Console()
         began = time.monotonic()
-        signal.signal(signal.SIGTERM, _terminated)
-        signal.signal(signal.SIGHUP, _terminated)
+        signals: list[int] = []
+
+        def interrupt(number: int, _: object) -> NoReturn:
+            signals.append(number)
+            raise KeyboardInterrupt(f"signal {number}")
+
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            # Whoever starts it in the background of a script keeps SIGINT from it.
+            if number != signal.SIGINT or signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, interrupt)
         try:
             record = self._parts(console)
         except KeyboardInterrupt:
-            console.print("\nInterrupted; nothing is left running.", style="red")
-            return INTERRUPTED
+            return _interrupted(console)
         except (PartError, LoadTestError) as error:
             console.print(f"Error: {error}", style="red", highlight=False, markup=False)
             return error.exit_code
@@ -68,6 +75,11 @@ class Demo:
         except FileError as error:
             console.print(f"Error: {error}", style="red", highlight=False, markup=False)
             return UNEXPECTED
+        except Exception:
+            # Libraries in C may turn the signal's exception into one of their own, as pydantic does.
+            if not signals:
+                raise
+            return _interrupted(console)
         console.print(f"\n{time.monotonic() - began:.0f} s in all.", style="dim", highlight=False)
         return exit_code(record)
 
@@ -156,5 +168,6 @@ def _twinserve(*arguments: str) -> None:
         raise PartError(f"twinserve {' '.join(arguments[:2])}", code)
 
 
-def _terminated(number: int, _: object) -> NoReturn:
-    raise KeyboardInterrupt(f"signal {number}")
+def _interrupted(console: Console) -> int:
+    console.print("\nInterrupted; nothing is left running.", style="red")
+    return INTERRUPTED

@@ -8,15 +8,20 @@ import shutil
 import signal
 import subprocess
 import sysconfig
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from pydantic_core import SchemaValidator, core_schema
+from rich.console import Console
 
 from support.processes import children_running
 from support.server_process import wait_until
 from support.tiny_model import make_tiny_models
+from twinserve_loadtest.demo import Demo
 from twinserve_loadtest.record.files import read_record
+from twinserve_loadtest.record.measurement import Record
 
 TWINSERVE = Path(sysconfig.get_path("scripts")) / "twinserve"
 
@@ -92,6 +97,39 @@ def test_ctrl_c_or_a_termination_under_load_leaves_nothing_running(
     assert "nothing is left running" in out
     assert "Traceback" not in out
     wait_until(lambda: not any(child.is_running() for child in everything), 10)
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """Puts back what handles signals here."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+class Signalled(type):
+    """A type that a signal hits while something is asked whether it is an instance of it."""
+
+    def __instancecheck__(cls, _: object) -> bool:
+        signal.raise_signal(signal.SIGTERM)
+        return False
+
+
+class DuringABuild(Demo):
+    """A demo that is terminated while pydantic builds a validator."""
+
+    def _parts(self, console: Console) -> Record:
+        SchemaValidator(core_schema.is_instance_schema(Signalled("Sought", (), {})))
+        raise AssertionError("not reached")
+
+
+@pytest.mark.usefixtures("handlers")
+def test_a_signal_that_a_library_makes_an_error_of_its_own_interrupts_it_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert DuringABuild(tmp_path, tmp_path, None, None, 1).run() == 130
+    assert "nothing is left running" in capsys.readouterr().out
 
 
 def test_a_model_folder_that_cannot_be_served_ends_it_with_the_reason(models: Path, tmp_path: Path) -> None:
